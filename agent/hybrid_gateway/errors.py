@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every error that this package raises on purpose.
+
+`code` is stable and meant for programs; `message` is meant for people; `where`
+points at the line of the configuration that caused it, when one did.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+class GwError(Exception):
+    """Something that was asked for cannot be done."""
+
+    exit_code = 1
+    default_code = "failed"
+
+    def __init__(self, message: str, *, code: str | None = None, where: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code or self.default_code
+        self.message = message
+        self.where = where
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+    def to_json(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message, "where": self.where}
+
+
+class UsageError(GwError):
+    """The command or the request itself makes no sense."""
+
+    exit_code = 2
+    default_code = "usage"
+
+
+class RefusedError(GwError):
+    """It could be done, but it would harm something that is not ours."""
+
+    default_code = "refused"
+
+
+class KernelError(GwError):
+    """The kernel said no; `errno` is its reason, positive."""
+
+    default_code = "kernel"
+
+    def __init__(
+        self, message: str, errno: int = 0, *, code: str | None = None, where: str | None = None
+    ) -> None:
+        self.errno = abs(errno)
+        if self.errno:
+            message = f"{message}: {os.strerror(self.errno)}"
+        super().__init__(message, code=code, where=where)
+
+
+class NotRunningError(GwError):
+    """No agent answers on the instance's socket."""
+
+    default_code = "agent.not-running"
+
+
+class PermissionDeniedError(GwError):
+    """The caller is in neither of the groups that may do this."""
+
+    default_code = "permission"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a configuration file."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+    code: str = "config.invalid"
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}:{self.line}: {self.key}" if self.key else f"{self.file}:{self.line}"
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "file": self.file,
+            "line": self.line,
+            "key": self.key,
+            "code": self.code,
+            "message": self.message,
+            "where": self.where,
+        }
+
+
+class ConfigError(GwError):
+    """The configuration cannot be used; carries every problem, sorted by line."""
+
+    exit_code = 2
+    default_code = "config.invalid"
+
+    def __init__(
+        self,
+        problems: Sequence[Problem] | str,
+        *,
+        code: str | None = None,
+        where: str | None = None,
+    ) -> None:
+        if isinstance(problems, str):
+            self.problems: tuple[Problem, ...] = ()
+            super().__init__(problems, code=code, where=where)
+            return
+        self.problems = tuple(sorted(problems, key=lambda p: (p.file, p.line, p.key)))
+        first = self.problems[0]
+        super().__init__(first.message, code=code or first.code, where=where or first.where)
+
+    def __str__(self) -> str:
+        if not self.problems:
+            return super().__str__()
+        return "\n".join(str(problem) for problem in self.problems)
+
+    def to_json(self) -> dict[str, Any]:
+        answer = super().to_json()
+        answer["problems"] = [problem.to_json() for problem in self.problems]
+        return answer

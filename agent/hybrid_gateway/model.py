@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the owner wants, and what is there: plain frozen data, no behaviour.
+
+`config.load` makes the wanted part. Imports nothing of this package, so that
+every other module may import it.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import IPv4Address
+
+# ---- the wanted configuration -------------------------------------------------------------
+
+CONFIG_VERSION = 1
+BYPASS_ALL = "*"
+"""In `Config.bypass`: the owner accepts that every firewall chain and qdisc is passed."""
+
+
+class Plane(Enum):
+    """Which data path owns a port."""
+
+    XDP = "xdp"
+
+
+class Filtering(Enum):
+    """Who outside may answer on a mapping (RFC 4787 section 5)."""
+
+    ENDPOINT_INDEPENDENT = "endpoint-independent"
+    ADDRESS_DEPENDENT = "address-dependent"
+    ADDRESS_AND_PORT_DEPENDENT = "address-and-port-dependent"
+
+
+class Protocol(Enum):
+    """Protocols that a port forward can name; `number` is the one in the IP header."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+    @property
+    def number(self) -> int:
+        return {Protocol.TCP: 6, Protocol.UDP: 17}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class PortRange:
+    """Transport ports, both ends included."""
+
+    low: int
+    high: int
+
+    def __str__(self) -> str:
+        return f"{self.low}-{self.high}"
+
+    def __len__(self) -> int:
+        return self.high - self.low + 1
+
+    def __contains__(self, port: int) -> bool:
+        return self.low <= port <= self.high
+
+    def overlaps(self, other: "PortRange") -> bool:
+        return self.low <= other.high and other.low <= self.high
+
+
+FALLBACK_PORTS = PortRange(10000, 19999)
+"""Outside ports of the flows that the kernel translates; ours must stay clear of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A network device that the gateway takes part in."""
+
+    name: str
+    device: str
+    plane: Plane = Plane.XDP
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds without traffic until a session ends; `port_rest` starts after that."""
+
+    udp: int = 300
+    icmp: int = 60
+    tcp_transitory: int = 240
+    tcp_established: int = 7440
+    port_rest: int = 120
+
+
+@dataclass(frozen=True, slots=True)
+class PerHost:
+    """What one inside host may take of the shared tables."""
+
+    sessions: int = 8192
+    ports: int = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class PortForward:
+    """One outside endpoint that leads to one inside endpoint."""
+
+    protocol: Protocol
+    outside_address: IPv4Address | None
+    """None: whichever address the outside port has."""
+    outside_port: int
+    inside_address: IPv4Address
+    inside_port: int
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OneToOne:
+    """An outside address that belongs to one inside host, all ports and protocols."""
+
+    outside: IPv4Address
+    inside: IPv4Address
+    line: int = 0
+
+
+Static = PortForward | OneToOne
+
+
+@dataclass(frozen=True, slots=True)
+class Nat44:
+    """NAT of inside devices to the addresses of one outside port."""
+
+    inside: tuple[str, ...]
+    """Kernel device names, in the order of the file."""
+    outside: str
+    """The name of a port, not of a device."""
+    addresses: tuple[str | IPv4Address, ...] = ("interface",)
+    """Either the word "interface", alone, or the pool."""
+    sessions: int = 65536
+    filtering: Filtering = Filtering.ADDRESS_DEPENDENT
+    ports: PortRange = PortRange(20000, 49999)
+    timeouts: Timeouts = Timeouts()
+    static: tuple[Static, ...] = ()
+    per_host: PerHost = PerHost()
+    line: int = 0
+    inside_lines: tuple[int, ...] = ()
+    """The line of each entry of `inside`, for messages about devices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warning_:
+    """Legal, but perhaps not meant; shown by `check`, refuses nothing."""
+
+    where: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One configuration file, complete: every default is filled in."""
+
+    version: int
+    path: str
+    ports: tuple[Port, ...] = ()
+    nat44: Nat44 | None = None
+    bypass: tuple[str, ...] = ()
+    """Names of chains and qdiscs that XDP may go past; BYPASS_ALL for all."""
+    warnings: tuple[Warning_, ...] = field(default=(), compare=False)
+
+    def port(self, name: str) -> Port:
+        """The port of that name; KeyError when there is none."""
+        for port in self.ports:
+            if port.name == name:
+                return port
+        raise KeyError(name)
+
+    @property
+    def outside_port(self) -> Port | None:
+        return self.port(self.nat44.outside) if self.nat44 else None
+
+
+# ---- what observe, plan and apply exchange ------------------------------------------------
