@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Starts a guest and gives it orders."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from tests.vm.image import CHECKOUT, Image
+
+BOOT_SECONDS = 240
+ORDER_SECONDS = 60
+CONSOLE_LINES = 40
+
+
+class GuestError(Exception):
+    """The guest did not answer in time, stopped, or an order failed."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an order did; `code` 124 means that its time was up."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A virtio NIC of the guest: `tap` is the host's end, `slot` gives enp0s<slot>."""
+
+    tap: str
+    slot: int
+    mac: str
+
+
+# XDP on virtio takes one more transmit queue for each CPU: with fewer queues the driver shares
+# them behind a lock. 2 CPUs: 2 pairs for the stack, 2 for XDP, and 2 vectors for each pair
+# besides those of configuration and control.
+CPUS = 2
+QUEUES = 2 * CPUS
+VECTORS = 2 * QUEUES + 2
+
+
+class Guest:
+    """A running guest. With `systemd` the whole system runs, else the command server alone."""
+
+    def __init__(self, image: Image, *, systemd: bool = False, nics: tuple[Nic, ...] = ()) -> None:
+        self._stack = ExitStack()
+        self._pending = b""
+        with ExitStack() as undo:
+            undo.callback(self._stack.close)
+            self._start(image, systemd, nics)
+            self.release = str(self._answer(BOOT_SECONDS)["release"])
+            undo.pop_all()
+
+    def __enter__(self) -> Guest:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop it at once; its disk was a snapshot."""
+        self._stack.close()
+
+    def run(self, *argv: str, seconds: float = ORDER_SECONDS) -> Result:
+        """Run a command, whatever it exits with."""
+        return self.shell(shlex.join(argv), seconds=seconds)
+
+    def shell(self, script: str, seconds: float = ORDER_SECONDS) -> Result:
+        """Run a shell script, whatever it exits with."""
+        answer = self._order({"shell": script, "seconds": seconds}, seconds)
+        return Result(int(str(answer["code"])), str(answer["stdout"]), str(answer["stderr"]))
+
+    def check(self, *argv: str, seconds: float = ORDER_SECONDS) -> str:
+        """Run a command that has to succeed, and return what it printed."""
+        result = self.run(*argv, seconds=seconds)
+        if result.code:
+            raise GuestError(
+                f"{shlex.join(argv)}: exit {result.code}\n{result.stdout}{result.stderr}"
+            )
+        return result.stdout
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file in the guest, with its folders."""
+        encoded = base64.b64encode(content).decode()
+        self._order({"path": path, "content": encoded}, ORDER_SECONDS)
+
+    def console(self) -> str:
+        """The last lines of the serial console."""
+        return "\n".join(self._console.read_text(errors="replace").splitlines()[-CONSOLE_LINES:])
+
+    def _start(self, image: Image, systemd: bool, nics: tuple[Nic, ...]) -> None:
+        place = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gw-vm-")))
+        self._console = place / "console"
+        # We listen and QEMU connects, so there is nothing to wait for before the guest speaks.
+        listener = self._stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(str(place / "orders"))
+        listener.listen(1)
+        listener.settimeout(BOOT_SECONDS)
+        command = _qemu(image, place, systemd, nics)
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        self._stack.callback(self._stop)
+        self._socket, _ = listener.accept()
+        self._stack.callback(self._socket.close)
+
+    def _stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _order(self, order: dict[str, object], seconds: float) -> dict[str, object]:
+        # The guest keeps the time of the command; ours only notices that the guest is stuck.
+        self._socket.settimeout(ORDER_SECONDS)
+        self._socket.sendall(json.dumps(order).encode() + b"\n")
+        return self._answer(seconds + ORDER_SECONDS)
+
+    def _answer(self, seconds: float) -> dict[str, object]:
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self._pending:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise GuestError(f"no answer in {seconds} s\n{self.console()}")
+            self._socket.settimeout(left)
+            try:
+                data = self._socket.recv(1 << 16)
+            except TimeoutError:
+                continue
+            if not data:
+                raise GuestError(f"the guest has stopped\n{self.console()}")
+            self._pending += data
+        line, _, self._pending = self._pending.partition(b"\n")
+        answer: dict[str, object] = json.loads(line)
+        return answer
+
+
+def _qemu(image: Image, place: Path, systemd: bool, nics: tuple[Nic, ...]) -> list[str]:
+    init = "systemd.mask=systemd-networkd-wait-online.service" if systemd else ""
+    append = f"console=ttyS0 root=/dev/vda rw quiet panic=-1 {init or 'init=/usr/local/sbin/gw-vm-boot'}"
+    share = f"local,path={CHECKOUT},mount_tag=checkout,security_model=none,readonly=on"
+    command = f"""qemu-system-x86_64 -nodefaults -display none -no-reboot
+        -accel tcg,thread=multi -cpu max -machine q35 -smp {CPUS} -m 1536
+        -kernel {image.kernel} -initrd {image.initrd} -append '{append}'
+        -drive if=virtio,format=raw,snapshot=on,file={image.disk}
+        -serial file:{place}/console
+        -device virtio-serial-pci -chardev socket,id=orders,path={place}/orders
+        -device virtserialport,chardev=orders,name=gw
+        -virtfs {share},multidevs=remap -device virtio-rng-pci"""
+    for number, nic in enumerate(nics):
+        command += f"""
+        -netdev tap,id=n{number},ifname={nic.tap},queues={QUEUES},script=no,downscript=no
+        -device virtio-net-pci,netdev=n{number},mac={nic.mac},addr={nic.slot:#x}"""
+        command += f",mq=on,vectors={VECTORS},romfile="
+    return shlex.split(command)
