@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Never loaded. BTF keeps only types that something refers to: one object for each shared type
+ * lets tests/abi compare all of gw_abi.h with what CFFI made of it.
+ */
+#include "gw_abi.h"
+
+#define KEEP_STRUCT(name) struct name keep_##name
+#define KEEP_ENUM(name) enum name keep_enum_##name
+
+KEEP_ENUM(gw_abi);
+KEEP_ENUM(gw_limit);
+KEEP_ENUM(gw_device_flag);
+KEEP_ENUM(gw_filtering);
+KEEP_ENUM(gw_nat_protocol);
+KEEP_ENUM(gw_timer_class);
+KEEP_ENUM(gw_side);
+KEEP_ENUM(gw_direction);
+KEEP_ENUM(gw_tcp_state);
+KEEP_ENUM(gw_session_flag);
+KEEP_ENUM(gw_claim);
+KEEP_ENUM(gw_no_slot);
+KEEP_ENUM(gw_handover_magic);
+KEEP_ENUM(gw_sweeper);
+KEEP_ENUM(gw_counter);
+KEEP_STRUCT(gw_device);
+KEEP_STRUCT(gw_settings);
+KEEP_STRUCT(gw_tuple);
+KEEP_STRUCT(gw_session_key);
+KEEP_STRUCT(gw_session);
+KEEP_STRUCT(gw_mapping);
+KEEP_STRUCT(gw_endpoint);
+KEEP_STRUCT(gw_permit_key);
+KEEP_STRUCT(gw_users);
+KEEP_STRUCT(gw_fdb_key);
+KEEP_STRUCT(gw_fdb_entry);
+KEEP_STRUCT(gw_prefix);
+KEEP_STRUCT(gw_handover);
+KEEP_STRUCT(gw_status);
+KEEP_STRUCT(gw_sweep);
+KEEP_STRUCT(gw_port_counters);

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The TC programs. The guard stands at the outside port's egress and keeps inside source
+ * addresses in, whatever became of XDP, the agent and the owner's nftables. The hand-over stands
+ * at every port's ingress and sends what XDP translated but could not send.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/pkt_cls.h>
+#include <stdbool.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "counters.h"
+
+enum { AF_INET = 2 };
+
+const volatile __u32 gw_abi_version SEC(".rodata") = GW_ABI_VERSION;
+
+static __always_inline bool
+is_inside(__u32 ifindex)
+{
+	struct gw_device *dev = device(ifindex);
+
+	return dev && dev->flags & GW_DEV_INSIDE;
+}
+
+/* Does the kernel's own table say that this address lives behind an inside device? */
+static __always_inline bool
+routed_inside(struct __sk_buff *skb, __u32 address)
+{
+	struct bpf_fib_lookup fib = {
+		.family = AF_INET,
+		.ifindex = skb->ifindex,
+		.ipv4_dst = address,
+	};
+	long found = bpf_fib_lookup(skb, &fib, sizeof(fib), BPF_FIB_LOOKUP_OUTPUT);
+
+	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return false;
+	return is_inside(fib.ifindex);
+}
+
+/*
+ * An address may leave if it is one of ours outside. It may not if the frame was received inside,
+ * if the agent's list has it (the list outlives the device), or if the route to it leads inside.
+ */
+static __always_inline bool
+may_leave(struct __sk_buff *skb, __u32 source)
+{
+	struct gw_prefix prefix = {.length = 32, .address = source};
+
+	if (bpf_map_lookup_elem(&gw_addresses, &source))
+		return true;
+	if (is_inside(skb->ingress_ifindex) || bpf_map_lookup_elem(&gw_inside, &prefix))
+		return false;
+	return !routed_inside(skb, source);
+}
+
+SEC("tc")
+int
+gw_guard(struct __sk_buff *skb)
+{
+	struct gw_device *port = device(skb->ifindex);
+	struct iphdr ip;
+
+	if (!port || skb->protocol != bpf_htons(ETH_P_IP))
+		return TC_ACT_UNSPEC;
+	if (bpf_skb_load_bytes_relative(skb, 0, &ip, sizeof(ip), BPF_HDR_START_NET))
+		return TC_ACT_UNSPEC;
+	if (may_leave(skb, ip.saddr))
+		return TC_ACT_UNSPEC;
+	count(port->row, GW_DROP_GUARD);
+	return TC_ACT_SHOT;
+}
+
+SEC("tc")
+int
+gw_handover(struct __sk_buff *skb)
+{
+	struct gw_handover *handover = (void *)(long)skb->data_meta;
+	struct gw_device *port = device(skb->ifindex);
+	long action;
+
+	if ((void *)(handover + 1) > (void *)(long)skb->data)
+		return TC_ACT_UNSPEC;
+	if (handover->magic != GW_HANDOVER_MAGIC)
+		return TC_ACT_UNSPEC;
+	action = bpf_redirect_neigh(handover->ifindex, 0, 0, 0);
+	if (port)
+		count(port->row, action == TC_ACT_REDIRECT ? GW_HANDED_OVER : GW_DROP_HANDOVER);
+	return action;
+}
+
+char LICENSE[] SEC("license") = "GPL";

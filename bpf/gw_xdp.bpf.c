@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The XDP plane: one program for every port; what a port does is data in gw_devices. */
+#include "nat44.h"
+#include "sweep.h"
+
+/* Loaded from BTF by the agent and compared before pinned maps are reused. */
+const volatile __u32 gw_abi_version SEC(".rodata") = GW_ABI_VERSION;
+
+/* Leaves the way out in front of the frame for the TC program gw_handover. */
+static __always_inline int
+hand_over(struct xdp_md *ctx, __u32 ifindex)
+{
+	struct gw_handover *handover;
+
+	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*handover)))
+		return XDP_DROP;
+	handover = (void *)(long)ctx->data_meta;
+	if ((void *)(handover + 1) > (void *)(long)ctx->data)
+		return XDP_DROP;
+	handover->magic = GW_HANDOVER_MAGIC;
+	handover->ifindex = ifindex;
+	return XDP_PASS;
+}
+
+static __always_inline int
+action(struct xdp_md *ctx, const struct outcome *out)
+{
+	switch (out->verdict) {
+	case GW_FORWARD:
+		return bpf_redirect_map(&gw_tx, out->row, XDP_DROP);
+	case GW_REPLY:
+		return XDP_TX;
+	case GW_PUNT_NO_NEIGHBOUR:
+	case GW_PUNT_FDB_MISS:
+	case GW_PUNT_NOT_A_PORT:
+		return hand_over(ctx, out->ifindex);
+	default:
+		return out->verdict >= GW_DROP_MALFORMED ? XDP_DROP : XDP_PASS;
+	}
+}
+
+SEC("xdp")
+int
+gw_xdp(struct xdp_md *ctx)
+{
+	struct gw_device *port = device(ctx->ingress_ifindex);
+	struct packet pkt = {};
+	struct outcome out = {};
+
+	if (!port)
+		return XDP_PASS;
+	pkt.ingress = port->l3_ifindex;
+	pkt.row = port->row;
+	out.verdict = nat44(ctx, &pkt, port, &out);
+	count(port->row, out.verdict);
+	return action(ctx, &out);
+}
+
+/* Run once by the agent after loading: starts the timer, or gives a running one this program. */
+SEC("xdp")
+int
+gw_sweep_start(struct xdp_md *ctx)
+{
+	__u32 zero = 0;
+	struct sweep_timer *slot = bpf_map_lookup_elem(&gw_timer, &zero);
+
+	if (!slot)
+		return XDP_ABORTED;
+	bpf_timer_init(&slot->timer, &gw_timer, CLOCK_MONOTONIC_ID);
+	if (bpf_timer_set_callback(&slot->timer, sweep_tick))
+		return XDP_ABORTED;
+	return bpf_timer_start(&slot->timer, SWEEP_NEXT_NS, 0) ? XDP_ABORTED : XDP_PASS;
+}
+
+/* Run by the agent: one slice as gw_sweeps[GW_SWEEPER_AGENT] asks. */
+SEC("xdp")
+int
+gw_sweep_slice(struct xdp_md *ctx)
+{
+	__u32 mine = GW_SWEEPER_AGENT;
+	struct gw_sweep *sweep = bpf_map_lookup_elem(&gw_sweeps, &mine);
+
+	if (!sweep)
+		return XDP_ABORTED;
+	sweep_slice(mine, sweep);
+	return XDP_PASS;
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The types that the BPF programs and the agent share, written once.
+ *
+ * CFFI reads this file with nothing but the guard and include lines stripped, so: fixed-width
+ * types, padding spelled out and zeroed, enums for constants, no bit-fields, attributes or macros.
+ * Addresses, ports and MAC addresses are in network byte order, everything else in host order.
+ * Raise GW_ABI_VERSION with every change of a layout or of a map: pins outlive upgrades.
+ */
+#ifndef GW_ABI_H
+#define GW_ABI_H
+#include <linux/types.h>
+
+enum gw_abi {
+	GW_ABI_VERSION = 1,
+};
+
+enum gw_limit {
+	GW_DEVICES_MAX = 1024, /* slots of gw_devices; a device sits in slot ifindex % 1024 */
+	GW_PORTS_MAX = 64, /* XDP ports, that is counter rows and redirect targets */
+	GW_POOL_MAX = 16, /* outside addresses of the pool */
+	GW_FDB_MAX = 8192, /* stations behind the inside bridges */
+	GW_STATICS_MAX = 4096,
+	GW_PREFIXES_MAX = 1024, /* inside prefixes that the guard knows */
+	GW_HOSTS_MAX = 65536, /* inside hosts that hold sessions at one time */
+	GW_PORT_TRIES = 64, /* outside ports tried for a new mapping before giving up */
+	GW_SLOTS_PER_ADDRESS = 196608, /* 65536 ports for each of the three gw_nat_protocol */
+};
+
+/* What a device is for. A bridge port carries its bridge's INSIDE flag. */
+enum gw_device_flag {
+	GW_DEV_PORT = 1, /* our XDP program is attached */
+	GW_DEV_INSIDE = 2,
+	GW_DEV_OUTSIDE = 4,
+	GW_DEV_BRIDGE = 8,
+};
+
+/* gw_devices, written by the agent. */
+struct gw_device {
+	__u32 ifindex; /* 0: the slot is free */
+	__u32 flags; /* enum gw_device_flag */
+	__u32 l3_ifindex; /* the device that has the addresses: the bridge of a port, or itself */
+	__u32 row; /* of a port: its row in gw_counters and gw_tx */
+	__u8 mac[6]; /* of the L3 device; only frames to it are routed */
+	__u8 pad[2];
+};
+
+enum gw_filtering {
+	GW_FILTER_ENDPOINT_INDEPENDENT = 0,
+	GW_FILTER_ADDRESS_DEPENDENT = 1,
+	GW_FILTER_ADDRESS_AND_PORT_DEPENDENT = 2,
+};
+
+/* What the outside ports of one address are numbered by. */
+enum gw_nat_protocol {
+	GW_NAT_TCP = 0,
+	GW_NAT_UDP = 1,
+	GW_NAT_ICMP = 2,
+	GW_NAT_PROTOCOLS = 3,
+};
+
+/* How long a session without an outbound packet lives, by what it is. */
+enum gw_timer_class {
+	GW_TIMER_UDP = 0,
+	GW_TIMER_ICMP = 1,
+	GW_TIMER_TCP_TRANSITORY = 2,
+	GW_TIMER_TCP_ESTABLISHED = 3,
+	GW_TIMERS = 4,
+};
+
+/* gw_settings, one record, written by the agent. */
+struct gw_settings {
+	__u64 timeouts[4]; /* ns, by enum gw_timer_class */
+	__u64 port_rest; /* ns that a freed outside port is not given out again */
+	__u32 enabled; /* 0: every frame goes to the kernel (kernel mode) */
+	__u32 filtering; /* enum gw_filtering */
+	__u32 sessions; /* size of gw_records */
+	__u32 pool_size; /* addresses in use, 0: no outside address is known */
+	__u32 pool[16];
+	__u32 port_low; /* host order, inclusive */
+	__u32 port_high;
+	__u32 host_sessions; /* at most so many sessions for one inside host */
+	__u32 host_ports; /* and so many outside ports */
+};
+
+/* The addresses and ports of a packet; for an ICMP query `sport` or `dport` is the identifier. */
+struct gw_tuple {
+	__u32 saddr;
+	__u32 daddr;
+	__u16 sport;
+	__u16 dport;
+};
+
+enum gw_side {
+	GW_SIDE_INSIDE = 0,
+	GW_SIDE_OUTSIDE = 1,
+};
+
+/* gw_sessions: what a packet of a session looks like when it arrives. */
+struct gw_session_key {
+	struct gw_tuple tuple;
+	__u8 protocol; /* IPPROTO_* */
+	__u8 side; /* enum gw_side: inside and outside addresses may overlap (RFC 4787 REQ-6) */
+	__u8 pad[2];
+};
+
+/* The value of gw_sessions is an index into gw_records with the direction in the top bit. */
+enum gw_direction {
+	GW_FORWARD_DIRECTION = 0, /* as the first packet went */
+	GW_REVERSE_DIRECTION = 1,
+};
+
+enum gw_tcp_state {
+	GW_TCP_NONE = 0, /* not TCP */
+	GW_TCP_OPENING = 1, /* SYN seen one way */
+	GW_TCP_SYN_BOTH = 2, /* SYN seen both ways */
+	GW_TCP_ESTABLISHED = 3,
+	GW_TCP_CLOSING = 4, /* FIN both ways, or RST */
+};
+
+enum gw_session_flag {
+	GW_SESSION_INBOUND = 1, /* opened from outside */
+	GW_SESSION_HAIRPIN = 2, /* both ends are inside */
+	GW_SESSION_STATIC = 4, /* a port forward or 1:1: holds no outside port */
+	GW_SESSION_PERMIT = 8, /* holds a reference in gw_permits */
+};
+
+/* What a record is in the middle of; with the generation above it, see `claim`. */
+enum gw_claim {
+	GW_CLAIM_FREE = 0,
+	GW_CLAIM_LIVE = 1,
+	GW_CLAIM_DYING = 2,
+	GW_CLAIM_MASK = 3,
+	GW_CLAIM_GENERATION = 4, /* added at each new use of the record */
+};
+
+/* gw_records: one session. `arrives` and `leaves` are the first packet before and after. */
+struct gw_session {
+	__u64 deadline; /* CLOCK_MONOTONIC ns; passed: the session is dead, swept or not */
+	__u32 claim; /* generation and enum gw_claim, changed by compare-and-swap only */
+	__u8 protocol;
+	__u8 flags; /* enum gw_session_flag */
+	__u8 tcp_state; /* enum gw_tcp_state */
+	__u8 fins; /* bit 0: FIN seen in the forward direction, bit 1: in the reverse */
+	struct gw_tuple arrives;
+	struct gw_tuple leaves;
+	__u16 l3_delta; /* one's complement change of the IPv4 checksum, forward direction */
+	__u16 l4_delta; /* and of the transport checksum */
+	__u32 slot; /* of the mapping in gw_mappings, GW_NO_SLOT when it holds none */
+	__u64 packets[2]; /* by enum gw_direction */
+	__u64 bytes[2]; /* of IPv4 */
+	__u32 peer; /* hairpin: the slot of the answering side, otherwise GW_NO_SLOT */
+	__u32 created; /* CLOCK_MONOTONIC s */
+};
+
+enum gw_no_slot {
+	GW_NO_SLOT = 0x7fffffff,
+};
+
+/* gw_mappings, indexed by slot: (pool index * 3 + enum gw_nat_protocol) * 65536 + outside port. */
+struct gw_mapping {
+	__u32 inside_address; /* valid while users > 0 */
+	__u16 inside_port;
+	__u16 pad;
+	__u32 users; /* sessions that hold it; raised from 0 only by the one that claims it */
+	__u32 released; /* CLOCK_MONOTONIC s of the last release, 0: never used */
+};
+
+/* gw_endpoints: inside endpoint to slot. */
+struct gw_endpoint {
+	__u32 address;
+	__u16 port;
+	__u8 protocol; /* IPPROTO_* */
+	__u8 pad;
+};
+
+/* gw_permits: a remote address that a mapping has sent to (address-dependent filtering). */
+struct gw_permit_key {
+	__u32 slot;
+	__u32 remote;
+};
+
+/* gw_permits value and gw_hosts value: both are counted by sessions. */
+struct gw_users {
+	__u32 users; /* 0: about to go away */
+	__u32 ports; /* gw_hosts only: mappings held */
+};
+
+/* gw_static_in (key: outside endpoint) and gw_static_out (key: inside endpoint) give the other one.
+ * Port and protocol 0 on both sides: a 1:1 mapping of the address. */
+struct gw_fdb_key {
+	__u32 bridge; /* ifindex */
+	__u8 mac[6];
+	__u8 pad[2];
+};
+
+struct gw_fdb_entry {
+	__u32 port; /* ifindex */
+	__u32 used; /* CLOCK_MONOTONIC s of XDP's last use: the kernel does not see it */
+};
+
+/* Key of the gw_inside trie. */
+struct gw_prefix {
+	__u32 length;
+	__u32 address;
+};
+
+/* What XDP leaves in front of a frame that was translated but could not be sent: see gw_guard. */
+struct gw_handover {
+	__u32 magic; /* enum gw_handover_magic */
+	__u32 ifindex; /* L3 device to send it from */
+};
+
+enum gw_handover_magic {
+	GW_HANDOVER_MAGIC = 0x67774e31,
+};
+
+/* gw_status, one record: written by the data path, read by the agent. */
+struct gw_status {
+	__u32 fresh; /* records below this were used at least once */
+	__u32 cursor; /* next record of the expiry scan */
+	__u64 scans; /* whole scans since load */
+	__u64 expired; /* sessions removed by the scan */
+};
+
+enum gw_sweeper {
+	GW_SWEEPER_TIMER = 0, /* the kernel timer's own scan */
+	GW_SWEEPER_AGENT = 1, /* gw_sweep_slice, run by the agent */
+	GW_SWEEPERS = 2,
+};
+
+/* gw_sweeps, by enum gw_sweeper: one slice of the records and what came of it. */
+struct gw_sweep {
+	__u64 now; /* CLOCK_MONOTONIC ns */
+	__u32 from; /* first record */
+	__u32 count; /* records to look at */
+	__u32 all; /* 1: remove live sessions too */
+	__u32 looked;
+	__u32 removed;
+	__u32 pad;
+};
+
+/*
+ * What happened to a frame, counted per port. Every frame counts once among FORWARD, REPLY,
+ * PUNT_* and DROP_*; the rest are events that come on top.
+ */
+enum gw_counter {
+	GW_FORWARD = 0, /* translated and sent by XDP */
+	GW_REPLY, /* answered by XDP with an ICMP error */
+	GW_PUNT_KERNEL_MODE, /* the port has no role: everything is the kernel's */
+	GW_PUNT_NOT_IPV4, /* ARP, IPv6 and others */
+	GW_PUNT_VLAN, /* tagged */
+	GW_PUNT_OTHER_MAC, /* bridged, broadcast, multicast */
+	GW_PUNT_HOST, /* to the gateway itself */
+	GW_PUNT_NOT_NAT, /* forwarded between devices that NAT does not stand between */
+	GW_PUNT_SOURCE, /* a source address that does not belong behind this port */
+	GW_PUNT_OPTIONS, /* IPv4 options */
+	GW_PUNT_FRAGMENT, /* IPv4 fragment */
+	GW_PUNT_PROTOCOL, /* neither TCP, UDP nor ICMP */
+	GW_PUNT_ICMP, /* ICMP other than echo */
+	GW_PUNT_TTL, /* expired: the kernel answers */
+	GW_PUNT_TOO_BIG, /* does not fit the next link: the kernel answers */
+	GW_PUNT_NO_SESSION, /* TCP in the middle of a connection of conntrack's */
+	GW_PUNT_NO_ROUTE, /* unreachable, prohibited, blackhole: the kernel answers */
+	GW_PUNT_NO_NEIGHBOUR, /* translated, handed over: next hop unresolved */
+	GW_PUNT_FDB_MISS, /* translated, handed over: station unknown to the bridge mirror */
+	GW_PUNT_NOT_A_PORT, /* translated, handed over: the way out is no XDP port */
+	GW_PUNT_NO_POOL, /* no outside address is known (yet) */
+	GW_DROP_MALFORMED, /* header fields contradict each other or the frame */
+	GW_DROP_TRUNCATED, /* the frame ends before its headers do */
+	GW_DROP_CHECKSUM, /* IPv4 header checksum */
+	GW_DROP_NO_MAPPING, /* from outside to a NAT port that nobody holds */
+	GW_DROP_FILTERED, /* from outside, refused by the filtering behaviour */
+	GW_DROP_NO_SESSION, /* from outside, TCP in the middle of a connection nobody knows */
+	GW_DROP_NO_PORT, /* outside ports exhausted */
+	GW_DROP_TABLE_FULL, /* sessions exhausted */
+	GW_DROP_HOST_LIMIT, /* the inside host's share is exhausted */
+	GW_DROP_RACE, /* two cores at the same flow: the sender's next try gets through */
+	GW_DROP_TTL, /* expired and not answerable */
+	GW_DROP_TOO_BIG, /* does not fit the next link and may not be cut by us */
+	GW_DROP_NO_ROUTE, /* from outside, no way to the inside host */
+	GW_DROP_GUARD, /* TC egress: an inside source address on its way out */
+	GW_DROP_HANDOVER, /* TC ingress: the kernel could not take a handed-over frame */
+	GW_VERDICTS,
+	GW_HANDED_OVER = GW_VERDICTS, /* TC ingress: frames sent for XDP (each was a PUNT above) */
+	GW_NAT_NEW_MAPPING,
+	GW_NAT_NEW_SESSION,
+	GW_NAT_CLOSED_SESSION,
+	GW_NAT_EXPIRED_SESSION, /* found expired by a packet, before the scan came */
+	GW_COUNTERS,
+};
+
+/* gw_counters, a per-CPU array by gw_device.row. */
+struct gw_port_counters {
+	__u64 count[41]; /* by enum gw_counter: GW_COUNTERS of them */
+};
+#endif

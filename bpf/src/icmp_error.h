@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ICMP errors to a sender outside (RFC 792, RFC 1812 4.3.2). The kernel cannot send these: a
+ * packet to the outside address is its own, so it would answer for a closed port instead. To
+ * senders inside the kernel answers, it sees the packet as they sent it.
+ */
+#ifndef GW_ICMP_ERROR_H
+#define GW_ICMP_ERROR_H
+#include "packet.h"
+
+enum {
+	ERROR_QUOTE = sizeof(struct iphdr) + 8, /* all that every receiver needs */
+	ERROR_ROOM = sizeof(struct iphdr) + sizeof(struct icmphdr),
+	ERROR_TTL = 64,
+	ERRORS_PER_S = 100, /* on each core (RFC 1812 4.3.2.8) */
+};
+
+/* Written by XDP: when the last error went out and how many are still allowed. */
+struct error_budget {
+	__u64 last; /* ns */
+	__u64 left;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct error_budget);
+} gw_error_budget SEC(".maps");
+
+static __always_inline bool
+error_allowed(void)
+{
+	__u32 zero = 0;
+	struct error_budget *budget = bpf_map_lookup_elem(&gw_error_budget, &zero);
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	if (!budget)
+		return false;
+	if (now - budget->last >= 1000000000) {
+		budget->last = now;
+		budget->left = ERRORS_PER_S;
+	}
+	if (!budget->left)
+		return false;
+	budget->left--;
+	return true;
+}
+
+static __always_inline __u16
+csum_of(const void *data, __u32 length)
+{
+	return ~csum_fold(csum_fold(bpf_csum_diff(0, 0, (__be32 *)data, length, 0)));
+}
+
+struct error_packet {
+	struct ethhdr eth;
+	struct iphdr ip;
+	struct icmphdr icmp;
+	__u8 quote[ERROR_QUOTE];
+} __attribute__((packed));
+
+/* The frame becomes an error about itself, to its sender. False: leave it alone, it was not sent. */
+static __noinline int
+icmp_error(struct xdp_md *ctx, __u8 type, __u8 code, __u16 mtu)
+{
+	struct ethhdr eth;
+	struct error_packet *error;
+	__u8 quote[ERROR_QUOTE];
+	__u32 sender, target;
+	struct headers h;
+	long length = bpf_xdp_get_buff_len(ctx);
+
+	if (!error_allowed() || !packet_headers(ctx, sizeof(struct udphdr), &h))
+		return 0;
+	__builtin_memcpy(&eth, h.eth, sizeof(eth));
+	__builtin_memcpy(quote, h.ip, sizeof(quote));
+	sender = h.ip->saddr;
+	target = h.ip->daddr;
+	if (bpf_xdp_adjust_tail(ctx, (int)(sizeof(eth) + ERROR_QUOTE - length)) ||
+	    bpf_xdp_adjust_head(ctx, -(int)ERROR_ROOM))
+		return 0;
+	error = (void *)(long)ctx->data;
+	if ((void *)(error + 1) > (void *)(long)ctx->data_end)
+		return 0;
+	__builtin_memcpy(error->eth.h_dest, eth.h_source, sizeof(eth.h_source));
+	__builtin_memcpy(error->eth.h_source, eth.h_dest, sizeof(eth.h_dest));
+	error->eth.h_proto = bpf_htons(ETH_P_IP);
+	error->ip = (struct iphdr){
+		.version = 4,
+		.ihl = 5,
+		.tos = 0xc0, /* internetwork control (RFC 1812 4.3.2.5) */
+		.tot_len = bpf_htons(sizeof(*error) - sizeof(eth)),
+		.ttl = ERROR_TTL,
+		.protocol = IPPROTO_ICMP,
+		.saddr = target,
+		.daddr = sender,
+	};
+	error->ip.check = csum_of(&error->ip, sizeof(error->ip));
+	error->icmp = (struct icmphdr){.type = type, .code = code};
+	error->icmp.mtu = bpf_htons(mtu);
+	__builtin_memcpy(error->quote, quote, sizeof(quote));
+	error->icmp.checksum = csum_of(&error->icmp, sizeof(error->icmp) + sizeof(quote));
+	return 1;
+}
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A session opened from outside: a static mapping, or what the filtering behaviour lets through. */
+#ifndef GW_INBOUND_H
+#define GW_INBOUND_H
+#include "open.h"
+
+/* May a remote endpoint without a session use this mapping (RFC 4787 section 5)? */
+static __always_inline bool
+filter_permits(const struct gw_settings *nat, __u32 slot, __u32 remote)
+{
+	struct gw_permit_key key = {slot, remote};
+	struct gw_users *permit;
+
+	if (nat->filtering == GW_FILTER_ENDPOINT_INDEPENDENT)
+		return true;
+	if (nat->filtering != GW_FILTER_ADDRESS_DEPENDENT)
+		return false;
+	permit = bpf_map_lookup_elem(&gw_permits, &key);
+	return permit && permit->users;
+}
+
+/* What becomes of a packet that opens nothing: a socket of the host may want it. */
+static __always_inline enum gw_counter
+host_or(struct xdp_md *ctx, const struct packet *pkt, enum gw_counter verdict)
+{
+	if (pkt->key.protocol == IPPROTO_ICMP)
+		return GW_PUNT_HOST;
+	return host_wants(ctx, pkt->key.protocol, &pkt->key.tuple) ? GW_PUNT_HOST : verdict;
+}
+
+static __always_inline bool
+inbound_opens(const struct packet *pkt)
+{
+	if (pkt->key.protocol == IPPROTO_TCP)
+		return (pkt->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+	return pkt->key.protocol == IPPROTO_UDP || pkt->icmp_type == ICMP_ECHO;
+}
+
+/* Fills in the inside endpoint from the mapping that holds the port, and holds the mapping. */
+static __always_inline enum gw_counter
+inbound_mapping(struct xdp_md *ctx, const struct packet *pkt, struct opening *open)
+{
+	struct gw_session *session = &open->session;
+	bool icmp = pkt->key.protocol == IPPROTO_ICMP;
+	__u16 port = bpf_ntohs(pkt->key.tuple.dport);
+	__u32 index = pool_index(open->nat, pkt->key.tuple.daddr);
+	struct gw_mapping *mapping;
+	__u32 slot;
+
+	/* An echo request is a question to the gateway, not an answer to a mapping. */
+	if (index >= GW_POOL_MAX || port < open->nat->port_low || port > open->nat->port_high || icmp)
+		return GW_PUNT_HOST;
+	slot = slot_of(index, pkt->key.protocol, port);
+	mapping = bpf_map_lookup_elem(&gw_mappings, &slot);
+	if (!mapping || !mapping->users)
+		return host_or(ctx, pkt, GW_DROP_NO_MAPPING);
+	if (!filter_permits(open->nat, slot, pkt->key.tuple.saddr))
+		return host_or(ctx, pkt, GW_DROP_FILTERED);
+	if (!inbound_opens(pkt))
+		return host_or(ctx, pkt, GW_DROP_NO_SESSION);
+	if (!raise_if_used(&mapping->users, MAPPING_CLAIMED))
+		return GW_DROP_RACE;
+	session->slot = slot;
+	session->leaves.daddr = mapping->inside_address;
+	session->leaves.dport = mapping->inside_port;
+	return PARSED;
+}
+
+static __always_inline enum gw_counter
+inbound_destination(struct xdp_md *ctx, const struct packet *pkt, struct opening *open)
+{
+	struct gw_session *session = &open->session;
+	struct gw_endpoint outside = {pkt->key.tuple.daddr, pkt->key.tuple.dport,
+				      pkt->key.protocol, 0};
+	struct gw_endpoint *fixed = static_find(&gw_static_in, &outside);
+
+	if (!fixed)
+		return inbound_mapping(ctx, pkt, open);
+	if (!inbound_opens(pkt))
+		return host_or(ctx, pkt, GW_DROP_NO_SESSION);
+	session->flags |= GW_SESSION_STATIC;
+	session->leaves.daddr = fixed->address;
+	if (fixed->port)
+		session->leaves.dport = fixed->port;
+	return PARSED;
+}
+
+static __noinline __s64
+open_inbound(struct xdp_md *ctx, const struct packet *pkt, struct gw_settings *nat, __u64 now)
+{
+	struct opening open = {
+		.session = {
+			.protocol = pkt->key.protocol,
+			.flags = GW_SESSION_INBOUND,
+			.arrives = pkt->key.tuple,
+			.leaves = pkt->key.tuple,
+			.slot = GW_NO_SLOT,
+			.peer = GW_NO_SLOT,
+		},
+		.nat = nat,
+		.now = now,
+		.row = pkt->row,
+	};
+	__u32 host, target = pkt->key.tuple.daddr;
+	enum gw_counter verdict;
+	__s64 opened;
+
+	if (!bpf_map_lookup_elem(&gw_addresses, &target))
+		return refuse(GW_PUNT_NOT_NAT);
+	verdict = inbound_destination(ctx, pkt, &open);
+	if (verdict != PARSED)
+		return refuse(verdict);
+	host = open.session.leaves.daddr;
+	opened = users_acquire(&gw_hosts, &host, nat->host_sessions) ? 0 :
+								       refuse(GW_DROP_HOST_LIMIT);
+	if (opened == 0) {
+		opened = session_open(&open);
+		if (opened < 0)
+			users_release(&gw_hosts, &host);
+	}
+	if (opened < 0 && open.session.slot != GW_NO_SLOT)
+		mapping_release(open.session.slot, open.session.protocol);
+	return opened;
+}
+#endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Endpoint-independent mappings (RFC 4787 REQ-1): an inside endpoint keeps one outside port for
+ * as long as any of its sessions lives. A mapping is a slot of an array that is indexed by the
+ * outside port, so that allocating one is a compare-and-swap and no search.
+ */
+#ifndef GW_MAPPING_H
+#define GW_MAPPING_H
+#include <linux/in.h>
+#include <bpf/bpf_endian.h>
+#include "counters.h"
+#include "packet.h"
+#include "users.h"
+
+enum {
+	MAPPING_CLAIMED = 0x80000000, /* `users` while the fields are being written */
+	MAPPING_TRIES = 512, /* of either parity: bounds the cost when nearly all ports are taken */
+	NS_PER_S = 1000000000,
+};
+
+static __always_inline __u32
+seconds(__u64 ns)
+{
+	return ns / NS_PER_S;
+}
+
+static __always_inline __u32
+nat_protocol(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP ? GW_NAT_TCP :
+	       protocol == IPPROTO_UDP ? GW_NAT_UDP :
+					 GW_NAT_ICMP;
+}
+
+static __always_inline __u32
+slot_of(__u32 pool_index, __u8 protocol, __u16 port)
+{
+	return (pool_index * GW_NAT_PROTOCOLS + nat_protocol(protocol)) << 16 | port;
+}
+
+/* The outside port of a slot, in network byte order. */
+static __always_inline __u16
+slot_port(__u32 slot)
+{
+	return bpf_htons((__u16)slot);
+}
+
+static __always_inline __u32
+slot_address(const struct gw_settings *nat, __u32 slot)
+{
+	__u32 index = (slot >> 16) / GW_NAT_PROTOCOLS;
+
+	barrier_var(index); /* or the compiler moves the check before the division */
+	return index < GW_POOL_MAX ? nat->pool[index] : 0;
+}
+
+/* Paired pooling (RFC 4787 REQ-2): the inside address alone decides on the outside address. */
+static __always_inline __u32
+pool_index_of(const struct gw_settings *nat, __u32 inside_address)
+{
+	__u32 spread = inside_address * 0x9e3779b1;
+
+	return nat->pool_size ? (spread >> 16) % nat->pool_size : 0;
+}
+
+/* Which index of the pool an outside address has; GW_POOL_MAX when it is not of the pool. */
+static __always_inline __u32
+pool_index(const struct gw_settings *nat, __u32 outside_address)
+{
+#pragma unroll
+	for (__u32 i = 0; i < GW_POOL_MAX; i++)
+		if (i < nat->pool_size && nat->pool[i] == outside_address)
+			return i;
+	return GW_POOL_MAX;
+}
+
+/* Would a socket of this host take the packet? The host shares the address with NAT. */
+static __always_inline bool
+host_wants(struct xdp_md *ctx, __u8 protocol, const struct gw_tuple *tuple)
+{
+	struct bpf_sock_tuple find = {
+		.ipv4 = {tuple->saddr, tuple->daddr, tuple->sport, tuple->dport},
+	};
+	struct bpf_sock *sock;
+
+	if (protocol == IPPROTO_TCP)
+		sock = bpf_skc_lookup_tcp(ctx, &find, sizeof(find.ipv4), BPF_F_CURRENT_NETNS, 0);
+	else if (protocol == IPPROTO_UDP)
+		sock = bpf_sk_lookup_udp(ctx, &find, sizeof(find.ipv4), BPF_F_CURRENT_NETNS, 0);
+	else
+		return false;
+	if (!sock)
+		return false;
+	bpf_sk_release(sock);
+	return true;
+}
+
+/* The port of a mapping counts against its inside host, whose entry the session holds. */
+static __always_inline void
+host_port_release(__u32 inside_address)
+{
+	struct gw_users *host = bpf_map_lookup_elem(&gw_hosts, &inside_address);
+
+	if (host)
+		lower(&host->ports);
+}
+
+/* Gives a user back; the last one frees the port, which then rests (RFC 6888 REQ-8). */
+static __always_inline void
+mapping_release(__u32 slot, __u8 protocol)
+{
+	struct gw_mapping *mapping = bpf_map_lookup_elem(&gw_mappings, &slot);
+	struct gw_endpoint inside = {.protocol = protocol};
+
+	if (!mapping)
+		return;
+	inside.address = mapping->inside_address;
+	inside.port = mapping->inside_port;
+	/* Before the count: from zero on the slot may be somebody else's. */
+	if (mapping->users == 1)
+		mapping->released = seconds(bpf_ktime_get_coarse_ns());
+	if (!lower(&mapping->users))
+		return;
+	bpf_map_delete_elem(&gw_endpoints, &inside);
+	host_port_release(inside.address);
+}
+
+/* The mapping's slot with one more user, or GW_NO_SLOT. */
+static __always_inline __u32
+mapping_acquire(const struct gw_endpoint *inside)
+{
+	__u32 *found = bpf_map_lookup_elem(&gw_endpoints, inside);
+	struct gw_mapping *mapping;
+	__u32 slot;
+
+	if (!found)
+		return GW_NO_SLOT;
+	slot = *found;
+	mapping = bpf_map_lookup_elem(&gw_mappings, &slot);
+	if (!mapping || !raise_if_used(&mapping->users, MAPPING_CLAIMED))
+		return GW_NO_SLOT;
+	/* The slot may have changed hands between the lookup and the count. */
+	if (mapping->inside_address == inside->address && mapping->inside_port == inside->port)
+		return slot;
+	mapping_release(slot, inside->protocol);
+	return GW_NO_SLOT;
+}
+
+struct mapping_search {
+	struct xdp_md *ctx;
+	const struct gw_settings *nat;
+	struct gw_endpoint inside;
+	struct gw_tuple answer; /* the first answer as it would arrive from outside */
+	__u32 pool_index;
+	__u32 start;
+	__u32 step;
+	__u32 now; /* s */
+	__u32 slot; /* what was found, or GW_NO_SLOT */
+};
+
+static __always_inline bool
+port_is_free(struct mapping_search *search, const struct gw_mapping *mapping)
+{
+	struct gw_endpoint outside = {
+		.address = search->answer.daddr,
+		.port = search->answer.dport,
+		.protocol = search->inside.protocol,
+	};
+
+	if (mapping->users)
+		return false;
+	if (mapping->released &&
+	    search->now - mapping->released < seconds(search->nat->port_rest))
+		return false;
+	if (bpf_map_lookup_elem(&gw_static_in, &outside))
+		return false;
+	return !host_wants(search->ctx, search->inside.protocol, &search->answer);
+}
+
+/* One step of the search, for bpf_loop: 1 ends it. */
+static long
+try_port(__u32 i, struct mapping_search *search)
+{
+	__u32 span = search->nat->port_high - search->nat->port_low + 1;
+	__u16 port = search->nat->port_low + (search->start + i * search->step) % span;
+	__u32 slot = slot_of(search->pool_index, search->inside.protocol, port);
+	struct gw_mapping *mapping = bpf_map_lookup_elem(&gw_mappings, &slot);
+
+	search->answer.dport = bpf_htons(port);
+	if (!mapping || !port_is_free(search, mapping))
+		return 0;
+	if (__sync_val_compare_and_swap(&mapping->users, 0, MAPPING_CLAIMED) != 0)
+		return 0;
+	mapping->inside_address = search->inside.address;
+	mapping->inside_port = search->inside.port;
+	search->slot = slot;
+	return 1;
+}
+
+/* A random start, then the neighbours in turn (RFC 6056 3.3.1), of the same parity first. */
+static __always_inline __u32
+port_search(struct mapping_search *search)
+{
+	__u32 random = bpf_get_prandom_u32() >> 1;
+	__u32 odd = (search->nat->port_low ^ bpf_ntohs(search->inside.port)) & 1;
+
+	search->slot = GW_NO_SLOT;
+	search->step = 2;
+	search->start = (random % (search->nat->port_high - search->nat->port_low + 1) & ~1U) | odd;
+	bpf_loop(MAPPING_TRIES, try_port, search, 0);
+	if (search->slot != GW_NO_SLOT)
+		return search->slot;
+	search->step = 1;
+	bpf_loop(MAPPING_TRIES, try_port, search, 0);
+	return search->slot;
+}
+
+/*
+ * A new mapping with one user. Sets *slot and returns PARSED, or says why there is none.
+ * `search` comes with ctx, nat, inside and the remote half of `answer` filled in.
+ */
+static __always_inline enum gw_counter
+mapping_create(struct mapping_search *search, __u32 *slot)
+{
+	struct gw_users *host = bpf_map_lookup_elem(&gw_hosts, &search->inside.address);
+	struct gw_mapping *mapping;
+
+	if (!host || host->ports >= search->nat->host_ports)
+		return GW_DROP_HOST_LIMIT;
+	search->pool_index = pool_index_of(search->nat, search->inside.address);
+	search->answer.daddr = search->nat->pool[search->pool_index & (GW_POOL_MAX - 1)];
+	*slot = port_search(search);
+	if (*slot == GW_NO_SLOT)
+		return GW_DROP_NO_PORT;
+	mapping = bpf_map_lookup_elem(&gw_mappings, slot);
+	if (!mapping)
+		return GW_DROP_RACE;
+	if (bpf_map_update_elem(&gw_endpoints, &search->inside, slot, BPF_NOEXIST)) {
+		/* Another core gave this endpoint a mapping just now: that one counts. */
+		__sync_val_compare_and_swap(&mapping->users, MAPPING_CLAIMED, 0);
+		*slot = mapping_acquire(&search->inside);
+		return *slot == GW_NO_SLOT ? GW_DROP_RACE : PARSED;
+	}
+	__sync_fetch_and_add(&host->ports, 1);
+	__sync_val_compare_and_swap(&mapping->users, MAPPING_CLAIMED, 1);
+	return PARSED;
+}
+#endif

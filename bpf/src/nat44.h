@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* NAT44: from a parsed packet to its verdict. */
+#ifndef GW_NAT44_H
+#define GW_NAT44_H
+#include "icmp_error.h"
+#include "inbound.h"
+#include "outbound.h"
+#include "rewrite.h"
+
+/* What to do with the frame, and where to. */
+struct outcome {
+	enum gw_counter verdict;
+	__u32 ifindex; /* handing over: the L3 device to send it from */
+	__u32 row; /* forwarding: the port's row in gw_tx */
+};
+
+/* An error the kernel answers for a sender inside, and we for one outside. */
+static __always_inline enum gw_counter
+answer(struct xdp_md *ctx, const struct packet *pkt, enum gw_counter punt, enum gw_counter drop,
+       __u16 mtu)
+{
+	bool too_big = punt == GW_PUNT_TOO_BIG;
+
+	if (pkt->key.side == GW_SIDE_INSIDE)
+		return punt;
+	if (icmp_error(ctx, too_big ? ICMP_DEST_UNREACH : ICMP_TIME_EXCEEDED,
+		       too_big ? ICMP_FRAG_NEEDED : ICMP_EXC_TTL, mtu))
+		return GW_REPLY;
+	return drop;
+}
+
+/* A route that leads nowhere. Inside, the kernel answers; outside, the packet is nobody's. */
+static __always_inline enum gw_counter
+no_way(const struct packet *pkt, long found)
+{
+	if (pkt->key.side == GW_SIDE_OUTSIDE)
+		return GW_DROP_NO_ROUTE;
+	return route_failure(found);
+}
+
+static __always_inline enum gw_counter
+session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *session,
+	     enum gw_direction direction, const struct gw_settings *nat, __u64 now,
+	     struct outcome *out)
+{
+	struct bpf_fib_lookup fib = {};
+	struct gw_device *egress;
+	struct translation t;
+	enum gw_counter verdict;
+	long found;
+
+	if (pkt->ttl <= 1)
+		return answer(ctx, pkt, GW_PUNT_TTL, GW_DROP_TTL, 0);
+	translation_of(session, direction, &t);
+	found = route_find(ctx, &fib, pkt, t.to.daddr, pkt->ip_length);
+	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return pkt->dont_fragment ? answer(ctx, pkt, GW_PUNT_TOO_BIG, GW_DROP_TOO_BIG,
+						   fib.mtu_result) :
+					    GW_DROP_TOO_BIG;
+	if (found == BPF_FIB_LKUP_RET_SUCCESS)
+		verdict = egress_port(&fib, seconds(now), &out->row);
+	else if (found == BPF_FIB_LKUP_RET_NO_NEIGH)
+		verdict = GW_PUNT_NO_NEIGHBOUR;
+	else
+		return no_way(pkt, found);
+	/* A session to the Internet whose route has moved elsewhere is not translated there. */
+	egress = device(fib.ifindex);
+	if (!egress || !(egress->flags & (t.to.saddr == pkt->key.tuple.saddr ||
+					 session->flags & GW_SESSION_HAIRPIN ?
+						 GW_DEV_INSIDE :
+						 GW_DEV_OUTSIDE)))
+		return pkt->key.side == GW_SIDE_INSIDE ? GW_PUNT_NOT_NAT : GW_DROP_NO_ROUTE;
+	if (!rewrite(ctx, pkt->key.protocol, &t))
+		return GW_DROP_TRUNCATED;
+	session_touch(session, pkt, direction, nat, now);
+	out->ifindex = fib.ifindex;
+	if (verdict == GW_FORWARD) {
+		struct ethhdr *eth = (void *)(long)ctx->data;
+
+		if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
+			return GW_DROP_TRUNCATED;
+		__builtin_memcpy(eth->h_dest, fib.dmac, ETH_ALEN);
+		__builtin_memcpy(eth->h_source, fib.smac, ETH_ALEN);
+	}
+	return verdict;
+}
+
+static __always_inline enum gw_counter
+nat44(struct xdp_md *ctx, struct packet *pkt, const struct gw_device *port, struct outcome *out)
+{
+	struct gw_settings *nat = settings();
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct gw_session *session;
+	enum gw_counter verdict;
+	__s64 opened;
+	__u32 ref;
+
+	if (!nat || !nat->enabled || !(port->flags & (GW_DEV_INSIDE | GW_DEV_OUTSIDE)))
+		return GW_PUNT_KERNEL_MODE;
+	verdict = packet_parse(ctx, port, pkt);
+	if (verdict != PARSED)
+		return verdict;
+	pkt->key.side = port->flags & GW_DEV_OUTSIDE ? GW_SIDE_OUTSIDE : GW_SIDE_INSIDE;
+	session = session_find(&pkt->key, now, pkt->row, &ref);
+	if (!session) {
+		opened = pkt->key.side == GW_SIDE_OUTSIDE ? open_inbound(ctx, pkt, nat, now) :
+							    open_outbound(ctx, pkt, nat, now);
+		if (opened < 0)
+			return refused(opened);
+		ref = opened;
+		session = session_record(ref & REF_INDEX);
+		if (!session)
+			return GW_DROP_RACE;
+	}
+	return session_send(ctx, pkt, session,
+			    ref & REF_REVERSE ? GW_REVERSE_DIRECTION : GW_FORWARD_DIRECTION, nat,
+			    now, out);
+}
+#endif

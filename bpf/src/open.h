@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The slow path: the first packet of a session. Decides whether there may be one, takes what it
+ * needs in a fixed order (host's share, mapping, permit, record, keys) and gives all of it back
+ * in reverse when a later step fails.
+ */
+#ifndef GW_OPEN_H
+#define GW_OPEN_H
+#include "session.h"
+
+/* An opened session's reference, or a verdict: kept apart by the sign. */
+static __always_inline __s64
+refuse(enum gw_counter verdict)
+{
+	return -1 - (__s64)verdict;
+}
+
+static __always_inline enum gw_counter
+refused(__s64 opened)
+{
+	return (enum gw_counter)(-1 - opened);
+}
+
+/* A session to be: what the record will say, and what is already held for it. */
+struct opening {
+	struct gw_session session;
+	struct gw_settings *nat;
+	__u64 now;
+	__u32 row;
+};
+
+static __always_inline void
+session_deltas(struct gw_session *session)
+{
+	__u32 addresses = csum_delta_addresses(&session->arrives, &session->leaves);
+	__u32 ports = csum_delta_ports(&session->arrives, &session->leaves);
+
+	session->l3_delta = csum_fold(addresses);
+	/* ICMP has no pseudo header, and of the two ports only one is in the packet. */
+	session->l4_delta = csum_fold(session->protocol == IPPROTO_ICMP ? ports :
+									  addresses + ports);
+}
+
+/* Writes the record and lets both directions lead to it. */
+static __always_inline __s64
+session_insert(struct opening *open)
+{
+	__u32 index = record_allocate(open->nat), reverse;
+	struct gw_session *record;
+	struct gw_session_key key;
+
+	if (index == GW_NO_SLOT)
+		return refuse(GW_DROP_TABLE_FULL);
+	record = session_record(index);
+	if (!record)
+		return refuse(GW_DROP_TABLE_FULL);
+	open->session.claim = (record->claim & ~GW_CLAIM_MASK) | GW_CLAIM_LIVE;
+	*record = open->session;
+	reverse = index | REF_REVERSE;
+	session_key(&open->session, GW_FORWARD_DIRECTION, &key);
+	if (bpf_map_update_elem(&gw_sessions, &key, &index, BPF_NOEXIST))
+		goto undo_record;
+	session_key(&open->session, GW_REVERSE_DIRECTION, &key);
+	if (bpf_map_update_elem(&gw_sessions, &key, &reverse, BPF_NOEXIST))
+		goto undo_forward;
+	return index;
+
+undo_forward:
+	session_key(&open->session, GW_FORWARD_DIRECTION, &key);
+	bpf_map_delete_elem(&gw_sessions, &key);
+undo_record:
+	record->claim = (open->session.claim & ~GW_CLAIM_MASK) + GW_CLAIM_GENERATION;
+	bpf_map_push_elem(&gw_free, &index, 0);
+	return refuse(GW_DROP_RACE);
+}
+
+/* Takes the permit and the record. Mappings and the host's share are held by the caller. */
+static __noinline __s64
+session_open(struct opening *open)
+{
+	struct gw_session *session = &open->session;
+	struct gw_permit_key permit = {session->slot, session_remote_address(session)};
+	__s64 opened;
+
+	session->created = seconds(open->now);
+	session->tcp_state = session->protocol == IPPROTO_TCP ? GW_TCP_OPENING : GW_TCP_NONE;
+	session->deadline = open->now + open->nat->timeouts[timer_class(session) & (GW_TIMERS - 1)];
+	session_deltas(session);
+	if (session->slot != GW_NO_SLOT && !(session->flags & GW_SESSION_HAIRPIN)) {
+		if (!users_acquire(&gw_permits, &permit, MAPPING_CLAIMED))
+			return refuse(GW_DROP_TABLE_FULL);
+		session->flags |= GW_SESSION_PERMIT;
+	}
+	opened = session_insert(open);
+	if (opened >= 0) {
+		count(open->row, GW_NAT_NEW_SESSION);
+		return opened;
+	}
+	if (session->flags & GW_SESSION_PERMIT)
+		users_release(&gw_permits, &permit);
+	return opened;
+}
+
+/* The static mapping of an inside or outside endpoint: a port's own, or its address's. */
+static __always_inline struct gw_endpoint *
+static_find(void *map, struct gw_endpoint *from)
+{
+	struct gw_endpoint *found = bpf_map_lookup_elem(map, from);
+	struct gw_endpoint address = {.address = from->address};
+
+	return found ? found : bpf_map_lookup_elem(map, &address);
+}
+#endif

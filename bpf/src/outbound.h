@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A session opened from inside, to the Internet or back to another inside host (hairpin). */
+#ifndef GW_OUTBOUND_H
+#define GW_OUTBOUND_H
+#include "open.h"
+#include "route.h"
+
+/* May this packet be the first of a session? */
+static __always_inline enum gw_counter
+outbound_opens(const struct packet *pkt)
+{
+	if (pkt->key.protocol == IPPROTO_TCP &&
+	    (pkt->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
+		return GW_PUNT_NO_SESSION;
+	if (pkt->key.protocol == IPPROTO_ICMP && pkt->icmp_type != ICMP_ECHO)
+		return GW_PUNT_ICMP;
+	if (pkt->ttl <= 1)
+		return GW_PUNT_TTL;
+	return PARSED;
+}
+
+/* Rewrites `leaves` to come from the outside endpoint of the sender's mapping. */
+static __always_inline enum gw_counter
+translate_source(struct xdp_md *ctx, struct opening *open)
+{
+	struct gw_session *session = &open->session;
+	struct mapping_search search = {
+		.ctx = ctx,
+		.nat = open->nat,
+		.inside = {session->arrives.saddr, session->arrives.sport, session->protocol, 0},
+		.answer = {session->leaves.daddr, 0, session->leaves.dport, 0},
+		.now = seconds(open->now),
+	};
+	struct gw_endpoint *fixed = static_find(&gw_static_out, &search.inside);
+	enum gw_counter verdict;
+
+	if (fixed) {
+		session->flags |= GW_SESSION_STATIC;
+		session->leaves.saddr = fixed->address;
+		if (fixed->port)
+			session->leaves.sport = fixed->port;
+		return PARSED;
+	}
+	session->slot = mapping_acquire(&search.inside);
+	if (session->slot == GW_NO_SLOT) {
+		verdict = mapping_create(&search, &session->slot);
+		if (verdict != PARSED)
+			return verdict;
+		count(open->row, GW_NAT_NEW_MAPPING);
+	}
+	session->leaves.saddr = slot_address(open->nat, session->slot);
+	session->leaves.sport = slot_port(session->slot);
+	return PARSED;
+}
+
+/* To an outside address of ours: find the inside host behind it (RFC 4787 REQ-9). */
+static __always_inline enum gw_counter
+hairpin_destination(struct opening *open)
+{
+	struct gw_session *session = &open->session;
+	struct gw_endpoint outside = {session->arrives.daddr, session->arrives.dport,
+				      session->protocol, 0};
+	struct gw_endpoint *fixed = static_find(&gw_static_in, &outside);
+	struct gw_mapping *mapping;
+	__u32 index, slot;
+
+	session->flags |= GW_SESSION_HAIRPIN;
+	if (fixed) {
+		session->leaves.daddr = fixed->address;
+		if (fixed->port)
+			session->leaves.dport = fixed->port;
+		return PARSED;
+	}
+	index = pool_index(open->nat, outside.address);
+	/* An echo request to the outside address is for the gateway: its identifier is no port. */
+	if (index >= GW_POOL_MAX || session->protocol == IPPROTO_ICMP)
+		return GW_PUNT_HOST;
+	slot = slot_of(index, session->protocol, bpf_ntohs(outside.port));
+	mapping = bpf_map_lookup_elem(&gw_mappings, &slot);
+	if (!mapping || !raise_if_used(&mapping->users, MAPPING_CLAIMED))
+		return GW_PUNT_HOST;
+	session->peer = slot;
+	session->leaves.daddr = mapping->inside_address;
+	session->leaves.dport = mapping->inside_port;
+	return PARSED;
+}
+
+/* Is NAT between this packet and where its route leads? */
+static __always_inline enum gw_counter
+outbound_route(struct xdp_md *ctx, const struct packet *pkt)
+{
+	struct bpf_fib_lookup fib = {};
+	struct gw_device *egress;
+	long found = route_find(ctx, &fib, pkt, pkt->key.tuple.daddr, 0);
+
+	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return route_failure(found);
+	egress = device(fib.ifindex);
+	if (!egress || !(egress->flags & GW_DEV_OUTSIDE))
+		return GW_PUNT_NOT_NAT;
+	return PARSED;
+}
+
+/* Would an answer to this source go back the way the packet came? */
+static __always_inline bool
+source_belongs(struct xdp_md *ctx, const struct packet *pkt)
+{
+	struct bpf_fib_lookup fib = {};
+	long found = route_find(ctx, &fib, pkt, pkt->key.tuple.saddr, 0);
+
+	return (found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH) &&
+	       fib.ifindex == pkt->ingress;
+}
+
+/* Gives back what open_outbound() took before session_open() refused. */
+static __always_inline void
+outbound_undo(const struct gw_session *session)
+{
+	__u32 host = session->arrives.saddr;
+
+	if (session->slot != GW_NO_SLOT)
+		mapping_release(session->slot, session->protocol);
+	if (session->peer != GW_NO_SLOT)
+		mapping_release(session->peer, session->protocol);
+	users_release(&gw_hosts, &host);
+}
+
+static __noinline __s64
+open_outbound(struct xdp_md *ctx, const struct packet *pkt, struct gw_settings *nat, __u64 now)
+{
+	struct opening open = {
+		.session = {
+			.protocol = pkt->key.protocol,
+			.arrives = pkt->key.tuple,
+			.leaves = pkt->key.tuple,
+			.slot = GW_NO_SLOT,
+			.peer = GW_NO_SLOT,
+		},
+		.nat = nat,
+		.now = now,
+		.row = pkt->row,
+	};
+	__u32 host = pkt->key.tuple.saddr, target = pkt->key.tuple.daddr;
+	enum gw_counter verdict = outbound_opens(pkt);
+	__s64 opened;
+
+	if (verdict == PARSED && bpf_map_lookup_elem(&gw_addresses, &target))
+		verdict = hairpin_destination(&open);
+	else if (verdict == PARSED)
+		verdict = outbound_route(ctx, pkt);
+	if (verdict != PARSED)
+		return refuse(verdict);
+	if (!source_belongs(ctx, pkt))
+		verdict = GW_PUNT_SOURCE;
+	else if (!nat->pool_size)
+		verdict = GW_PUNT_NO_POOL;
+	else if (!users_acquire(&gw_hosts, &host, nat->host_sessions))
+		verdict = GW_DROP_HOST_LIMIT;
+	if (verdict != PARSED) {
+		if (open.session.peer != GW_NO_SLOT)
+			mapping_release(open.session.peer, open.session.protocol);
+		return refuse(verdict);
+	}
+	verdict = translate_source(ctx, &open);
+	opened = verdict == PARSED ? session_open(&open) : refuse(verdict);
+	if (opened < 0)
+		outbound_undo(&open.session);
+	return opened;
+}
+#endif

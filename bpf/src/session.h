@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Session records: found, touched, opened and removed. A record is one array element; a change
+ * of life goes through compare-and-swap on `claim`, so that the scan and a packet that both find
+ * a session expired remove it once.
+ */
+#ifndef GW_SESSION_H
+#define GW_SESSION_H
+#include "mapping.h"
+#include "tcp.h"
+
+enum {
+	REF_REVERSE = 0x80000000, /* direction bit of a gw_sessions value */
+	REF_INDEX = 0x7fffffff,
+};
+
+static __always_inline struct gw_session *
+session_record(__u32 index)
+{
+	return bpf_map_lookup_elem(&gw_records, &index);
+}
+
+static __always_inline struct gw_tuple
+tuple_reversed(const struct gw_tuple *t)
+{
+	return (struct gw_tuple){t->daddr, t->saddr, t->dport, t->sport};
+}
+
+static __always_inline bool
+tuple_equal(const struct gw_tuple *a, const struct gw_tuple *b)
+{
+	return a->saddr == b->saddr && a->daddr == b->daddr && a->sport == b->sport &&
+	       a->dport == b->dport;
+}
+
+/* Which side the first packet came from, and which side its answer comes from. */
+static __always_inline __u8
+session_side(const struct gw_session *session, enum gw_direction direction)
+{
+	bool inbound = session->flags & GW_SESSION_INBOUND;
+
+	if (session->flags & GW_SESSION_HAIRPIN)
+		return GW_SIDE_INSIDE;
+	return inbound == (direction == GW_FORWARD_DIRECTION) ? GW_SIDE_OUTSIDE : GW_SIDE_INSIDE;
+}
+
+static __always_inline void
+session_key(const struct gw_session *session, enum gw_direction direction,
+	    struct gw_session_key *key)
+{
+	key->tuple = direction == GW_FORWARD_DIRECTION ? session->arrives :
+							 tuple_reversed(&session->leaves);
+	key->protocol = session->protocol;
+	key->side = session_side(session, direction);
+	key->pad[0] = key->pad[1] = 0;
+}
+
+/* Deletes a key if it still leads to this record. */
+static __always_inline void
+session_unlink(const struct gw_session *session, __u32 index, enum gw_direction direction)
+{
+	struct gw_session_key key;
+	__u32 *ref;
+
+	session_key(session, direction, &key);
+	ref = bpf_map_lookup_elem(&gw_sessions, &key);
+	if (ref && (*ref & REF_INDEX) == index)
+		bpf_map_delete_elem(&gw_sessions, &key);
+}
+
+/* The inside endpoint's address: what the host limits count by. */
+static __always_inline __u32
+session_inside_address(const struct gw_session *session)
+{
+	return session->flags & GW_SESSION_INBOUND ? session->leaves.daddr :
+						     session->arrives.saddr;
+}
+
+static __always_inline __u32
+session_remote_address(const struct gw_session *session)
+{
+	return session->flags & GW_SESSION_INBOUND ? session->arrives.saddr :
+						     session->leaves.daddr;
+}
+
+/* Gives back what a session holds: permit, mappings, the host's share. */
+static __always_inline void
+session_release(const struct gw_session *session)
+{
+	struct gw_permit_key permit = {session->slot, session_remote_address(session)};
+	__u32 host = session_inside_address(session);
+
+	if (session->flags & GW_SESSION_PERMIT)
+		users_release(&gw_permits, &permit);
+	if (session->slot != GW_NO_SLOT)
+		mapping_release(session->slot, session->protocol);
+	if (session->peer != GW_NO_SLOT)
+		mapping_release(session->peer, session->protocol);
+	users_release(&gw_hosts, &host);
+}
+
+/* Ends a session, live or expired; returns 1 for the one caller that did it. */
+static __noinline int
+session_remove(__u32 index)
+{
+	struct gw_session *session = session_record(index);
+	__u32 claim;
+
+	if (!session)
+		return 0;
+	claim = session->claim;
+	if ((claim & GW_CLAIM_MASK) != GW_CLAIM_LIVE)
+		return 0;
+	if (__sync_val_compare_and_swap(&session->claim, claim, claim + 1) != claim)
+		return 0;
+	session_unlink(session, index, GW_FORWARD_DIRECTION);
+	session_unlink(session, index, GW_REVERSE_DIRECTION);
+	session_release(session);
+	/* Free again, one generation later. */
+	session->claim = (claim & ~GW_CLAIM_MASK) + GW_CLAIM_GENERATION;
+	bpf_map_push_elem(&gw_free, &index, 0);
+	return 1;
+}
+
+/* The live session that the key leads to, or 0. One found expired is removed and counts as none. */
+static __always_inline struct gw_session *
+session_find(const struct gw_session_key *key, __u64 now, __u32 row, __u32 *ref)
+{
+	__u32 *found = bpf_map_lookup_elem(&gw_sessions, key);
+	struct gw_session *session;
+	struct gw_tuple expected;
+
+	if (!found)
+		return 0;
+	*ref = *found;
+	session = session_record(*ref & REF_INDEX);
+	if (!session || (session->claim & GW_CLAIM_MASK) != GW_CLAIM_LIVE)
+		return 0;
+	/* The hash element may have been reused under our feet: the record has the last word. */
+	expected = *ref & REF_REVERSE ? tuple_reversed(&session->leaves) : session->arrives;
+	if (!tuple_equal(&expected, &key->tuple))
+		return 0;
+	if (now <= session->deadline)
+		return session;
+	if (session_remove(*ref & REF_INDEX)) {
+		count(row, GW_NAT_EXPIRED_SESSION);
+		count(row, GW_NAT_CLOSED_SESSION);
+	}
+	return 0;
+}
+
+/* Does this direction leave the inside host? Only that refreshes the timer (RFC 4787 REQ-6). */
+static __always_inline bool
+session_outbound(const struct gw_session *session, enum gw_direction direction)
+{
+	if (session->flags & GW_SESSION_HAIRPIN)
+		return true;
+	return !(session->flags & GW_SESSION_INBOUND) == (direction == GW_FORWARD_DIRECTION);
+}
+
+static __always_inline void
+session_touch(struct gw_session *session, const struct packet *pkt, enum gw_direction direction,
+	      const struct gw_settings *nat, __u64 now)
+{
+	bool refresh = session_outbound(session, direction);
+
+	session->packets[direction & 1]++;
+	session->bytes[direction & 1] += pkt->ip_length;
+	if (pkt->key.protocol == IPPROTO_TCP) {
+		__u8 state = tcp_next_state(session, pkt->tcp_flags, direction);
+
+		/* A closing connection has its 4 minutes from the moment it closes. */
+		if (state == GW_TCP_CLOSING)
+			refresh = state != session->tcp_state;
+		if (state != session->tcp_state) {
+			session->tcp_state = state;
+			refresh = true;
+		}
+	}
+	if (refresh)
+		session->deadline = now + nat->timeouts[timer_class(session) & (GW_TIMERS - 1)];
+}
+
+/* An unused record's index, or GW_NO_SLOT when the table is full. */
+static __always_inline __u32
+record_allocate(const struct gw_settings *nat)
+{
+	__u32 zero = 0, index;
+	struct gw_status *status = bpf_map_lookup_elem(&gw_status, &zero);
+
+	if (!status)
+		return GW_NO_SLOT;
+	/* Fresh ones first: while there are any, an index that was freed goes on resting. */
+	if (status->fresh < nat->sessions) {
+		index = __sync_fetch_and_add(&status->fresh, 1);
+		if (index < nat->sessions)
+			return index;
+		__sync_fetch_and_add(&status->fresh, -1);
+	}
+	if (bpf_map_pop_elem(&gw_free, &index) == 0)
+		return index;
+	return GW_NO_SLOT;
+}
+#endif
