@@ -21,10 +21,15 @@ def load(guest: Guest, program: Path) -> Result:
     path = f"/tmp/{program.name}"
     guest.write(path, program.read_bytes())
     script = (
-        f"bpftool prog loadall {path} /sys/fs/bpf/try && rm -r /sys/fs/bpf/try ||"
+        f"bpftool prog loadall {path} /sys/fs/bpf/try 2>&- && rm -r /sys/fs/bpf/try ||"
         f" {{ bpftool -d prog loadall {path} /sys/fs/bpf/try 2>&1; exit 1; }}"
     )
     return guest.shell(script, seconds=180)
+
+
+def chatter(line: str) -> bool:
+    """What libbpf says about its own work, which buries the verifier's words."""
+    return line.startswith(("libbpf: map", "libbpf: sec", "libbpf: elf", "libbpf: CO-RE"))
 
 
 def main() -> int:
@@ -43,7 +48,7 @@ def main() -> int:
                 print(f"{guest.release}: {word}: {'refused' if result.code else 'loaded'}")
                 if result.code:
                     failed = 1
-                    lines = (result.stdout + result.stderr).splitlines()
+                    lines = [line for line in result.stdout.splitlines() if not chatter(line)]
                     print("\n".join(lines if options.all else lines[-LOG_LINES:]))
     return failed
 
