@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A gateway with a LAN and an Internet, made of network namespaces on one machine."""
+
+from .gateway import GatewayProcess
+from .network import Lab, LabState
+from .topology import GW_INSIDE, HOSTS, INTERNET, LAN, LAN2, ROUTER, WAN, Interface
+
+__all__ = [
+    "GW_INSIDE",
+    "HOSTS",
+    "INTERNET",
+    "LAN",
+    "LAN2",
+    "ROUTER",
+    "WAN",
+    "GatewayProcess",
+    "Interface",
+    "Lab",
+    "LabState",
+]
