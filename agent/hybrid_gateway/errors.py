@@ -71,7 +71,7 @@ class PermissionDeniedError(GwError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong in a configuration file."""
+    """One thing that is wrong in a configuration file; line 0 means the file as a whole."""
 
     file: str
     line: int
@@ -81,7 +81,8 @@ class Problem:
 
     @property
     def where(self) -> str:
-        return f"{self.file}:{self.line}: {self.key}" if self.key else f"{self.file}:{self.line}"
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.key}" if self.key else place
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}"

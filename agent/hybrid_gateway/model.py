@@ -61,6 +61,8 @@ class PortRange:
         return self.low <= other.high and other.low <= self.high
 
 
+DEFAULT_PORTS = PortRange(20000, 49999)
+DEFAULT_SESSIONS = 65536
 FALLBACK_PORTS = PortRange(10000, 19999)
 """Outside ports of the flows that the kernel translates; ours must stay clear of them."""
 
@@ -129,9 +131,9 @@ class Nat44:
     """The name of a port, not of a device."""
     addresses: tuple[str | IPv4Address, ...] = ("interface",)
     """Either the word "interface", alone, or the pool."""
-    sessions: int = 65536
+    sessions: int = DEFAULT_SESSIONS
     filtering: Filtering = Filtering.ADDRESS_DEPENDENT
-    ports: PortRange = PortRange(20000, 49999)
+    ports: PortRange = DEFAULT_PORTS
     timeouts: Timeouts = Timeouts()
     static: tuple[Static, ...] = ()
     per_host: PerHost = PerHost()
@@ -141,7 +143,7 @@ class Nat44:
 
 
 @dataclass(frozen=True, slots=True)
-class Warning_:
+class Notice:
     """Legal, but perhaps not meant; shown by `check`, refuses nothing."""
 
     where: str
@@ -158,7 +160,7 @@ class Config:
     nat44: Nat44 | None = None
     bypass: tuple[str, ...] = ()
     """Names of chains and qdiscs that XDP may go past; BYPASS_ALL for all."""
-    warnings: tuple[Warning_, ...] = field(default=(), compare=False)
+    warnings: tuple[Notice, ...] = field(default=(), compare=False)
 
     def port(self, name: str) -> Port:
         """The port of that name; KeyError when there is none."""

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""gateway.yaml into a `Config`, or into every reason why not.
+
+Each problem names file, line and key; all that can be found in one pass are
+reported together. Nothing here looks at the host: whether a device exists is
+for `observe` to say.
+"""
+
+from pathlib import Path
+
+from ..errors import ConfigError, Problem
+from ..model import Config
+from . import future, schema
+from .build import build
+from .document import SIZE_MAX, read
+
+__all__ = ["load", "parse"]
+
+
+def load(path: Path | str) -> Config:
+    """Read and check one file; raises ConfigError with all its problems."""
+    file = str(path)
+    try:
+        with open(path, "rb") as stream:
+            content = stream.read(SIZE_MAX + 1)
+    except OSError as error:
+        raise ConfigError(
+            [Problem(file, 0, "", f"cannot be read: {error.strerror}", "config.unreadable")]
+        ) from error
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Problem(file, line, "", "not UTF-8 text", "config.yaml")]) from error
+    return parse(text, file)
+
+
+def parse(text: str, file: str) -> Config:
+    """Check the text of a file; `file` is its name in messages."""
+    document = read(text, file)
+    schema.check(document, future.refuse(document))
+    config = build(document)
+    if document.problems:
+        raise ConfigError(document.problems)
+    return config
