@@ -6,7 +6,7 @@
 #include "gw_abi.h"
 
 #define KEEP_STRUCT(name) struct name keep_##name
-#define KEEP_ENUM(name) enum name keep_enum_##name
+#define KEEP_ENUM(name)	  enum name keep_enum_##name
 
 KEEP_ENUM(gw_abi);
 KEEP_ENUM(gw_limit);

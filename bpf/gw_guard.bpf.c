@@ -34,11 +34,11 @@ routed_inside(struct __sk_buff *skb, __u32 address)
 		.ifindex = skb->ifindex,
 		.ipv4_dst = address,
 	};
-	long found = bpf_fib_lookup(skb, &fib, sizeof(fib), BPF_FIB_LOOKUP_OUTPUT);
+	long found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 
-	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return false;
-	return is_inside(fib.ifindex);
+	return (found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH ||
+		found == BPF_FIB_LKUP_RET_FRAG_NEEDED) &&
+	       is_inside(fib.ifindex);
 }
 
 /*

@@ -70,9 +70,10 @@ enum gw_timer_class {
 
 /* gw_settings, one record, written by the agent. */
 struct gw_settings {
+	__u32 abi_version; /* first in every version: says how to read the pinned maps */
+	__u32 enabled; /* 0: every frame goes to the kernel (kernel mode) */
 	__u64 timeouts[4]; /* ns, by enum gw_timer_class */
 	__u64 port_rest; /* ns that a freed outside port is not given out again */
-	__u32 enabled; /* 0: every frame goes to the kernel (kernel mode) */
 	__u32 filtering; /* enum gw_filtering */
 	__u32 sessions; /* size of gw_records */
 	__u32 pool_size; /* addresses in use, 0: no outside address is known */
@@ -81,6 +82,7 @@ struct gw_settings {
 	__u32 port_high;
 	__u32 host_sessions; /* at most so many sessions for one inside host */
 	__u32 host_ports; /* and so many outside ports */
+	__u32 pad;
 };
 
 /* The addresses and ports of a packet; for an ICMP query `sport` or `dport` is the identifier. */

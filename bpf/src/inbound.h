@@ -48,7 +48,8 @@ inbound_mapping(struct xdp_md *ctx, const struct packet *pkt, struct opening *op
 	__u32 slot;
 
 	/* An echo request is a question to the gateway, not an answer to a mapping. */
-	if (index >= GW_POOL_MAX || port < open->nat->port_low || port > open->nat->port_high || icmp)
+	if (index >= GW_POOL_MAX || port < open->nat->port_low || port > open->nat->port_high ||
+	    icmp)
 		return GW_PUNT_HOST;
 	slot = slot_of(index, pkt->key.protocol, port);
 	mapping = bpf_map_lookup_elem(&gw_mappings, &slot);
@@ -70,8 +71,8 @@ static __always_inline enum gw_counter
 inbound_destination(struct xdp_md *ctx, const struct packet *pkt, struct opening *open)
 {
 	struct gw_session *session = &open->session;
-	struct gw_endpoint outside = {pkt->key.tuple.daddr, pkt->key.tuple.dport,
-				      pkt->key.protocol, 0};
+	struct gw_endpoint outside = {pkt->key.tuple.daddr, pkt->key.tuple.dport, pkt->key.protocol,
+				      0};
 	struct gw_endpoint *fixed = static_find(&gw_static_in, &outside);
 
 	if (!fixed)
@@ -89,14 +90,15 @@ static __noinline __s64
 open_inbound(struct xdp_md *ctx, const struct packet *pkt, struct gw_settings *nat, __u64 now)
 {
 	struct opening open = {
-		.session = {
-			.protocol = pkt->key.protocol,
-			.flags = GW_SESSION_INBOUND,
-			.arrives = pkt->key.tuple,
-			.leaves = pkt->key.tuple,
-			.slot = GW_NO_SLOT,
-			.peer = GW_NO_SLOT,
-		},
+		.session =
+			{
+				.protocol = pkt->key.protocol,
+				.flags = GW_SESSION_INBOUND,
+				.arrives = pkt->key.tuple,
+				.leaves = pkt->key.tuple,
+				.slot = GW_NO_SLOT,
+				.peer = GW_NO_SLOT,
+			},
 		.nat = nat,
 		.now = now,
 		.row = pkt->row,

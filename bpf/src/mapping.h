@@ -169,8 +169,7 @@ port_is_free(struct mapping_search *search, const struct gw_mapping *mapping)
 
 	if (mapping->users)
 		return false;
-	if (mapping->released &&
-	    search->now - mapping->released < seconds(search->nat->port_rest))
+	if (mapping->released && search->now - mapping->released < seconds(search->nat->port_rest))
 		return false;
 	if (bpf_map_lookup_elem(&gw_static_in, &outside))
 		return false;

@@ -54,9 +54,9 @@ session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *se
 	translation_of(session, direction, &t);
 	found = route_find(ctx, &fib, pkt, t.to.daddr, pkt->ip_length);
 	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
-		return pkt->dont_fragment ? answer(ctx, pkt, GW_PUNT_TOO_BIG, GW_DROP_TOO_BIG,
-						   fib.mtu_result) :
-					    GW_DROP_TOO_BIG;
+		return pkt->dont_fragment ?
+			       answer(ctx, pkt, GW_PUNT_TOO_BIG, GW_DROP_TOO_BIG, fib.mtu_result) :
+			       GW_DROP_TOO_BIG;
 	if (found == BPF_FIB_LKUP_RET_SUCCESS)
 		verdict = egress_port(&fib, seconds(now), &out->row);
 	else if (found == BPF_FIB_LKUP_RET_NO_NEIGH)
@@ -66,9 +66,9 @@ session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *se
 	/* A session to the Internet whose route has moved elsewhere is not translated there. */
 	egress = device(fib.ifindex);
 	if (!egress || !(egress->flags & (t.to.saddr == pkt->key.tuple.saddr ||
-					 session->flags & GW_SESSION_HAIRPIN ?
-						 GW_DEV_INSIDE :
-						 GW_DEV_OUTSIDE)))
+							  session->flags & GW_SESSION_HAIRPIN ?
+						  GW_DEV_INSIDE :
+						  GW_DEV_OUTSIDE)))
 		return pkt->key.side == GW_SIDE_INSIDE ? GW_PUNT_NOT_NAT : GW_DROP_NO_ROUTE;
 	if (!rewrite(ctx, pkt->key.protocol, &t))
 		return GW_DROP_TRUNCATED;

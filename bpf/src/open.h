@@ -37,8 +37,8 @@ session_deltas(struct gw_session *session)
 
 	session->l3_delta = csum_fold(addresses);
 	/* ICMP has no pseudo header, and of the two ports only one is in the packet. */
-	session->l4_delta = csum_fold(session->protocol == IPPROTO_ICMP ? ports :
-									  addresses + ports);
+	session->l4_delta =
+		csum_fold(session->protocol == IPPROTO_ICMP ? ports : addresses + ports);
 }
 
 /* Writes the record and lets both directions lead to it. */

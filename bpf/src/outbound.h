@@ -129,13 +129,14 @@ static __noinline __s64
 open_outbound(struct xdp_md *ctx, const struct packet *pkt, struct gw_settings *nat, __u64 now)
 {
 	struct opening open = {
-		.session = {
-			.protocol = pkt->key.protocol,
-			.arrives = pkt->key.tuple,
-			.leaves = pkt->key.tuple,
-			.slot = GW_NO_SLOT,
-			.peer = GW_NO_SLOT,
-		},
+		.session =
+			{
+				.protocol = pkt->key.protocol,
+				.arrives = pkt->key.tuple,
+				.leaves = pkt->key.tuple,
+				.slot = GW_NO_SLOT,
+				.peer = GW_NO_SLOT,
+			},
 		.nat = nat,
 		.now = now,
 		.row = pkt->row,

@@ -49,8 +49,7 @@ struct translation {
 };
 
 static __always_inline void
-translation_of(const struct gw_session *session, enum gw_direction direction,
-	       struct translation *t)
+translation_of(const struct gw_session *session, enum gw_direction direction, struct translation *t)
 {
 	bool forward = direction == GW_FORWARD_DIRECTION;
 

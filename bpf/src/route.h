@@ -9,8 +9,8 @@ enum { AF_INET = 2 };
 
 /* Asks for the way to `target` as the kernel would see this packet. A length of 0 asks no MTU. */
 static __always_inline long
-route_find(struct xdp_md *ctx, struct bpf_fib_lookup *fib, const struct packet *pkt,
-	   __u32 target, __u16 length)
+route_find(struct xdp_md *ctx, struct bpf_fib_lookup *fib, const struct packet *pkt, __u32 target,
+	   __u16 length)
 {
 	fib->family = AF_INET;
 	fib->l4_protocol = pkt->key.protocol;

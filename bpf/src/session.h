@@ -72,15 +72,13 @@ session_unlink(const struct gw_session *session, __u32 index, enum gw_direction 
 static __always_inline __u32
 session_inside_address(const struct gw_session *session)
 {
-	return session->flags & GW_SESSION_INBOUND ? session->leaves.daddr :
-						     session->arrives.saddr;
+	return session->flags & GW_SESSION_INBOUND ? session->leaves.daddr : session->arrives.saddr;
 }
 
 static __always_inline __u32
 session_remote_address(const struct gw_session *session)
 {
-	return session->flags & GW_SESSION_INBOUND ? session->arrives.saddr :
-						     session->leaves.daddr;
+	return session->flags & GW_SESSION_INBOUND ? session->arrives.saddr : session->leaves.daddr;
 }
 
 /* Gives back what a session holds: permit, mappings, the host's share. */

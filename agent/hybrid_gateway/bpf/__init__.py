@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The XDP plane as the agent sees it: load, attach, fill tables, read what happened."""
+
+from .dataplane import DataPlane
+from .objects import ObjectError
+from .records import (
+    DEV_BRIDGE,
+    DEV_INSIDE,
+    DEV_OUTSIDE,
+    DEV_PORT,
+    DeviceRecord,
+    LoadReport,
+    MapSizes,
+    NatSettings,
+    SessionInfo,
+    StaticRecord,
+)
+
+__all__ = [
+    "DEV_BRIDGE",
+    "DEV_INSIDE",
+    "DEV_OUTSIDE",
+    "DEV_PORT",
+    "DataPlane",
+    "DeviceRecord",
+    "LoadReport",
+    "MapSizes",
+    "NatSettings",
+    "ObjectError",
+    "SessionInfo",
+    "StaticRecord",
+]

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Programs on devices: XDP through pinned links, TC through filters of our own handle.
+
+A link that is pinned stays when the agent goes; its program is replaced through
+it, atomically. What stands on a device and is not ours is named and left alone.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+from _gw_native import ffi, lib
+
+from ..errors import KernelError, RefusedError
+
+TC_HANDLE = 0x6777
+"""Ours among the filters of a device: "gw"."""
+TC_PRIORITY = 1
+MODES = {1: "native", 2: "generic", 3: "offloaded", 4: "several"}
+LINK_GONE = 0
+"""The ifindex of a link whose device is gone."""
+
+
+def query(ifindex: int) -> tuple[int, str]:
+    """The XDP program's id on a device (0: none) and its mode."""
+    program, mode = ffi.new("__u32 *"), ffi.new("__u32 *")
+    result = lib.gw_xdp_query(ifindex, program, mode)
+    if result:
+        raise KernelError(f"XDP program of device {ifindex}", result, code="bpf.query")
+    return program[0], MODES.get(mode[0], "none")
+
+
+def _program_name(program: int) -> str:
+    name = ffi.new("char[]", 64)
+    if lib.gw_program_name(program, name, 64):
+        return "?"
+    text: str = ffi.string(name).decode(errors="replace")
+    return text
+
+
+def _link_info(link: int) -> tuple[int, int]:
+    ifindex, program = ffi.new("__u32 *"), ffi.new("__u32 *")
+    if lib.gw_link_info(link, ifindex, program):
+        return LINK_GONE, 0
+    return ifindex[0], program[0]
+
+
+class Attachments:
+    """The XDP links and TC filters of one instance, kept under its pin directory."""
+
+    def __init__(self, pin_dir: Path) -> None:
+        self._links = pin_dir / "links"
+        self._made_clsact = pin_dir / "clsact"
+
+    def attached(self) -> dict[int, str]:
+        """Device to mode for every link that still has its device."""
+        found: dict[int, str] = {}
+        for path in self._link_paths():
+            link = lib.gw_pinned(os.fsencode(path))
+            if link < 0:
+                continue
+            ifindex, _ = _link_info(link)
+            lib.gw_close(link)
+            if ifindex != LINK_GONE:
+                found[ifindex] = query(ifindex)[1]
+        return found
+
+    def _link_paths(self) -> list[Path]:
+        return sorted(self._links.iterdir()) if self._links.is_dir() else []
+
+    def _path(self, ifindex: int) -> Path:
+        return self._links / str(ifindex)
+
+    # ---- XDP --------------------------------------------------------------------------
+
+    def attach_xdp(self, ifindex: int, name: str, program: int) -> str:
+        """Attaches or replaces; native where the driver can, else generic. Returns the mode."""
+        self._links.mkdir(parents=True, exist_ok=True)
+        path = self._path(ifindex)
+        if self._replace(path, ifindex, program):
+            return query(ifindex)[1]
+        foreign, mode = query(ifindex)
+        if foreign:
+            raise RefusedError(
+                f"{name}: another XDP program ({_program_name(foreign)}, id {foreign}, {mode}) "
+                "is attached and is left alone",
+                code="bpf.foreign-program",
+            )
+        link = lib.gw_xdp_link(program, ifindex, 0)
+        if link < 0:
+            link = lib.gw_xdp_link(program, ifindex, 1)
+        if link < 0:
+            raise KernelError(f"{name}: attaching the XDP program", link, code="bpf.attach")
+        result = lib.gw_pin(link, os.fsencode(path))
+        lib.gw_close(link)
+        if result:
+            raise KernelError(f"{path}: pinning the link", result, code="bpf.pin")
+        return query(ifindex)[1]
+
+    def _replace(self, path: Path, ifindex: int, program: int) -> bool:
+        """Puts the program into a pinned link, if there is one and its device is there."""
+        link = lib.gw_pinned(os.fsencode(path))
+        if link < 0:
+            return False
+        try:
+            if _link_info(link)[0] != ifindex:
+                path.unlink()
+                return False
+            result = lib.gw_link_update(link, program)
+        finally:
+            lib.gw_close(link)
+        if result:
+            raise KernelError(f"{path}: replacing the program", result, code="bpf.attach")
+        return True
+
+    # ---- TC ---------------------------------------------------------------------------
+
+    def attach_tc(self, ifindex: int, name: str, program: int, *, egress: bool) -> None:
+        """Puts our filter at one end of the device, or another program into it."""
+        made = lib.gw_tc_prepare(ifindex)
+        if made < 0:
+            raise KernelError(f"{name}: adding clsact", made, code="bpf.tc")
+        if made:
+            (self._made_clsact / str(ifindex)).mkdir(parents=True, exist_ok=True)
+        result = lib.gw_tc_attach(ifindex, egress, program, TC_HANDLE, TC_PRIORITY)
+        if result:
+            raise KernelError(f"{name}: attaching the TC program", result, code="bpf.tc")
+
+    def has_tc(self, ifindex: int, *, egress: bool) -> bool:
+        program = ffi.new("__u32 *")
+        return not lib.gw_tc_query(ifindex, egress, TC_HANDLE, TC_PRIORITY, program)
+
+    def detach_tc(self, ifindex: int, name: str, *, egress: bool) -> None:
+        result = lib.gw_tc_detach(ifindex, egress, TC_HANDLE, TC_PRIORITY)
+        if result and result not in (-errno.ENOENT, -errno.ENODEV, -errno.EINVAL):
+            raise KernelError(f"{name}: detaching the TC program", result, code="bpf.tc")
+
+    # ---- both -------------------------------------------------------------------------
+
+    def detach(self, ifindex: int, name: str) -> None:
+        """Takes away what is ours; a clsact that we made goes with it."""
+        path = self._path(ifindex)
+        if path.exists():
+            path.unlink()  # the last reference to the link: the kernel detaches the program
+        for egress in (False, True):
+            self.detach_tc(ifindex, name, egress=egress)
+        marker = self._made_clsact / str(ifindex)
+        if marker.is_dir():
+            lib.gw_tc_remove(ifindex)
+            marker.rmdir()
+
+    def detach_all(self) -> None:
+        devices = {int(path.name) for path in self._link_paths()}
+        if self._made_clsact.is_dir():
+            devices |= {int(path.name) for path in self._made_clsact.iterdir()}
+        for ifindex in sorted(devices):
+            self.detach(ifindex, f"device {ifindex}")

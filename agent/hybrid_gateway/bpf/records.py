@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What goes into the BPF maps and what comes out of them, in Python's types."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from _gw_native import lib
+
+DEV_PORT: int = lib.GW_DEV_PORT
+DEV_INSIDE: int = lib.GW_DEV_INSIDE
+DEV_OUTSIDE: int = lib.GW_DEV_OUTSIDE
+DEV_BRIDGE: int = lib.GW_DEV_BRIDGE
+
+
+@dataclass(frozen=True, slots=True)
+class MapSizes:
+    """What the sizes of the maps follow from."""
+
+    sessions: int
+    pool: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """Whether the sessions of an earlier load live on, and if not, why."""
+
+    reused: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NatSettings:
+    """How NAT44 behaves; times in seconds, ports inclusive, `filtering` a GW_FILTER_* number."""
+
+    enabled: bool
+    addresses: tuple[IPv4Address, ...]
+    ports: tuple[int, int]
+    filtering: int
+    udp: int
+    icmp: int
+    tcp_transitory: int
+    tcp_established: int
+    port_rest: int
+    host_sessions: int
+    host_ports: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    """What one device is for: DEV_* flags, the device that has its addresses, that one's MAC."""
+
+    ifindex: int
+    flags: int
+    l3_ifindex: int
+    mac: bytes
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StaticRecord:
+    """An outside endpoint that always leads inside; protocol and both ports 0: 1:1."""
+
+    protocol: int
+    outside: IPv4Address
+    outside_port: int
+    inside: IPv4Address
+    inside_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """One session as people talk about it; ports are ICMP identifiers for ICMP."""
+
+    index: int
+    protocol: int
+    state: str
+    origin: str
+    inside: tuple[IPv4Address, int]
+    outside: tuple[IPv4Address, int]
+    remote: tuple[IPv4Address, int]
+    packets_out: int
+    packets_in: int
+    bytes_out: int
+    bytes_in: int
+    age: float
+    expires_in: float

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reading the session records and the counters."""
+
+import socket
+import time
+from ipaddress import IPv4Address
+from typing import Any
+
+from _gw_native import ffi, lib
+
+from .. import abi
+from .maps import BATCH, Map
+from .records import SessionInfo
+
+NS = 1_000_000_000
+ICMP = 1
+STATES = {
+    lib.GW_TCP_NONE: "active",
+    lib.GW_TCP_OPENING: "opening",
+    lib.GW_TCP_SYN_BOTH: "opening",
+    lib.GW_TCP_ESTABLISHED: "established",
+    lib.GW_TCP_CLOSING: "closing",
+}
+
+Endpoint = tuple[IPv4Address, int]
+
+
+def _endpoint(address: int, port: int) -> Endpoint:
+    return IPv4Address(address.to_bytes(4, "little")), socket.ntohs(port)
+
+
+def _origin(flags: int) -> str:
+    kind = "hairpin" if flags & lib.GW_SESSION_HAIRPIN else "outbound"
+    if flags & lib.GW_SESSION_INBOUND:
+        kind = "inbound"
+    return f"{kind}, static" if flags & lib.GW_SESSION_STATIC else kind
+
+
+def describe(index: int, session: Any, now: int) -> SessionInfo:
+    """Names the three endpoints, whichever side sent the first packet."""
+    arrives, leaves = session.arrives, session.leaves
+    inbound = bool(session.flags & lib.GW_SESSION_INBOUND)
+    outwards, inwards = (1, 0) if inbound else (0, 1)
+    if inbound:
+        inside = _endpoint(leaves.daddr, leaves.dport)
+        outside = _endpoint(arrives.daddr, arrives.dport)
+        remote = _endpoint(arrives.saddr, arrives.sport)
+    else:
+        inside = _endpoint(arrives.saddr, arrives.sport)
+        outside = _endpoint(leaves.saddr, leaves.sport)
+        remote = _endpoint(arrives.daddr, arrives.dport)
+    return SessionInfo(
+        index=index,
+        protocol=session.protocol,
+        state=STATES.get(session.tcp_state, "?"),
+        origin=_origin(session.flags),
+        inside=inside,
+        outside=outside,
+        remote=remote,
+        packets_out=session.packets[outwards],
+        packets_in=session.packets[inwards],
+        bytes_out=session.bytes[outwards],
+        bytes_in=session.bytes[inwards],
+        age=max(0.0, now / NS - session.created),
+        expires_in=(session.deadline - now) / NS,
+    )
+
+
+def read_sessions(
+    records: Map, fresh: int, cursor: int, limit: int
+) -> tuple[list[SessionInfo], int | None]:
+    """At most `limit` live sessions from record `cursor` on, and where to go on, or None."""
+    found: list[SessionInfo] = []
+    now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    while cursor < fresh:
+        for index, session in records.slice(cursor, min(BATCH, fresh - cursor)):
+            if len(found) == limit:
+                return found, index
+            cursor = index + 1
+            live = session.claim & lib.GW_CLAIM_MASK == lib.GW_CLAIM_LIVE
+            if live and session.deadline >= now:
+                found.append(describe(index, session, now))
+    return found, None
+
+
+def read_counters(counters: Map, row: int) -> dict[str, int]:
+    """One port's counts over all CPUs, by name."""
+    cpus = lib.gw_possible_cpus()
+    values = ffi.new("struct gw_port_counters[]", cpus)
+    key = ffi.new("__u32 *", row)
+    if lib.gw_lookup(counters.fd, key, values):
+        return {}
+    return {
+        name: sum(values[cpu].count[index] for cpu in range(cpus))
+        for index, name in enumerate(abi.counter_names())
+    }

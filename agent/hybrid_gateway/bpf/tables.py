@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tables that the agent fills: settings, devices, statics, addresses, prefixes, FDB."""
+
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from _gw_native import ffi, lib
+
+from .. import abi
+from ..errors import GwError
+from .maps import Map
+from .records import DEV_PORT, DeviceRecord, NatSettings, StaticRecord
+
+NS = 1_000_000_000
+FIRST_ROW = 1
+"""Row 0 counts what happens on no port."""
+
+
+def address_number(address: IPv4Address) -> int:
+    """An address as a __u32 of gw_abi.h: network byte order in memory."""
+    return int.from_bytes(address.packed, "little")
+
+
+def _bytes(value: Any) -> bytes:
+    return bytes(ffi.buffer(value))
+
+
+def _endpoint(address: IPv4Address, port: int, protocol: int) -> Any:
+    return abi.new(
+        "gw_endpoint", address=address_number(address), port=socket.htons(port), protocol=protocol
+    )
+
+
+def write_settings(table: Map, settings: NatSettings, sessions: int) -> None:
+    """The order of `timeouts` is that of enum gw_timer_class."""
+    timers = (settings.udp, settings.icmp, settings.tcp_transitory, settings.tcp_established)
+    value = abi.new(
+        "gw_settings",
+        abi_version=abi.VERSION,
+        enabled=settings.enabled,
+        timeouts=[seconds * NS for seconds in timers],
+        port_rest=settings.port_rest * NS,
+        filtering=settings.filtering,
+        sessions=sessions,
+        pool_size=len(settings.addresses),
+        pool=[address_number(address) for address in settings.addresses],
+        port_low=settings.ports[0],
+        port_high=settings.ports[1],
+        host_sessions=settings.host_sessions,
+        host_ports=settings.host_ports,
+    )
+    table.set(0, value)
+
+
+def write_statics(inbound: Map, outbound: Map, statics: Sequence[StaticRecord]) -> None:
+    """Both directions; of several outside endpoints for one inside the first answers outbound."""
+    to_inside: dict[bytes, Any] = {}
+    to_outside: dict[bytes, Any] = {}
+    for static in statics:
+        outside = _endpoint(static.outside, static.outside_port, static.protocol)
+        inside = _endpoint(static.inside, static.inside_port, static.protocol)
+        to_inside[_bytes(outside)] = inside
+        to_outside.setdefault(_bytes(inside), outside)
+    inbound.replace(to_inside)
+    outbound.replace(to_outside)
+
+
+def write_addresses(table: Map, addresses: Iterable[IPv4Address]) -> None:
+    one = ffi.new("__u32 *", 1)
+    table.replace({address.packed: one for address in addresses})
+
+
+def write_prefixes(table: Map, prefixes: Iterable[IPv4Network]) -> None:
+    one = ffi.new("__u32 *", 1)
+    wanted = {
+        _bytes(
+            abi.new(
+                "gw_prefix",
+                length=prefix.prefixlen,
+                address=address_number(prefix.network_address),
+            )
+        ): one
+        for prefix in prefixes
+    }
+    table.replace(wanted)
+
+
+def fdb_key(bridge: int, mac: bytes) -> Any:
+    return abi.new("gw_fdb_key", bridge=bridge, mac=list(mac))
+
+
+def replace_fdb(table: Map, entries: Mapping[tuple[int, bytes], int]) -> None:
+    """Keeps `used` of what stays."""
+    known = {_bytes(key): key for key in table.every_key()}
+    wanted: dict[bytes, int] = {
+        _bytes(fdb_key(bridge, mac)): port for (bridge, mac), port in entries.items()
+    }
+    for key_bytes, port in wanted.items():
+        key = ffi.from_buffer("struct gw_fdb_key *", key_bytes)
+        entry = table.get(key) if key_bytes in known else None
+        if entry is None or entry.port != port:
+            table.set(key, abi.new("gw_fdb_entry", port=port))
+    for key_bytes, key in known.items():
+        if key_bytes not in wanted:
+            table.delete(key)
+
+
+class DeviceTable:
+    """gw_devices with gw_tx beside it: rows are given out here and stay with their port."""
+
+    def __init__(self, devices: Map, ports: Map, counters: Map) -> None:
+        self._devices = devices
+        self._ports = ports
+        self._counters = counters
+
+    def rows(self) -> dict[int, int]:
+        """Device to its row, of the ports that are in the table."""
+        found: dict[int, int] = {}
+        for _, device in self._devices.slice(0, lib.GW_DEVICES_MAX):
+            if device.ifindex and device.flags & DEV_PORT:
+                found[device.ifindex] = device.row
+        return found
+
+    def write(self, records: Sequence[DeviceRecord]) -> None:
+        """Replaces the table; a port's redirect target is there before the port is."""
+        rows = self.rows()
+        wanted = {record.ifindex % lib.GW_DEVICES_MAX: record for record in records}
+        if len(wanted) < len(records):
+            raise GwError("two devices share a slot of the device table", code="bpf.slots")
+        kept = {record.ifindex: rows.get(record.ifindex) for record in records}
+        free = iter(sorted(set(range(FIRST_ROW, lib.GW_PORTS_MAX)) - set(rows.values())))
+        empty = abi.new("gw_device")
+        for slot, device in [
+            (slot, device.ifindex) for slot, device in self._devices.slice(0, lib.GW_DEVICES_MAX)
+        ]:
+            if device and slot not in wanted:
+                self._devices.set(slot, empty)
+        for slot, record in wanted.items():
+            row = 0
+            if record.flags & DEV_PORT:
+                row = self._row(record.ifindex, kept[record.ifindex], free)
+            value = abi.new(
+                "gw_device",
+                ifindex=record.ifindex,
+                flags=record.flags,
+                l3_ifindex=record.l3_ifindex,
+                row=row,
+                mac=list(record.mac),
+            )
+            self._devices.set(slot, value)
+
+    def _row(self, ifindex: int, kept: int | None, free: Any) -> int:
+        if kept:
+            row = kept
+        else:
+            row = next(free, 0)
+            if not row:
+                raise GwError(f"more than {lib.GW_PORTS_MAX - 1} ports", code="bpf.ports")
+            cpus = lib.gw_possible_cpus()
+            self._counters.set(row, ffi.new("struct gw_port_counters[]", cpus))
+        self._ports.set(row, ifindex)
+        return row

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* See gw_native.h. Runs with libbpf 1.1 (Debian 12) and later. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "gw_native.h"
+
+enum { LOG_SIZE = 64 * 1024 };
+
+static char log_text[LOG_SIZE];
+static size_t log_length;
+
+/* Keeps the end: the verifier's verdict comes last. */
+static int
+log_append(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	size_t room = LOG_SIZE - log_length;
+	int length;
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	if (room < LOG_SIZE / 2) {
+		memmove(log_text, log_text + LOG_SIZE / 2, log_length - LOG_SIZE / 2);
+		log_length -= LOG_SIZE / 2;
+		room = LOG_SIZE - log_length;
+	}
+	length = vsnprintf(log_text + log_length, room, format, arguments);
+	if (length > 0)
+		log_length += (size_t)length < room ? (size_t)length : room - 1;
+	return 0;
+}
+
+void
+gw_log_clear(void)
+{
+	libbpf_set_print(log_append);
+	log_length = 0;
+	log_text[0] = 0;
+}
+
+const char *
+gw_log(void)
+{
+	return log_text;
+}
+
+struct bpf_object *
+gw_object_open(const char *path, int *error)
+{
+	struct bpf_object *object = bpf_object__open_file(path, NULL);
+
+	*error = object ? 0 : -errno;
+	return object;
+}
+
+int
+gw_object_load(struct bpf_object *object)
+{
+	return bpf_object__load(object);
+}
+
+void
+gw_object_close(struct bpf_object *object)
+{
+	bpf_object__close(object);
+}
+
+struct bpf_map *
+gw_object_next_map(struct bpf_object *object, struct bpf_map *previous)
+{
+	return bpf_object__next_map(object, previous);
+}
+
+int
+gw_object_program(struct bpf_object *object, const char *name)
+{
+	struct bpf_program *program = bpf_object__find_program_by_name(object, name);
+
+	return program ? bpf_program__fd(program) : -ENOENT;
+}
+
+const char *
+gw_map_name(struct bpf_map *map)
+{
+	return bpf_map__name(map);
+}
+
+int
+gw_map_internal(struct bpf_map *map)
+{
+	return bpf_map__is_internal(map);
+}
+
+int
+gw_map_fd(struct bpf_map *map)
+{
+	return bpf_map__fd(map);
+}
+
+int
+gw_map_resize(struct bpf_map *map, __u32 max_entries)
+{
+	return bpf_map__set_max_entries(map, max_entries);
+}
+
+int
+gw_map_reuse(struct bpf_map *map, int fd)
+{
+	return bpf_map__reuse_fd(map, fd);
+}
+
+void
+gw_map_wanted(struct bpf_map *map, struct gw_map_info *info)
+{
+	info->type = bpf_map__type(map);
+	info->key_size = bpf_map__key_size(map);
+	info->value_size = bpf_map__value_size(map);
+	info->max_entries = bpf_map__max_entries(map);
+	info->flags = bpf_map__map_flags(map);
+	info->id = 0;
+}
+
+int
+gw_pin(int fd, const char *path)
+{
+	return bpf_obj_pin(fd, path);
+}
+
+int
+gw_pinned(const char *path)
+{
+	return bpf_obj_get(path);
+}
+
+int
+gw_fd_map_info(int fd, struct gw_map_info *info)
+{
+	struct bpf_map_info kernel = {};
+	__u32 size = sizeof(kernel);
+	int result = bpf_obj_get_info_by_fd(fd, &kernel, &size);
+
+	info->type = kernel.type;
+	info->key_size = kernel.key_size;
+	info->value_size = kernel.value_size;
+	info->max_entries = kernel.max_entries;
+	info->flags = kernel.map_flags;
+	info->id = kernel.id;
+	return result;
+}
+
+int
+gw_fd_program_id(int fd, __u32 *id)
+{
+	struct bpf_prog_info kernel = {};
+	__u32 size = sizeof(kernel);
+	int result = bpf_obj_get_info_by_fd(fd, &kernel, &size);
+
+	*id = kernel.id;
+	return result;
+}
+
+int
+gw_program_name(__u32 id, char *name, size_t room)
+{
+	struct bpf_prog_info kernel = {};
+	__u32 size = sizeof(kernel);
+	int fd = bpf_prog_get_fd_by_id(id), result;
+
+	if (fd < 0)
+		return fd;
+	result = bpf_obj_get_info_by_fd(fd, &kernel, &size);
+	snprintf(name, room, "%s", kernel.name);
+	close(fd);
+	return result;
+}
+
+int
+gw_lookup(int map, const void *key, void *value)
+{
+	return bpf_map_lookup_elem(map, key, value);
+}
+
+int
+gw_update(int map, const void *key, const void *value)
+{
+	return bpf_map_update_elem(map, key, value, BPF_ANY);
+}
+
+int
+gw_delete(int map, const void *key)
+{
+	return bpf_map_delete_elem(map, key);
+}
+
+int
+gw_next_key(int map, const void *previous, void *next)
+{
+	return bpf_map_get_next_key(map, previous, next);
+}
+
+int
+gw_lookup_batch(int map, void *previous, void *next, void *keys, void *values, __u32 *count)
+{
+	return bpf_map_lookup_batch(map, previous, next, keys, values, count, NULL);
+}
+
+int
+gw_possible_cpus(void)
+{
+	return libbpf_num_possible_cpus();
+}
+
+int
+gw_xdp_link(int program, int ifindex, int generic)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, options,
+		    .flags = generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
+
+	return bpf_link_create(program, ifindex, BPF_XDP, &options);
+}
+
+int
+gw_link_update(int link, int program)
+{
+	return bpf_link_update(link, program, NULL);
+}
+
+int
+gw_link_info(int link, __u32 *ifindex, __u32 *program_id)
+{
+	struct bpf_link_info kernel = {};
+	__u32 size = sizeof(kernel);
+	int result = bpf_obj_get_info_by_fd(link, &kernel, &size);
+
+	*ifindex = kernel.xdp.ifindex;
+	*program_id = kernel.prog_id;
+	return result;
+}
+
+int
+gw_xdp_query(int ifindex, __u32 *program_id, __u32 *mode)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, options);
+	int result = bpf_xdp_query(ifindex, 0, &options);
+
+	*program_id = options.prog_id;
+	*mode = options.attach_mode;
+	/* Several modes at once have no prog_id of their own. */
+	if (!*program_id)
+		*program_id = options.drv_prog_id ? options.drv_prog_id : options.skb_prog_id;
+	return result;
+}
+
+static void
+tc_hook(struct bpf_tc_hook *hook, int ifindex, int egress)
+{
+	*hook = (struct bpf_tc_hook){
+		.sz = sizeof(*hook),
+		.ifindex = ifindex,
+		.attach_point = egress ? BPF_TC_EGRESS : BPF_TC_INGRESS,
+	};
+}
+
+int
+gw_tc_prepare(int ifindex)
+{
+	struct bpf_tc_hook hook;
+	int result;
+
+	tc_hook(&hook, ifindex, 0);
+	result = bpf_tc_hook_create(&hook);
+	if (result == -EEXIST)
+		return 0;
+	return result ? result : 1;
+}
+
+int
+gw_tc_attach(int ifindex, int egress, int program, __u32 handle, __u32 priority)
+{
+	LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program, .flags = BPF_TC_F_REPLACE,
+		    .handle = handle, .priority = priority);
+	struct bpf_tc_hook hook;
+
+	tc_hook(&hook, ifindex, egress);
+	return bpf_tc_attach(&hook, &options);
+}
+
+int
+gw_tc_detach(int ifindex, int egress, __u32 handle, __u32 priority)
+{
+	LIBBPF_OPTS(bpf_tc_opts, options, .handle = handle, .priority = priority);
+	struct bpf_tc_hook hook;
+
+	tc_hook(&hook, ifindex, egress);
+	return bpf_tc_detach(&hook, &options);
+}
+
+int
+gw_tc_query(int ifindex, int egress, __u32 handle, __u32 priority, __u32 *program_id)
+{
+	LIBBPF_OPTS(bpf_tc_opts, options, .handle = handle, .priority = priority);
+	struct bpf_tc_hook hook;
+	int result;
+
+	tc_hook(&hook, ifindex, egress);
+	result = bpf_tc_query(&hook, &options);
+	*program_id = options.prog_id;
+	return result;
+}
+
+int
+gw_tc_remove(int ifindex)
+{
+	struct bpf_tc_hook hook;
+
+	tc_hook(&hook, ifindex, 0);
+	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+	return bpf_tc_hook_destroy(&hook);
+}
+
+int
+gw_test_run(int program, void *frame, __u32 *size, __u32 room, __u32 ingress, __u32 *action)
+{
+	struct xdp_md context = {.data_end = *size, .ingress_ifindex = ingress};
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = *size,
+		    .data_out = frame, .data_size_out = room, .repeat = 1);
+	int result;
+
+	if (ingress) {
+		options.ctx_in = &context;
+		options.ctx_size_in = sizeof(context);
+	}
+	result = bpf_prog_test_run_opts(program, &options);
+	*size = options.data_size_out;
+	*action = options.retval;
+	return result;
+}
+
+int
+gw_close(int fd)
+{
+	return close(fd) ? -errno : 0;
+}
