@@ -9,6 +9,8 @@
 
 /* What to do with the frame, and where to. */
 struct outcome {
+	const struct gw_settings *nat;
+	__u64 now; /* CLOCK_MONOTONIC ns */
 	enum gw_counter verdict;
 	__u32 ifindex; /* handing over: the L3 device to send it from */
 	__u32 row; /* forwarding: the port's row in gw_tx */
@@ -38,18 +40,41 @@ no_way(const struct packet *pkt, long found)
 	return route_failure(found);
 }
 
-static __always_inline enum gw_counter
+/* Does the route lead to the side that this session's packets go to? */
+static __always_inline bool
+right_side(const struct bpf_fib_lookup *fib, const struct gw_session *session,
+	   enum gw_direction direction)
+{
+	struct gw_device *egress = device(fib->ifindex);
+	bool hairpin = session->flags & GW_SESSION_HAIRPIN;
+	bool outwards = session_outbound(session, direction) && !hairpin;
+
+	return egress && egress->flags & (outwards ? GW_DEV_OUTSIDE : GW_DEV_INSIDE);
+}
+
+static __always_inline bool
+write_macs(struct xdp_md *ctx, const struct bpf_fib_lookup *fib)
+{
+	struct ethhdr *eth = (void *)(long)ctx->data;
+
+	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
+		return false;
+	__builtin_memcpy(eth->h_dest, fib->dmac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, fib->smac, ETH_ALEN);
+	return true;
+}
+
+/* Its own stack frame: with the one of a session's opening it would be too large for 6.1. */
+static __noinline enum gw_counter
 session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *session,
-	     enum gw_direction direction, const struct gw_settings *nat, __u64 now,
-	     struct outcome *out)
+	     enum gw_direction direction, struct outcome *out)
 {
 	struct bpf_fib_lookup fib = {};
-	struct gw_device *egress;
 	struct translation t;
 	enum gw_counter verdict;
 	long found;
 
-	if (pkt->ttl <= 1)
+	if (!session || pkt->ttl <= 1)
 		return answer(ctx, pkt, GW_PUNT_TTL, GW_DROP_TTL, 0);
 	translation_of(session, direction, &t);
 	found = route_find(ctx, &fib, pkt, t.to.daddr, pkt->ip_length);
@@ -58,30 +83,20 @@ session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *se
 			       answer(ctx, pkt, GW_PUNT_TOO_BIG, GW_DROP_TOO_BIG, fib.mtu_result) :
 			       GW_DROP_TOO_BIG;
 	if (found == BPF_FIB_LKUP_RET_SUCCESS)
-		verdict = egress_port(&fib, seconds(now), &out->row);
+		verdict = egress_port(&fib, seconds(out->now), &out->row);
 	else if (found == BPF_FIB_LKUP_RET_NO_NEIGH)
 		verdict = GW_PUNT_NO_NEIGHBOUR;
 	else
 		return no_way(pkt, found);
 	/* A session to the Internet whose route has moved elsewhere is not translated there. */
-	egress = device(fib.ifindex);
-	if (!egress || !(egress->flags & (t.to.saddr == pkt->key.tuple.saddr ||
-							  session->flags & GW_SESSION_HAIRPIN ?
-						  GW_DEV_INSIDE :
-						  GW_DEV_OUTSIDE)))
+	if (!right_side(&fib, session, direction))
 		return pkt->key.side == GW_SIDE_INSIDE ? GW_PUNT_NOT_NAT : GW_DROP_NO_ROUTE;
 	if (!rewrite(ctx, pkt->key.protocol, &t))
 		return GW_DROP_TRUNCATED;
-	session_touch(session, pkt, direction, nat, now);
+	session_touch(session, pkt, direction, out->nat, out->now);
 	out->ifindex = fib.ifindex;
-	if (verdict == GW_FORWARD) {
-		struct ethhdr *eth = (void *)(long)ctx->data;
-
-		if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
-			return GW_DROP_TRUNCATED;
-		__builtin_memcpy(eth->h_dest, fib.dmac, ETH_ALEN);
-		__builtin_memcpy(eth->h_source, fib.smac, ETH_ALEN);
-	}
+	if (verdict == GW_FORWARD && !write_macs(ctx, &fib))
+		return GW_DROP_TRUNCATED;
 	return verdict;
 }
 
@@ -112,8 +127,9 @@ nat44(struct xdp_md *ctx, struct packet *pkt, const struct gw_device *port, stru
 		if (!session)
 			return GW_DROP_RACE;
 	}
+	out->nat = nat;
+	out->now = now;
 	return session_send(ctx, pkt, session,
-			    ref & REF_REVERSE ? GW_REVERSE_DIRECTION : GW_FORWARD_DIRECTION, nat,
-			    now, out);
+			    ref & REF_REVERSE ? GW_REVERSE_DIRECTION : GW_FORWARD_DIRECTION, out);
 }
 #endif
