@@ -128,3 +128,25 @@ class ConfigError(GwError):
         answer = super().to_json()
         answer["problems"] = [problem.to_json() for problem in self.problems]
         return answer
+
+
+class RemoteError(GwError):
+    """An error that the agent answered with; says and exits as it would have over there."""
+
+    def __init__(self, message: str, data: dict[str, Any]) -> None:
+        super().__init__(
+            str(data.get("message") or message),
+            code=str(data.get("code") or self.default_code),
+            where=data.get("where"),
+        )
+        self.exit_code = 2 if data.get("exit_code") == 2 else 1
+        self.data = data
+
+    def __str__(self) -> str:
+        problems = self.data.get("problems")
+        if isinstance(problems, list) and problems:
+            return "\n".join(f"{p.get('where')}: {p.get('message')}" for p in problems)
+        return super().__str__()
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: value for name, value in self.data.items() if name != "exit_code"}

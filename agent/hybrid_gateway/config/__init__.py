@@ -23,10 +23,10 @@ def load(path: Path | str) -> Config:
     try:
         with open(path, "rb") as stream:
             content = stream.read(SIZE_MAX + 1)
-    except OSError as error:
-        raise ConfigError(
-            [Problem(file, 0, "", f"cannot be read: {error.strerror}", "config.unreadable")]
-        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else error
+        message = f"cannot be read: {reason}"
+        raise ConfigError([Problem(file, 0, "", message, "config.unreadable")]) from error
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

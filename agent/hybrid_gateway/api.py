@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The agent's socket: JSON-RPC 2.0, one object a line of at most 1 MiB.
+
+Whatever a client sends, only its own connection suffers. Answers come in the
+order of the requests; methods that change something run one at a time.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import inspect
+import json
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any, Protocol
+
+from .access import Access, peer_access, restrict
+from .errors import GwError, PermissionDeniedError
+
+LINE_MAX = 1 << 20
+READERS_MAX = 16
+"""Connections of the group gw at a time; those that may write are never turned away."""
+IDLE_MAX = 300.0
+WRITE_MAX = 30.0
+PAGE_MAX = 1000
+
+PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR, GW_ERROR = (
+    -32700,
+    -32600,
+    -32601,
+    -32602,
+    -32603,
+    -32000,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Agent(Protocol):
+    """What the API calls. Each may also be a coroutine; results are data, see `plain`."""
+
+    def status(self) -> Any: ...
+    def check(self, config: str | None) -> Any: ...
+    def plan(self, config: str | None) -> Any: ...
+    def apply(self, config: str | None) -> Any: ...
+    def detach(self) -> Any: ...
+    def show_ports(self) -> Any: ...
+    def show_nat(self) -> Any: ...
+    def show_sessions(self, cursor: int, limit: int) -> Any: ...
+    def show_counters(self) -> Any: ...
+    def clear_sessions(self) -> Any: ...
+    def shutdown(self, detach: bool) -> Any: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Method:
+    """One method of the API: the agent's function, who may call it, and its parameters."""
+
+    function: str
+    access: Access
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Name to default; the default's type is the parameter's, None stands for text."""
+
+
+METHODS: Mapping[str, Method] = {
+    "status": Method("status", Access.READ),
+    "check": Method("check", Access.READ, {"config": None}),
+    "plan": Method("plan", Access.READ, {"config": None}),
+    "apply": Method("apply", Access.WRITE, {"config": None}),
+    "detach": Method("detach", Access.WRITE),
+    "show.ports": Method("show_ports", Access.READ),
+    "show.nat": Method("show_nat", Access.READ),
+    "show.sessions": Method("show_sessions", Access.READ, {"cursor": 0, "limit": 100}),
+    "show.counters": Method("show_counters", Access.READ),
+    "clear.sessions": Method("clear_sessions", Access.WRITE),
+    "shutdown": Method("shutdown", Access.WRITE, {"detach": False}),
+}
+
+
+class RequestError(Exception):
+    """A request that JSON-RPC itself forbids."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+def plain(value: Any) -> Any:
+    """For json.dumps: dataclasses, enums, addresses and paths as what they stand for."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if isinstance(value, (IPv4Address, IPv4Network, Path)):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be sent")
+
+
+def _encode(answer: Mapping[str, Any]) -> bytes:
+    line = json.dumps({"jsonrpc": "2.0", **answer}, default=plain, separators=(",", ":"))
+    if len(line) >= LINE_MAX:
+        message = "the answer is longer than 1 MiB: ask for less at a time"
+        return _error(answer.get("id"), GW_ERROR, message)
+    return line.encode() + b"\n"
+
+
+def _error(
+    request_id: object, number: int, message: str, data: Mapping[str, Any] | None = None
+) -> bytes:
+    error = {"code": number, "message": message}
+    return _encode({"id": request_id, "error": error | ({"data": data} if data else {})})
+
+
+class Server:
+    """Listens for one agent; `start` and `stop` belong to the agent's event loop."""
+
+    def __init__(self, agent: Agent, path: Path) -> None:
+        self._agent = agent
+        self._path = path
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._readers = 0
+        self._changes = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Make the socket. The caller holds the instance's lock, so an old one is stale."""
+        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o177)  # nobody gets in between bind and restrict
+        try:
+            listener.bind(str(self._path))
+        except OSError as error:
+            listener.close()
+            raise GwError(f"{self._path}: {error.strerror}", code="agent.socket") from error
+        finally:
+            os.umask(mask)
+        restrict(self._path)
+        self._server = await asyncio.start_unix_server(
+            self._connected, sock=listener, limit=LINE_MAX
+        )
+
+    async def stop(self) -> None:
+        """Close the socket and every connection; a request under way is finished first."""
+        if self._server:
+            self._server.close()
+        self._path.unlink(missing_ok=True)
+        async with self._changes:
+            for task in self._tasks:
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        access = peer_access(writer.get_extra_info("socket"))
+        reading = int(access is not Access.WRITE)
+        self._readers += reading
+        try:
+            if access is Access.NONE:
+                error = PermissionDeniedError("only root and the groups gw-admin and gw may ask")
+                await _send(writer, _error(None, GW_ERROR, error.message, error.to_json()))
+            elif reading and self._readers > READERS_MAX:
+                await _send(writer, _error(None, GW_ERROR, "too many connections; try again"))
+            else:
+                await self._converse(reader, writer, access)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # it went away, idled or stopped reading, or we stop
+        finally:
+            self._readers -= reading
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, access: Access
+    ) -> None:
+        while True:
+            try:
+                line = await asyncio.wait_for(reader.readuntil(b"\n"), IDLE_MAX)
+            except asyncio.LimitOverrunError:
+                await _send(writer, _error(None, PARSE_ERROR, "a line is longer than 1 MiB"))
+                return
+            try:
+                request = _request(line)
+            except RequestError as error:
+                await _send(writer, _error(None, error.number, str(error)))
+                return
+            answer = await self._answer(request, access)
+            if "id" in request:
+                await _send(writer, answer)
+
+    async def _answer(self, request: dict[str, Any], access: Access) -> bytes:
+        """The line to send back, whatever happens."""
+        request_id = request.get("id")
+        try:
+            result = await self._call(request["method"], request.get("params", {}), access)
+            return _encode({"id": request_id, "result": result})
+        except RequestError as error:
+            return _error(request_id, error.number, str(error))
+        except GwError as error:
+            data = error.to_json() | {"exit_code": error.exit_code}
+            return _error(request_id, GW_ERROR, error.message, data)
+        except Exception:
+            # A fault in one method must not end the agent.
+            log.exception("%s failed", request["method"])
+            return _error(request_id, INTERNAL_ERROR, "internal error; the agent's log has it")
+
+    async def _call(self, name: str, given: Mapping[str, Any], access: Access) -> Any:
+        method = METHODS.get(name)
+        if method is None:
+            raise RequestError(METHOD_NOT_FOUND, f"there is no method {name[:60]}")
+        params = _params(method, given)
+        # The agent reads files as root: a reader must not choose which.
+        needed = Access.WRITE if params.get("config") is not None else method.access
+        if access < needed:
+            raise PermissionDeniedError("only root and members of the group gw-admin may do this")
+        lock = self._changes if method.access is Access.WRITE else contextlib.nullcontext()
+        async with lock:
+            result = getattr(self._agent, method.function)(**params)
+            return await result if inspect.isawaitable(result) else result
+
+
+def _request(line: bytes) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(PARSE_ERROR, "not JSON") from error
+    if not (
+        isinstance(request, dict)
+        and request.get("jsonrpc") == "2.0"
+        and isinstance(request.get("method"), str)
+        and isinstance(request.get("params", {}), dict)
+        and isinstance(request.get("id"), (str, int, type(None)))
+    ):
+        raise RequestError(INVALID_REQUEST, "not a JSON-RPC 2.0 request with named parameters")
+    return request
+
+
+def _params(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with their defaults; RequestError for unknown ones and wrong types."""
+    params = dict(method.params)
+    for name, value in given.items():
+        if name not in params:
+            raise RequestError(INVALID_PARAMS, f"there is no parameter {name[:60]}")
+        default = params[name]
+        wanted = str if default is None else type(default)
+        if type(value) is not wanted:
+            raise RequestError(INVALID_PARAMS, f"{name} must be of type {wanted.__name__}")
+        params[name] = value
+    if not 0 <= params.get("cursor", 0) < 1 << 32:
+        raise RequestError(INVALID_PARAMS, "cursor must be one that an answer gave")
+    if not 1 <= params.get("limit", 1) <= PAGE_MAX:
+        raise RequestError(INVALID_PARAMS, f"limit must be from 1 to {PAGE_MAX}")
+    return params
+
+
+async def _send(writer: asyncio.StreamWriter, line: bytes) -> None:
+    writer.write(line)
+    await asyncio.wait_for(writer.drain(), WRITE_MAX)
