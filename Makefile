@@ -20,7 +20,8 @@ export GROUP
 
 # Lazy, for nothing needs to be installed when this file is read.
 MULTIARCH = $(shell gcc -print-multiarch)
-BPF_CFLAGS = -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 \
+# An entry point or callback has the parameters the kernel gives it, used or not.
+BPF_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -target bpf -mcpu=v3 \
 	-I bpf/include -I bpf/src -I /usr/include/$(MULTIARCH)
 
 BPF_OBJECTS := $(patsubst bpf/%.bpf.c,build/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))

@@ -12,6 +12,9 @@ from _gw_native import ffi, lib
 from .. import abi
 from ..errors import GwError, KernelError
 
+# libbpf's messages go into errors, not to the terminal.
+lib.gw_log_clear()
+
 EM_BPF = 247
 ABI_SYMBOL = "gw_abi_version"
 LOG_LINES = 20
