@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The C tool `gw-bench` as an object: one process, one core, one run after the other."""
+
+import json
+import subprocess
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from tests.bench.path import INSIDE, MeasuredPath
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = ROOT / "build/bench/gw-bench"
+PROGRAMS = ROOT / "build/bench/bench_xdp.bpf.o"
+CPU = 1
+
+
+@dataclass(frozen=True)
+class Flows:
+    """Endpoints follow one another, frame by frame, and so do destinations, at their own pace."""
+
+    endpoints: int = 1
+    ports_per_host: int = 1
+    destinations: int = 1
+    destination_step: int = 1
+    first_destination: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    frames: int
+    ns: int  # wall time until the last frame was at the sink
+    cpu_ns: int  # of the generator's thread, soft interrupts included
+    received: int
+    late: int  # arrived after the generator had returned
+    untranslated: int
+    bad_checksum: int
+    others: int
+
+    @property
+    def ns_per_frame(self) -> float:
+        return self.ns / self.frames
+
+    @property
+    def lost(self) -> int:
+        return self.frames - self.received
+
+
+class Tool(AbstractContextManager["Tool"]):
+    """One running gw-bench; leaving the context ends it, and with it everything it attached."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self._process = subprocess.Popen(
+            [str(TOOL), *argv, "--object", str(PROGRAMS), "--cpu", str(CPU)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # The tool ends at the end of its input.
+        self._pipe(self._process.stdin).close()
+        self._process.wait(timeout=30)
+        self._pipe(self._process.stdout).close()
+
+    def read_line(self) -> str:
+        line = self._pipe(self._process.stdout).readline()
+        if not line:
+            raise RuntimeError(f"gw-bench ended with {self._process.wait(timeout=30)}")
+        return line
+
+    def write_line(self, line: str) -> None:
+        pipe = self._pipe(self._process.stdin)
+        pipe.write(line + "\n")
+        pipe.flush()
+
+    @staticmethod
+    def _pipe(pipe: IO[str] | None) -> IO[str]:
+        assert pipe is not None
+        return pipe
+
+
+class Generator(Tool):
+    """Sends through a path and counts at its sink."""
+
+    def __init__(self, path: MeasuredPath, *, verify: bool = False) -> None:
+        names = path.names
+        ends = ["--in-netns", names.generator, "--in-device", "gen0"]
+        ends += ["--out-netns", names.sink, "--out-device", "sink0"]
+        ends += ["--gateway-mac", path.mac(names.middle, "lan0"), "--inside", INSIDE]
+        super().__init__(["generate", *ends, *(["--verify"] if verify else [])])
+
+    def send(self, frames: int, flows: Flows) -> Result:
+        words = [f"{name.replace('_', '-')}={value}" for name, value in asdict(flows).items()]
+        self.write_line(" ".join([f"frames={frames}", *words]))
+        return Result(**json.loads(self.read_line()))
+
+
+class Redirect(Tool):
+    """The bare redirect in the middle of a path: what every figure is compared with."""
+
+    def __init__(self, path: MeasuredPath) -> None:
+        names = path.names
+        ends = ["--in-netns", names.middle, "--in-device", "lan0"]
+        ends += ["--out-netns", names.middle, "--out-device", "wan0"]
+        super().__init__(["redirect", *ends, "--gateway-mac", path.mac(names.sink, "sink0")])
+        self.read_line()  # "attached"

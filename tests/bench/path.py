@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A path to measure: generator, middle and sink, each a namespace of its own."""
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+NETNS = Path("/run/netns")
+INSIDE = "10.64.0.0/16"
+INSIDE_ADDRESS = "10.64.0.1/16"
+OUTSIDE_ADDRESS = "203.0.113.2/24"
+NEXT_HOP = "203.0.113.1"
+
+
+def run(argv: Sequence[str], timeout: float = 30) -> str:
+    """Standard output of a program that has to succeed."""
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip() or done.returncode}")
+    return done.stdout
+
+
+def inside_netns(netns: str, argv: Sequence[str]) -> list[str]:
+    """`ip netns exec` would mount another /sys, which hides the BPF file system."""
+    return ["nsenter", f"--net={NETNS / netns}", "--", *argv]
+
+
+@dataclass(frozen=True)
+class Names:
+    generator: str
+    middle: str
+    sink: str
+
+
+class MeasuredPath:
+    """gen0 -- lan0 [middle] wan0 -- sink0; the middle forwards what a measurement puts there."""
+
+    def __init__(self, label: str) -> None:
+        stem = f"gwbench{os.getpid()}-{label}"
+        self.label = label
+        self.names = Names(f"{stem}-gen", f"{stem}-mid", f"{stem}-sink")
+
+    def __enter__(self) -> "MeasuredPath":
+        try:
+            self._build()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        for netns in (self.names.generator, self.names.middle, self.names.sink):
+            subprocess.run(["ip", "netns", "del", netns], capture_output=True, check=False)
+
+    def middle(self, *argv: str) -> str:
+        return run(inside_netns(self.names.middle, argv))
+
+    def sysctl(self, name: str, value: int | str) -> None:
+        self.middle("sysctl", "-qw", f"{name}={value}")
+
+    def mac(self, netns: str, device: str) -> str:
+        links = json.loads(run(["ip", "-j", "-n", netns, "link", "show", "dev", device]))
+        return str(links[0]["address"])
+
+    def resolve_next_hop(self) -> None:
+        """The sink hands ARP and ICMP to its kernel, so the next hop is an ordinary neighbour."""
+        self.middle("ping", "-q", "-c", "1", "-W", "2", NEXT_HOP)
+
+    def _build(self) -> None:
+        names = self.names
+        for netns in (names.generator, names.middle, names.sink):
+            run(["ip", "netns", "add", netns])
+            # Router solicitations and the like would be frames that nobody asked for.
+            run(inside_netns(netns, ["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"]))
+            run(inside_netns(netns, ["sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1"]))
+        self._wire(names.generator, "gen0", "lan0")
+        self._wire(names.sink, "sink0", "wan0")
+        middle, sink = names.middle, names.sink
+        run(["ip", "-n", middle, "address", "add", INSIDE_ADDRESS, "dev", "lan0"])
+        run(["ip", "-n", middle, "address", "add", OUTSIDE_ADDRESS, "dev", "wan0"])
+        run(["ip", "-n", middle, "route", "add", "default", "via", NEXT_HOP])
+        run(["ip", "-n", sink, "address", "add", f"{NEXT_HOP}/24", "dev", "sink0"])
+        self.sysctl("net.ipv4.ip_forward", 1)
+
+    def _wire(self, outer: str, outer_device: str, device: str) -> None:
+        middle = self.names.middle
+        run(
+            ["ip", "link", "add", device, "netns", middle, "type", "veth"]
+            + ["peer", "name", outer_device, "netns", outer]
+        )
+        for netns, name in ((middle, device), (outer, outer_device)):
+            run(["ip", "-n", netns, "link", "set", name, "up"])
+        # veth drops what is redirected to it unless the receiving end has GRO or an XDP program.
+        self.middle("ethtool", "-K", device, "gro", "on")
