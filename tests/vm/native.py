@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The native extension for the guest's Python, where that is not the host's."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from tests.vm.image import CACHE, CHECKOUT, Image
+
+SOURCES = ("agent/native/*", "bpf/include/*.h")
+
+# In a mount namespace of its own, so that nothing stays mounted in the tree whatever happens.
+BUILD = """
+set -eu
+mount --bind "$1" "$2/mnt"
+exec chroot "$2" /usr/bin/python3 /mnt/agent/native/build_native.py "/mnt/$3"
+"""
+
+
+def native_library(image: Image) -> Path:
+    """Folder with `_gw_native` for the image's Python, relative to the checkout.
+
+    Compiled in the image's root, so at the host's speed; kept until a source changes.
+    """
+    digest = hashlib.sha256(str(image.root).encode())
+    for pattern in SOURCES:
+        for source in sorted(CHECKOUT.glob(pattern)):
+            if source.is_file():
+                digest.update(source.read_bytes())
+    folder = CACHE / f"native-{image.suite}-{digest.hexdigest()[:12]}"
+    output = folder.relative_to(CHECKOUT)
+    if not any(folder.glob("_gw_native*.so")):
+        subprocess.run(
+            ["unshare", "--mount", "sh", "-c", BUILD, "sh", CHECKOUT, image.root, output],
+            check=True,
+        )
+    return output
