@@ -5,13 +5,11 @@ import json
 import subprocess
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from tests.bench.path import INSIDE, MeasuredPath
+from tests.bench.path import INSIDE, ROOT, MeasuredPath
 
-ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / "build/bench/gw-bench"
 PROGRAMS = ROOT / "build/bench/bench_xdp.bpf.o"
 CPU = 1

@@ -15,6 +15,11 @@ INSIDE_ADDRESS = "10.64.0.1/16"
 OUTSIDE_ADDRESS = "203.0.113.2/24"
 NEXT_HOP = "203.0.113.1"
 
+# What the gateway is configured with, by the agent or without it.
+ROOT = Path(__file__).resolve().parents[2]
+SESSIONS = 1 << 20
+PORTS = (20000, 65535)
+
 
 def run(argv: Sequence[str], timeout: float = 30) -> str:
     """Standard output of a program that has to succeed."""

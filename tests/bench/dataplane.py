@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The XDP plane without the agent, in the middle of a path: `--bare` of the benchmark.
+
+Run as a program inside the middle namespace it loads and attaches, then serves one word a line:
+`clear` ends every session, `counters` prints what the inside port counted.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import AbstractContextManager
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+from types import TracebackType
+
+from tests.bench.path import (
+    INSIDE,
+    OUTSIDE_ADDRESS,
+    PORTS,
+    ROOT,
+    SESSIONS,
+    MeasuredPath,
+    inside_netns,
+)
+
+
+class BareDataPlane(AbstractContextManager["BareDataPlane"]):
+    """Loads the XDP plane in the middle of a path, and nothing else."""
+
+    def __init__(self, path: MeasuredPath) -> None:
+        macs = [path.mac(path.names.middle, name) for name in ("lan0", "wan0")]
+        environment = dict(os.environ)
+        environment["PYTHONPATH"] = f"{ROOT}:{ROOT}/agent:{ROOT}/build/lib"
+        argv = [sys.executable, "-m", "tests.bench.dataplane", path.names.middle, *macs]
+        self._process = subprocess.Popen(
+            inside_netns(path.names.middle, argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        self._read()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.communicate(timeout=30)
+
+    def clear(self) -> None:
+        self._ask("clear")
+
+    def counters(self) -> dict[str, int]:
+        """Of the inside port, since load."""
+        counters: dict[str, int] = json.loads(self._ask("counters"))
+        return counters
+
+    def _ask(self, word: str) -> str:
+        assert self._process.stdin
+        self._process.stdin.write(word + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> str:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the data plane ended with {self._process.wait(timeout=30)}")
+        return line
+
+
+def serve(instance: str, macs: list[bytes]) -> None:
+    # The native extension is built; the benchmark's other modules do without it.
+    from hybrid_gateway import bpf
+
+    plane = bpf.DataPlane(instance, Path(os.environ.get("GW_BPF_DIR", ROOT / "build/bpf")))
+    lan, wan = (socket.if_nametoindex(name) for name in ("lan0", "wan0"))
+    outside = IPv4Address(IPv4Interface(OUTSIDE_ADDRESS).ip)
+    try:
+        plane.load(bpf.MapSizes(SESSIONS))
+        plane.set_settings(
+            bpf.NatSettings(
+                enabled=True,
+                addresses=(outside,),
+                ports=PORTS,
+                filtering=1,
+                udp=300,
+                icmp=60,
+                tcp_transitory=240,
+                tcp_established=7440,
+                port_rest=0,
+                host_sessions=SESSIONS,
+                host_ports=PORTS[1],
+            )
+        )
+        inside, port = bpf.DEV_INSIDE | bpf.DEV_PORT, bpf.DEV_OUTSIDE | bpf.DEV_PORT
+        plane.set_devices(
+            [
+                bpf.DeviceRecord(lan, inside, lan, macs[0]),
+                bpf.DeviceRecord(wan, port, wan, macs[1]),
+            ]
+        )
+        plane.set_addresses([outside])
+        plane.set_inside_prefixes([IPv4Network(INSIDE)])
+        modes = [plane.attach(lan, "lan0", False), plane.attach(wan, "wan0", True)]
+        print("attached", *modes, flush=True)
+        for line in sys.stdin:
+            if line.strip() == "clear":
+                print(plane.clear_sessions(), flush=True)
+            else:
+                print(json.dumps(plane.counters()[lan]), flush=True)
+    finally:
+        plane.remove()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], [bytes.fromhex(mac.replace(":", "")) for mac in sys.argv[2:4]])
