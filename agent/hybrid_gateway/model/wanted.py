@@ -1,15 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the owner wants, and what is there: plain frozen data, no behaviour.
-
-`config.load` makes the wanted part. Imports nothing of this package, so that
-every other module may import it.
-"""
+"""What the owner wants: one configuration file as data, made by `config.load`."""
 
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address
-
-# ---- the wanted configuration -------------------------------------------------------------
 
 CONFIG_VERSION = 1
 BYPASS_ALL = "*"
@@ -172,6 +166,3 @@ class Config:
     @property
     def outside_port(self) -> Port | None:
         return self.port(self.nat44.outside) if self.nat44 else None
-
-
-# ---- what observe, plan and apply exchange ------------------------------------------------
