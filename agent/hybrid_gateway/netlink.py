@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the kernel knows about links, addresses, routes and neighbours; and the few changes to it.
+
+Everything is read in the network namespace that the process is in.
+"""
+
+import contextlib
+import errno
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Any
+
+from .errors import KernelError
+from .model import Address, Link, NextHop, Route
+from .rtnl import (
+    MESSAGES,
+    NLM_F_CREATE,
+    NLM_F_REPLACE,
+    RTEXT_FILTER_SKIP_STATS,
+    RTM_DELNEIGH,
+    RTM_GETADDR,
+    RTM_GETLINK,
+    RTM_GETNEIGH,
+    RTM_GETQDISC,
+    RTM_GETROUTE,
+    RTM_NEWNEIGH,
+    Rtnl,
+    decode,
+)
+
+AF_BRIDGE = 7
+IFF_UP = 1
+IFA_F_SECONDARY = 1
+RTN_UNICAST = 1
+RTM_F_CLONED = 0x200
+RT_TABLE_LOCAL = 255
+NTF_USE = 0x01
+NTF_EXT_MANAGED = 1 << 0
+NUD_NONE = 0x00
+NUD_REACHABLE = 0x02
+NUD_STALE = 0x04
+NUD_NOARP = 0x40
+NUD_PERMANENT = 0x80
+TC_H_ROOT = 0xFFFFFFFF
+GONE = (errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.EINVAL, errno.ENETDOWN)
+"""What the kernel says about a neighbour whose device has left or is down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One entry of the IPv4 neighbour table; mac is empty while it is not known."""
+
+    ifindex: int
+    address: IPv4Address
+    mac: bytes
+    state: int
+    managed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FdbEntry:
+    """One station that a bridge knows, or that it has just forgotten."""
+
+    bridge: int
+    mac: bytes
+    port: int
+    local: bool = False
+    """The bridge's own address: such frames go up, not out."""
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Qdisc:
+    """The root queueing discipline of a device."""
+
+    ifindex: int
+    kind: str
+
+
+def mac_bytes(text: str | None) -> bytes:
+    """"aa:bb:…" as bytes; empty for anything that is not six bytes long."""
+    try:
+        value = bytes.fromhex((text or "").replace(":", ""))
+    except ValueError:
+        return b""
+    return value if len(value) == 6 else b""
+
+
+class Netlink:
+    """Typed dumps and requests over one socket."""
+
+    def __init__(self) -> None:
+        self._rtnl = Rtnl()
+
+    def close(self) -> None:
+        self._rtnl.close()
+
+    # ---- dumps ------------------------------------------------------------------------
+
+    def links(self) -> tuple[Link, ...]:
+        found = self._rtnl.dump(RTM_GETLINK, ("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS))
+        return tuple(_link(message) for message in found)
+
+    def addresses(self) -> tuple[Address, ...]:
+        """IPv4, of all devices, in the kernel's order: the primary ones come first."""
+        found = []
+        for message in self._rtnl.dump(RTM_GETADDR, family=socket.AF_INET):
+            local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+            if not local:
+                continue
+            address = IPv4Interface(f"{local}/{message['prefixlen']}")
+            secondary = bool(message["flags"] & IFA_F_SECONDARY)
+            found.append(Address(message["index"], address, secondary))
+        return tuple(found)
+
+    def routes(self, ifindexes: frozenset[int]) -> tuple[Route, ...]:
+        """IPv4 unicast routes, of all tables, that leave by one of the devices."""
+        found: dict[Route, None] = {}
+        for ifindex in sorted(ifindexes):
+            try:
+                answers = self._rtnl.dump(
+                    RTM_GETROUTE, ("RTA_OIF", ifindex), family=socket.AF_INET
+                )
+            except KernelError as error:
+                if error.errno in GONE:
+                    continue
+                raise
+            for message in answers:
+                for route in _routes(message):
+                    if route.ifindex in ifindexes:
+                        found[route] = None
+        return tuple(found)
+
+    def neighbours(self, ifindex: int) -> tuple[Neighbour, ...]:
+        """The IPv4 neighbours on one device."""
+        found = self._dump_neighbours(("NDA_IFINDEX", ifindex), family=socket.AF_INET)
+        return tuple(
+            Neighbour(
+                message["ifindex"],
+                IPv4Address(message.get_attr("NDA_DST")),
+                mac_bytes(message.get_attr("NDA_LLADDR")),
+                message["state"],
+                bool((message.get_attr("NDA_FLAGS_EXT") or 0) & NTF_EXT_MANAGED),
+            )
+            for message in found
+            if message.get_attr("NDA_DST") and message["ifindex"] == ifindex
+        )
+
+    def fdb(self, bridge: int) -> tuple[FdbEntry, ...]:
+        """The stations behind one bridge."""
+        found = self._dump_neighbours(("NDA_MASTER", bridge), family=AF_BRIDGE)
+        entries = (fdb_entry(message, gone=False) for message in found)
+        return tuple(entry for entry in entries if entry and entry.bridge == bridge)
+
+    def _dump_neighbours(self, attr: tuple[str, int], family: int) -> list[Any]:
+        try:
+            return self._rtnl.dump(RTM_GETNEIGH, attr, family=family)
+        except KernelError as error:
+            if error.errno in GONE:
+                return []
+            raise
+
+    def qdiscs(self) -> tuple[Qdisc, ...]:
+        return tuple(
+            Qdisc(message["index"], message.get_attr("TCA_KIND") or "")
+            for message in self._rtnl.dump(RTM_GETQDISC, family=socket.AF_UNSPEC)
+            if message["parent"] == TC_H_ROOT
+        )
+
+    # ---- changes ----------------------------------------------------------------------
+
+    def manage(self, hop: NextHop) -> None:
+        """Has the kernel keep this neighbour resolved and checked for as long as it exists."""
+        self._change_neighbour(hop, NUD_NONE, 0, NTF_EXT_MANAGED)
+
+    def unmanage(self, hop: NextHop) -> None:
+        """Lets it age like any other; one that has gone meanwhile needs nothing."""
+        with contextlib.suppress(KernelError):
+            if any(n.address == hop.address and n.managed for n in self.neighbours(hop.ifindex)):
+                self._change_neighbour(hop, NUD_NONE, NTF_USE, 0)
+
+    def probe(self, hop: NextHop) -> None:
+        """Tells the kernel that the neighbour is in use: a stale one gets asked."""
+        with contextlib.suppress(KernelError):
+            self._change_neighbour(hop, NUD_NONE, NTF_USE, 0)
+
+    def _change_neighbour(self, hop: NextHop, state: int, flags: int, flags_ext: int) -> None:
+        attrs: list[tuple[str, Any]] = [("NDA_DST", str(hop.address))]
+        if flags_ext:
+            attrs.append(("NDA_FLAGS_EXT", flags_ext))
+        self._rtnl.request(
+            RTM_NEWNEIGH,
+            NLM_F_CREATE | NLM_F_REPLACE,
+            *attrs,
+            family=socket.AF_INET,
+            ifindex=hop.ifindex,
+            state=state,
+            flags=flags,
+        )
+
+
+def _link(message: Any) -> Link:
+    info = message.get_attr("IFLA_LINKINFO")
+    return Link(
+        ifindex=message["index"],
+        name=message.get_attr("IFLA_IFNAME") or "",
+        mac=mac_bytes(message.get_attr("IFLA_ADDRESS")) or bytes(6),
+        master=message.get_attr("IFLA_MASTER") or 0,
+        kind=(info.get_attr("IFLA_INFO_KIND") or "") if info else "",
+        mtu=message.get_attr("IFLA_MTU") or 0,
+        up=bool(message["flags"] & IFF_UP),
+    )
+
+
+def _routes(message: Any) -> list[Route]:
+    """One for each next hop."""
+    if (
+        message["type"] != RTN_UNICAST
+        or message["flags"] & RTM_F_CLONED
+        or (message.get_attr("RTA_TABLE") or message["table"]) == RT_TABLE_LOCAL
+    ):
+        return []
+    network = message.get_attr("RTA_DST") or "0.0.0.0"
+    destination = IPv4Network(f"{network}/{message['dst_len']}", strict=False)
+    hops = [
+        (hop["oif"], hop.get_attr("RTA_GATEWAY"))
+        for hop in message.get_attr("RTA_MULTIPATH") or ()
+    ]
+    if not hops:
+        hops = [(message.get_attr("RTA_OIF") or 0, message.get_attr("RTA_GATEWAY"))]
+    return [
+        Route(destination, ifindex, IPv4Address(gateway) if gateway else None)
+        for ifindex, gateway in hops
+    ]
+
+
+def fdb_entry(message: Any, *, gone: bool) -> FdbEntry | None:
+    """None: not a bridge's entry for a station that sends untagged frames."""
+    mac = mac_bytes(message.get_attr("NDA_LLADDR"))
+    bridge = message.get_attr("NDA_MASTER") or 0
+    # A bridge that filters VLANs lists a station once for each VLAN; untagged traffic is in the
+    # one that its ports are in by default, which is 1 unless somebody changed it.
+    if not mac or not bridge or message.get_attr("NDA_VLAN") not in (None, 0, 1):
+        return None
+    return FdbEntry(
+        bridge, mac, message["ifindex"], bool(message["state"] & NUD_PERMANENT), gone
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourEvent:
+    """An IPv4 neighbour was learned, changed or forgotten."""
+
+    ifindex: int
+    address: IPv4Address
+    state: int
+    gone: bool
+
+
+def neighbour_event(kind: int, data: bytes) -> FdbEntry | NeighbourEvent | None:
+    """What an RTM_NEWNEIGH or RTM_DELNEIGH message says; None: nothing for us."""
+    message = decode(MESSAGES[RTM_NEWNEIGH], data)
+    gone = kind == RTM_DELNEIGH
+    if message["family"] == AF_BRIDGE:
+        return fdb_entry(message, gone=gone)
+    if message["family"] == socket.AF_INET and message.get_attr("NDA_DST"):
+        address = IPv4Address(message.get_attr("NDA_DST"))
+        return NeighbourEvent(message["ifindex"], address, message["state"], gone)
+    return None
