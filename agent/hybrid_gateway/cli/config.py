@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""gwctl check, plan, apply and detach"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import NotRunningError
+from ..instance import DEFAULT_CONFIG
+from . import text
+from .base import Output, output
+
+CHANGES_EXIT = 3
+APPLY_TIMEOUT = 120.0
+
+_config_option = click.option(
+    "--config",
+    "-c",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="This file instead of the one that the agent was started with.",
+)
+
+
+def _absolute(config: Path | None) -> str | None:
+    """The agent has a working directory of its own."""
+    return None if config is None else str(config.absolute())
+
+
+@click.command()
+@_config_option
+def check(config: Path | None) -> None:
+    """Check the configuration file, and that the host has what it names; change nothing.
+
+    Without a running agent only the file itself is checked.
+    """
+    out = output()
+    try:
+        answer = out.ask("check", config=_absolute(config))
+    except NotRunningError:
+        answer = _check_file(out, config)
+    out.show(
+        answer,
+        text.paragraphs(
+            f"{answer.get('config')}: {answer.get('result', 'no errors')}",
+            text.warnings(answer.get("warnings", [])),
+        ),
+    )
+
+
+def _check_file(out: Output, config: Path | None) -> dict[str, Any]:
+    # Imported only here: it takes 100 ms, and everything else goes through the agent.
+    from ..config import load
+
+    found = load(_absolute(config) or DEFAULT_CONFIG)
+    agent = f"the agent of instance {out.instance.name} does not run"
+    return {
+        "config": found.path,
+        "result": f"no errors in the file; the host was not looked at, for {agent}",
+        "warnings": [{"where": w.where, "message": w.message} for w in found.warnings],
+    }
+
+
+def _steps(answer: dict[str, Any]) -> str:
+    return text.table(
+        ("#", "STEP", "WHAT", ""),
+        [
+            (number, step.get("kind"), step.get("subject"), step.get("text"))
+            for number, step in enumerate(answer.get("steps", []), 1)
+        ],
+        numbers=(0,),
+    )
+
+
+@click.command()
+@_config_option
+@click.option(
+    "--exit-code", is_flag=True, help=f"Exit {CHANGES_EXIT} when there is something to do."
+)
+@click.pass_context
+def plan(ctx: click.Context, config: Path | None, exit_code: bool) -> None:
+    """Show what apply would do, in order; change nothing."""
+    out = output()
+    answer = out.ask("plan", config=_absolute(config))
+    out.show(
+        answer,
+        text.paragraphs(
+            _steps(answer) or "nothing to do", text.warnings(answer.get("warnings", []))
+        ),
+    )
+    ctx.exit(CHANGES_EXIT if exit_code and answer.get("steps") else 0)
+
+
+@click.command()
+@_config_option
+def apply(config: Path | None) -> None:
+    """Make the gateway what the configuration says; undo it all when a step fails."""
+    out = output()
+    answer = out.ask("apply", timeout=APPLY_TIMEOUT, config=_absolute(config))
+    out.show(answer, _done(answer, "nothing to do"))
+
+
+@click.command()
+def detach() -> None:
+    """Take the gateway off every port and undo what it changed on the host.
+
+    The agent goes on running; `gwctl apply` starts forwarding again.
+    """
+    out = output()
+    answer = out.ask("detach", timeout=APPLY_TIMEOUT)
+    out.show(answer, _done(answer or {}, "detached"))
+
+
+def _done(answer: dict[str, Any], nothing: str) -> str:
+    steps = _steps(answer)
+    done = text.count(len(answer.get("steps", [])), "step") + " done" if steps else nothing
+    return text.paragraphs(steps, done, text.warnings(answer.get("warnings", [])))

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Each counter of the data path in a short phrase, in the order in which they are shown."""
+
+GROUPS: dict[str, dict[str, str]] = {
+    "Sent by XDP": {
+        "FORWARD": "translated and sent",
+        "REPLY": "answered with an ICMP error",
+    },
+    "Left to the kernel": {
+        "PUNT_KERNEL_MODE": "the port has no role: everything is the kernel's",
+        "PUNT_NOT_IPV4": "ARP, IPv6 and other protocols",
+        "PUNT_VLAN": "tagged with a VLAN",
+        "PUNT_OTHER_MAC": "bridged, broadcast or multicast",
+        "PUNT_HOST": "to the gateway itself",
+        "PUNT_NOT_NAT": "forwarded where NAT does not stand between",
+        "PUNT_SOURCE": "a source address that does not belong behind this port",
+        "PUNT_OPTIONS": "IPv4 options",
+        "PUNT_FRAGMENT": "a fragment",
+        "PUNT_PROTOCOL": "neither TCP, UDP nor ICMP",
+        "PUNT_ICMP": "ICMP other than echo",
+        "PUNT_TTL": "TTL ran out: the kernel answers",
+        "PUNT_TOO_BIG": "does not fit the next link: the kernel answers",
+        "PUNT_NO_SESSION": "in the middle of a TCP connection that the kernel translates",
+        "PUNT_NO_ROUTE": "no route: the kernel answers",
+        "PUNT_NO_NEIGHBOUR": "translated; the next hop's MAC address is not known yet",
+        "PUNT_FDB_MISS": "translated; the bridge has not learned the station yet",
+        "PUNT_NOT_A_PORT": "translated; the way out is not a port of ours",
+        "PUNT_NO_POOL": "there is no outside address yet",
+    },
+    "Dropped": {
+        "DROP_MALFORMED": "headers contradict each other or the frame",
+        "DROP_TRUNCATED": "the frame ends before its headers do",
+        "DROP_CHECKSUM": "wrong IPv4 header checksum",
+        "DROP_NO_MAPPING": "from outside, to a port that no host holds",
+        "DROP_FILTERED": "from outside, refused by the filtering that is configured",
+        "DROP_NO_SESSION": "from outside, in the middle of an unknown TCP connection",
+        "DROP_NO_PORT": "no outside port is free",
+        "DROP_TABLE_FULL": "the session table is full (nat44.sessions)",
+        "DROP_HOST_LIMIT": "the host has used its share (nat44.per-host)",
+        "DROP_RACE": "two cores opened the same flow; the next try gets through",
+        "DROP_TTL": "TTL ran out and nobody may be told",
+        "DROP_TOO_BIG": "does not fit the next link and nobody may be told",
+        "DROP_NO_ROUTE": "from outside, no way to the inside host",
+        "DROP_GUARD": "an inside address on its way out, stopped at the outside port",
+        "DROP_HANDOVER": "the kernel could not send a frame that XDP handed over",
+    },
+    "Events (on top of the above)": {
+        "HANDED_OVER": "frames that the kernel sent for XDP",
+        "NAT_NEW_MAPPING": "an inside endpoint got an outside port",
+        "NAT_NEW_SESSION": "a session was opened",
+        "NAT_CLOSED_SESSION": "a TCP session was closed by both ends or reset",
+        "NAT_EXPIRED_SESSION": "a packet came for a session that had expired",
+    },
+}
+
+OTHER = "Others"
+
+
+def grouped(names: set[str]) -> dict[str, dict[str, str]]:
+    """The groups with the counters that exist; a newer agent's go to the end, unexplained."""
+    groups = {
+        title: {name: phrase for name, phrase in counters.items() if name in names}
+        for title, counters in GROUPS.items()
+    }
+    known = {name for counters in GROUPS.values() for name in counters}
+    groups[OTHER] = dict.fromkeys(sorted(names - known), "")
+    return {title: counters for title, counters in groups.items() if counters}

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""gwctl lab"""
+
+from dataclasses import asdict
+
+import click
+
+from ..errors import UsageError
+from ..instance import DEFAULT_INSTANCE
+from ..lab import HOSTS, GatewayProcess, Lab, leftovers
+from ..lab.network import DEFAULT_NAME
+from .base import output
+
+NAME = click.option(
+    "--name", "name", metavar="NAME", default=DEFAULT_NAME, show_default=True, help="Which lab."
+)
+
+
+@click.group()
+def lab() -> None:
+    """A site of network namespaces to play with: lan, lan2, gw and wan.
+
+    The real gw-agent runs in gw, as the instance that bears the lab's name.
+    """
+
+
+def _lab(name: str) -> Lab:
+    if name == DEFAULT_INSTANCE:
+        raise UsageError(f"{name!r} is the name of this host's own gateway; choose another")
+    return Lab(name)
+
+
+@lab.command()
+@NAME
+@click.option("--agent/--no-agent", default=True, help="Start gw-agent, too.")
+def up(name: str, agent: bool) -> None:
+    """Build the lab; repair it when it stands already."""
+    site = _lab(name)
+    site.up()
+    pids = leftovers.agent_pids(name)
+    if agent and not pids:
+        process = GatewayProcess(site)
+        process.start()
+        pids = [process.pid]
+    answer = asdict(site.state()) | {"agent": pids[0] if pids else None}
+    lines = [
+        f"lab {name} is up, its hosts are {', '.join(HOSTS)}; try",
+        f"  gwctl lab exec{_option(name)} lan -- ping -c 3 198.51.100.10",
+        f"  gwctl --instance {name} show sessions",
+        f"configuration: {site.config}",
+    ]
+    if pids:
+        lines.append(f"gw-agent: process {pids[0]}, log {site.directory / 'agent.log'}")
+    output().show(answer, "\n".join(lines))
+
+
+@lab.command()
+@NAME
+def down(name: str) -> None:
+    """Stop the lab's agent and remove everything."""
+    leftovers.remove(_lab(name))
+    output().show({"name": name, "up": False}, f"lab {name} is gone")
+
+
+@lab.command(
+    "exec",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@NAME
+@click.argument("host", type=click.Choice(HOSTS))
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def execute(name: str, host: str, command: tuple[str, ...]) -> int:
+    """Run COMMAND on a host of the lab; exits as it does."""
+    return _lab(name).exec(host, command)
+
+
+@lab.command()
+@NAME
+def status(name: str) -> int:
+    """Say whether the lab stands and its agent runs; exits 1 when not."""
+    state = _lab(name).state()
+    pids = leftovers.agent_pids(name)
+    answer = asdict(state) | {"up": state.up, "agent": pids[0] if pids else None}
+    if not state.namespaces:
+        text = f"lab {name} is down"
+    elif state.up:
+        text = f"lab {name} is up"
+    else:
+        text = "\n  ".join([f"lab {name} is incomplete, it lacks", *state.missing])
+    agent = f"gw-agent: process {pids[0]}" if pids else "gw-agent does not run"
+    output().show(answer, f"{text}\n{agent}")
+    return 0 if state.up else 1
+
+
+def _option(name: str) -> str:
+    return "" if name == DEFAULT_NAME else f" --name {name}"

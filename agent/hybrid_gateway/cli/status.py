@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""gwctl status"""
+
+import time
+from typing import Any
+
+import click
+
+from ..errors import GwError, NotRunningError
+from . import text
+from .base import Output, output
+
+POLL = 0.02
+
+
+@click.command()
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Wait so long for the gateway to forward.",
+)
+@click.pass_context
+def status(ctx: click.Context, wait: float | None) -> None:
+    """Say whether the gateway forwards, on which ports, and for how many sessions.
+
+    Exits 1 when the agent does not run or could not do what it was told, and
+    with --wait also when the gateway does not forward in time.
+    """
+    out = output()
+    try:
+        answer = _wait(out, wait) if wait is not None else out.ask("status")
+    except NotRunningError as error:
+        if out.as_json:
+            name = out.instance.name
+            out.show({"instance": name, "state": "not-running", "error": error.to_json()}, "")
+            ctx.exit(error.exit_code)
+        raise
+    out.show(answer, describe(answer))
+    wanted = answer["state"] == "forwarding" if wait is not None else answer["state"] != "failed"
+    ctx.exit(0 if wanted else 1)
+
+
+def _wait(out: Output, seconds: float) -> Any:
+    """The status once it is forwarding, else the last one; an error when nobody answered."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            # An agent that is busy starting answers late, but not later than this.
+            answer = out.ask("status", timeout=max(1.0, end - time.monotonic()))
+        except GwError:
+            if time.monotonic() >= end:
+                raise
+        else:
+            if answer["state"] == "forwarding" or time.monotonic() >= end:
+                return answer
+        time.sleep(POLL)
+
+
+def describe(answer: dict[str, Any]) -> str:
+    since = f" since {text.moment(answer['since'])}" if answer.get("since") else ""
+    sessions = answer.get("sessions") or {}
+    return text.paragraphs(
+        f"gateway {answer['instance']}: {text.state(answer['state'])}{since}\n"
+        f"agent {answer.get('version')}, process {answer.get('pid')}",
+        str(answer.get("error") or ""),
+        text.table(
+            ("PORT", "DEVICE", "ROLE", "XDP MODE", "ADDRESSES ON"),
+            [
+                (p["name"], p["device"], p.get("role"), p.get("mode"), p.get("l3_device"))
+                for p in answer.get("ports", [])
+            ],
+        ),
+        _share(sessions) if sessions else "",
+        text.warnings(answer.get("warnings", [])),
+    )
+
+
+def _share(sessions: dict[str, int]) -> str:
+    used, limit = sessions["used"], sessions["limit"]
+    percent = f" ({used / limit:.1%})" if limit else ""
+    return f"sessions: {text.number(used)} of {text.number(limit)}{percent}"

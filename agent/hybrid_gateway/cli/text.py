@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Text for people: tables, units and times."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+GAP = "  "
+_STATES = {"forwarding": "green", "failed": "red", "starting": "yellow"}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[int] = ()) -> str:
+    """Aligned columns; those in `numbers` to the right. Empty when there are no rows."""
+    lines = [list(head)] + [["-" if c is None else str(c) for c in row] for row in rows]
+    if len(lines) == 1:
+        return ""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    printed = []
+    for index, line in enumerate(lines):
+        cells = [
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        text = GAP.join(cells).rstrip()
+        printed.append(click.style(text, bold=True) if index == 0 else text)
+    return "\n".join(printed)
+
+
+def pairs(rows: Iterable[tuple[str, Any]]) -> str:
+    """`name: value` lines, values aligned."""
+    items = [(name, value) for name, value in rows if value is not None]
+    width = max((len(name) for name, _ in items), default=0) + 1
+    return "\n".join(f"{name + ':':<{width}} {value}" for name, value in items)
+
+
+def paragraphs(*parts: str) -> str:
+    """The parts that are not empty, with a blank line between them."""
+    return "\n\n".join(part for part in parts if part)
+
+
+def state(name: str) -> str:
+    return click.style(name, fg=_STATES.get(name), bold=True)
+
+
+def warnings(found: Iterable[Any]) -> str:
+    """One line a warning; each is text, or has `where` and `message`."""
+    lines = []
+    for warning in found:
+        if isinstance(warning, dict):
+            where = warning.get("where")
+            warning = f"{where}: {warning.get('message')}" if where else warning.get("message")
+        lines.append(f"{click.style('warning:', fg='yellow')} {warning}")
+    return "\n".join(lines)
+
+
+def number(value: float) -> str:
+    """With thin groups of three: 1 234 567."""
+    return f"{value:,}".replace(",", " ")
+
+
+def count(value: int, what: str) -> str:
+    return f"{number(value)} {what}{'' if value == 1 else 's'}"
+
+
+def size(value: float) -> str:
+    """Bytes in units of 1000, as links are sold."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """The two largest units: 2 h 4 min."""
+    left = int(seconds)
+    parts: list[str] = []
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if left >= length or (unit == "s" and not parts):
+            parts.append(f"{left // length} {unit}")
+            left %= length
+    return " ".join(parts[:2])
+
+
+def moment(since: Any) -> str:
+    """A point in time (seconds since 1970, or text) and how long ago it was."""
+    if not isinstance(since, (int, float)):
+        return str(since)
+    clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
+    return f"{clock} ({duration(max(0.0, time.time() - since))})"
