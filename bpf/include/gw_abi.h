@@ -82,7 +82,8 @@ struct gw_settings {
 	__u32 port_high;
 	__u32 host_sessions; /* at most so many sessions for one inside host */
 	__u32 host_ports; /* and so many outside ports */
-	__u32 pad;
+	__u32 bucket_mask; /* buckets of gw_sessions, a power of two, minus 1 */
+	__u64 seed; /* random; the places in gw_sessions follow from it, so it lives with the pins */
 };
 
 /* The addresses and ports of a packet; for an ICMP query `sport` or `dport` is the identifier. */
@@ -98,7 +99,7 @@ enum gw_side {
 	GW_SIDE_OUTSIDE = 1,
 };
 
-/* gw_sessions: what a packet of a session looks like when it arrives. */
+/* What a packet of a session looks like when it arrives. */
 struct gw_session_key {
 	struct gw_tuple tuple;
 	__u8 protocol; /* IPPROTO_* */
@@ -106,7 +107,19 @@ struct gw_session_key {
 	__u8 pad[2];
 };
 
-/* The value of gw_sessions is an index into gw_records with the direction in the top bit. */
+enum gw_bucket_size {
+	GW_BUCKET_ENTRIES = 7,
+};
+
+/* gw_sessions: one cache line of entries, each a part of a key's hash and a reference: an index
+ * into gw_records with the direction in the top bit. See bpf/src/index.h. */
+struct gw_bucket {
+	__u32 lock;
+	__u32 tags[7];
+	__u32 refs[7];
+	__u32 pad;
+};
+
 enum gw_direction {
 	GW_FORWARD_DIRECTION = 0, /* as the first packet went */
 	GW_REVERSE_DIRECTION = 1,

@@ -66,12 +66,14 @@ struct {
 	__type(value, __u32);
 } gw_inside SEC(".maps");
 
-/* Written by XDP. Plain hash, never LRU: a live session is not evicted. Agent: 2 * sessions. */
+/* Written by XDP and the sweep: see index.h. Nothing is ever evicted from it. Page-aligned, as
+ * a map that could be mapped into memory is, so that a bucket is a cache line. Agent: buckets. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2);
-	__type(key, struct gw_session_key);
-	__type(value, __u32);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct gw_bucket);
 } gw_sessions SEC(".maps");
 
 /* Written by XDP and the sweep. Agent: sessions. */

@@ -116,7 +116,7 @@ nat44(struct xdp_md *ctx, struct packet *pkt, const struct gw_device *port, stru
 	if (verdict != PARSED)
 		return verdict;
 	pkt->key.side = port->flags & GW_DEV_OUTSIDE ? GW_SIDE_OUTSIDE : GW_SIDE_INSIDE;
-	session = session_find(&pkt->key, now, pkt->row, &ref);
+	session = session_find(pkt, nat, now, &ref);
 	if (!session) {
 		opened = pkt->key.side == GW_SIDE_OUTSIDE ? open_inbound(ctx, pkt, nat, now) :
 							    open_outbound(ctx, pkt, nat, now);

@@ -45,9 +45,10 @@ session_deltas(struct gw_session *session)
 static __always_inline __s64
 session_insert(struct opening *open)
 {
-	__u32 index = record_allocate(open->nat), reverse;
+	__u32 index = record_allocate(open->nat);
 	struct gw_session *record;
-	struct gw_session_key key;
+	enum inserted result;
+	struct place place;
 
 	if (index == GW_NO_SLOT)
 		return refuse(GW_DROP_TABLE_FULL);
@@ -56,22 +57,20 @@ session_insert(struct opening *open)
 		return refuse(GW_DROP_TABLE_FULL);
 	open->session.claim = (record->claim & ~GW_CLAIM_MASK) | GW_CLAIM_LIVE;
 	*record = open->session;
-	reverse = index | REF_REVERSE;
-	session_key(&open->session, GW_FORWARD_DIRECTION, &key);
-	if (bpf_map_update_elem(&gw_sessions, &key, &index, BPF_NOEXIST))
+	session_place(&open->session, GW_FORWARD_DIRECTION, open->nat, &place);
+	result = index_insert(&place, index);
+	if (result != INSERTED)
 		goto undo_record;
-	session_key(&open->session, GW_REVERSE_DIRECTION, &key);
-	if (bpf_map_update_elem(&gw_sessions, &key, &reverse, BPF_NOEXIST))
-		goto undo_forward;
-	return index;
-
-undo_forward:
-	session_key(&open->session, GW_FORWARD_DIRECTION, &key);
-	bpf_map_delete_elem(&gw_sessions, &key);
+	session_place(&open->session, GW_REVERSE_DIRECTION, open->nat, &place);
+	result = index_insert(&place, index | REF_REVERSE);
+	if (result == INSERTED)
+		return index;
+	session_place(&open->session, GW_FORWARD_DIRECTION, open->nat, &place);
+	index_delete(&place, index);
 undo_record:
 	record->claim = (open->session.claim & ~GW_CLAIM_MASK) + GW_CLAIM_GENERATION;
 	bpf_map_push_elem(&gw_free, &index, 0);
-	return refuse(GW_DROP_RACE);
+	return refuse(result == INSERT_FULL ? GW_DROP_TABLE_FULL : GW_DROP_RACE);
 }
 
 /* Takes the permit and the record. Mappings and the host's share are held by the caller. */

@@ -6,13 +6,9 @@
  */
 #ifndef GW_SESSION_H
 #define GW_SESSION_H
+#include "index.h"
 #include "mapping.h"
 #include "tcp.h"
-
-enum {
-	REF_REVERSE = 0x80000000, /* direction bit of a gw_sessions value */
-	REF_INDEX = 0x7fffffff,
-};
 
 static __always_inline struct gw_session *
 session_record(__u32 index)
@@ -55,17 +51,24 @@ session_key(const struct gw_session *session, enum gw_direction direction,
 	key->pad[0] = key->pad[1] = 0;
 }
 
-/* Deletes a key if it still leads to this record. */
 static __always_inline void
-session_unlink(const struct gw_session *session, __u32 index, enum gw_direction direction)
+session_place(const struct gw_session *session, enum gw_direction direction,
+	      const struct gw_settings *nat, struct place *place)
 {
 	struct gw_session_key key;
-	__u32 *ref;
 
 	session_key(session, direction, &key);
-	ref = bpf_map_lookup_elem(&gw_sessions, &key);
-	if (ref && (*ref & REF_INDEX) == index)
-		bpf_map_delete_elem(&gw_sessions, &key);
+	place_of(&key, nat, place);
+}
+
+static __always_inline void
+session_unlink(const struct gw_session *session, __u32 ref, const struct gw_settings *nat)
+{
+	struct place place;
+
+	session_place(session, ref & REF_REVERSE ? GW_REVERSE_DIRECTION : GW_FORWARD_DIRECTION, nat,
+		      &place);
+	index_delete(&place, ref);
 }
 
 /* The inside endpoint's address: what the host limits count by. */
@@ -98,21 +101,22 @@ session_release(const struct gw_session *session)
 }
 
 /* Ends a session, live or expired; returns 1 for the one caller that did it. */
-static __noinline int
+__noinline int
 session_remove(__u32 index)
 {
 	struct gw_session *session = session_record(index);
+	struct gw_settings *nat = settings();
 	__u32 claim;
 
-	if (!session)
+	if (!session || !nat)
 		return 0;
 	claim = session->claim;
 	if ((claim & GW_CLAIM_MASK) != GW_CLAIM_LIVE)
 		return 0;
 	if (__sync_val_compare_and_swap(&session->claim, claim, claim + 1) != claim)
 		return 0;
-	session_unlink(session, index, GW_FORWARD_DIRECTION);
-	session_unlink(session, index, GW_REVERSE_DIRECTION);
+	session_unlink(session, index, nat);
+	session_unlink(session, index | REF_REVERSE, nat);
 	session_release(session);
 	/* Free again, one generation later. */
 	session->claim = (claim & ~GW_CLAIM_MASK) + GW_CLAIM_GENERATION;
@@ -122,27 +126,30 @@ session_remove(__u32 index)
 
 /* The live session that the key leads to, or 0. One found expired is removed and counts as none. */
 static __always_inline struct gw_session *
-session_find(const struct gw_session_key *key, __u64 now, __u32 row, __u32 *ref)
+session_find(const struct packet *pkt, const struct gw_settings *nat, __u64 now, __u32 *ref)
 {
-	__u32 *found = bpf_map_lookup_elem(&gw_sessions, key);
 	struct gw_session *session;
 	struct gw_tuple expected;
+	struct place place;
 
-	if (!found)
+	place_of(&pkt->key, nat, &place);
+	*ref = index_find(&place);
+	if (*ref == REF_NONE)
 		return 0;
-	*ref = *found;
 	session = session_record(*ref & REF_INDEX);
 	if (!session || (session->claim & GW_CLAIM_MASK) != GW_CLAIM_LIVE)
 		return 0;
-	/* The hash element may have been reused under our feet: the record has the last word. */
+	/* The tag is a part of the hash and the entry may just have been reused. */
 	expected = *ref & REF_REVERSE ? tuple_reversed(&session->leaves) : session->arrives;
-	if (!tuple_equal(&expected, &key->tuple))
+	if (!tuple_equal(&expected, &pkt->key.tuple) || session->protocol != pkt->key.protocol ||
+	    session_side(session, *ref & REF_REVERSE ? GW_REVERSE_DIRECTION :
+						       GW_FORWARD_DIRECTION) != pkt->key.side)
 		return 0;
 	if (now <= session->deadline)
 		return session;
 	if (session_remove(*ref & REF_INDEX)) {
-		count(row, GW_NAT_EXPIRED_SESSION);
-		count(row, GW_NAT_CLOSED_SESSION);
+		count(pkt->row, GW_NAT_EXPIRED_SESSION);
+		count(pkt->row, GW_NAT_CLOSED_SESSION);
 	}
 	return 0;
 }

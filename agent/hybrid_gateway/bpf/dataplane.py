@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The XDP plane of one instance: its objects, pins, attachments and tables."""
 
+import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
@@ -48,10 +49,15 @@ TYPES = {
 }
 
 
+def bucket_count(sessions: int) -> int:
+    """A power of two, so that a bucket of seven entries holds four of two keys a session."""
+    return 1 << max(0, (2 * sessions - 1) // 4).bit_length()
+
+
 def map_sizes(sizes: MapSizes) -> dict[str, int]:
     """max_entries of the maps whose size the configuration decides (see bpf/src/maps.h)."""
     return {
-        "gw_sessions": 2 * sizes.sessions,
+        "gw_sessions": bucket_count(sizes.sessions),
         "gw_records": sizes.sessions,
         "gw_free": sizes.sessions,
         "gw_endpoints": sizes.sessions,
@@ -107,7 +113,8 @@ class DataPlane:
         }
         if not report.reused:
             # Nothing is enabled yet, but the pins say from now on how they are to be read.
-            self.table("gw_settings").set(0, abi.new("gw_settings", abi_version=abi.VERSION))
+            first = abi.new("gw_settings", abi_version=abi.VERSION, seed=secrets.randbits(64))
+            self.table("gw_settings").set(0, first)
         self._run("gw_sweep_start")
         return report
 
@@ -172,7 +179,9 @@ class DataPlane:
     # ---- tables -----------------------------------------------------------------------
 
     def set_settings(self, settings: NatSettings) -> None:
-        tables.write_settings(self.table("gw_settings"), settings, self._sizes.sessions)
+        sessions = self._sizes.sessions
+        buckets = bucket_count(sessions)
+        tables.write_settings(self.table("gw_settings"), settings, sessions, buckets)
 
     def set_devices(self, records: Sequence[DeviceRecord]) -> None:
         """Replaces the whole table."""

@@ -33,8 +33,10 @@ def _endpoint(address: IPv4Address, port: int, protocol: int) -> Any:
     )
 
 
-def write_settings(table: Map, settings: NatSettings, sessions: int) -> None:
-    """The order of `timeouts` is that of enum gw_timer_class."""
+def write_settings(table: Map, settings: NatSettings, sessions: int, buckets: int) -> None:
+    """Keeps the seed: the places of live sessions follow from it. `timeouts` are in the order of
+    enum gw_timer_class."""
+    before = table.get(0)
     timers = (settings.udp, settings.icmp, settings.tcp_transitory, settings.tcp_established)
     value = abi.new(
         "gw_settings",
@@ -50,6 +52,8 @@ def write_settings(table: Map, settings: NatSettings, sessions: int) -> None:
         port_high=settings.ports[1],
         host_sessions=settings.host_sessions,
         host_ports=settings.host_ports,
+        bucket_mask=buckets - 1,
+        seed=before.seed if before is not None else 0,
     )
     table.set(0, value)
 

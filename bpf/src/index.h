@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From a packet's tuple to its session's record. A table of our own in an array map, because a
+ * BPF hash costs a call, a keyed hash over bytes and three cache lines for each lookup and 88
+ * bytes for each key; this one costs one line and 8 bytes. A bucket is one line of seven entries;
+ * a key may stand in either of two buckets, chosen by how full they are, so that neither
+ * overflows. An entry holds 32 bits of the hash; whether it is the right one, the record says.
+ *
+ * Entries are taken and given back by compare-and-swap and read without a lock. Only inserting
+ * locks, and only the key's first bucket: two cores that open the same flow come to the same lock.
+ */
+#ifndef GW_INDEX_H
+#define GW_INDEX_H
+#include "counters.h"
+
+enum {
+	TAG_FREE = 0,
+	TAG_TAKEN = 1, /* an entry that is being written */
+	TAG_REAL = 2, /* set in every tag that stands for a key */
+	LOCK_TRIES = 256,
+	FIRST_BUCKET_ENOUGH = 4, /* entries of the first bucket before the second is considered */
+	REF_REVERSE = 0x80000000, /* direction bit of a reference */
+	REF_INDEX = 0x7fffffff,
+	REF_NONE = 0xffffffff,
+};
+
+/* The two buckets a key may stand in, and what marks it there. */
+struct place {
+	__u32 first;
+	__u32 second;
+	__u32 tag;
+};
+
+/* Multiplications spread every bit of the key and the secret over the 64 of the product. */
+static __always_inline void
+place_of(const struct gw_session_key *key, const struct gw_settings *nat, struct place *place)
+{
+	__u64 addresses = (__u64)key->tuple.saddr << 32 | key->tuple.daddr;
+	__u64 rest = (__u64)key->tuple.sport << 32 | (__u64)key->tuple.dport << 16 |
+		     key->protocol << 8 | key->side;
+	__u64 hash = (addresses ^ nat->seed) * 0x9e3779b97f4a7c15ULL;
+
+	hash ^= hash >> 32;
+	hash = (hash ^ rest) * 0xbf58476d1ce4e5b9ULL;
+	hash ^= hash >> 29;
+	hash *= 0x94d049bb133111ebULL;
+	hash ^= hash >> 32;
+	place->tag = hash >> 32 | TAG_REAL;
+	place->first = hash & nat->bucket_mask;
+	place->second = (place->first ^ place->tag * 0x5bd1e995U) & nat->bucket_mask;
+}
+
+static __always_inline struct gw_bucket *
+bucket(__u32 number)
+{
+	return bpf_map_lookup_elem(&gw_sessions, &number);
+}
+
+static __always_inline __u32
+bucket_find(const struct gw_bucket *b, __u32 tag)
+{
+#pragma unroll
+	for (int i = 0; i < GW_BUCKET_ENTRIES; i++)
+		if (b->tags[i] == tag)
+			return b->refs[i];
+	return REF_NONE;
+}
+
+/* The reference that the tag leads to, or REF_NONE. The caller compares the record. */
+static __always_inline __u32
+index_find(const struct place *place)
+{
+	struct gw_bucket *b = bucket(place->first);
+	__u32 ref = b ? bucket_find(b, place->tag) : REF_NONE;
+
+	if (ref != REF_NONE)
+		return ref;
+	b = bucket(place->second);
+	return b ? bucket_find(b, place->tag) : REF_NONE;
+}
+
+static __always_inline __u32
+bucket_load(const struct gw_bucket *b)
+{
+	__u32 load = 0;
+
+#pragma unroll
+	for (int i = 0; i < GW_BUCKET_ENTRIES; i++)
+		load += b->tags[i] != TAG_FREE;
+	return load;
+}
+
+static __always_inline bool
+bucket_insert(struct gw_bucket *b, __u32 tag, __u32 ref)
+{
+#pragma unroll
+	for (int i = 0; i < GW_BUCKET_ENTRIES; i++) {
+		if (b->tags[i] != TAG_FREE ||
+		    __sync_val_compare_and_swap(&b->tags[i], TAG_FREE, TAG_TAKEN) != TAG_FREE)
+			continue;
+		b->refs[i] = ref;
+		__sync_lock_test_and_set(&b->tags[i], tag);
+		return true;
+	}
+	return false;
+}
+
+static __always_inline bool
+bucket_lock(struct gw_bucket *b)
+{
+	for (int i = 0; i < LOCK_TRIES; i++)
+		if (__sync_val_compare_and_swap(&b->lock, 0, 1) == 0)
+			return true;
+	return false;
+}
+
+enum inserted {
+	INSERTED,
+	INSERT_EXISTS, /* the tag is there already: the same flow, opened by another core */
+	INSERT_FULL,
+	INSERT_BUSY,
+};
+
+/* Enters a reference under a key that is not there yet. Global, like the other functions that
+ * are not static: the verifier then looks at it once and not once for every way to it. */
+__noinline int
+index_insert(const struct place *place, __u32 ref)
+{
+	struct gw_bucket *first, *second;
+	enum inserted result = INSERT_FULL;
+	__u32 load;
+
+	if (!place)
+		return INSERT_BUSY;
+	first = bucket(place->first);
+	second = bucket(place->second);
+	if (!first || !second || !bucket_lock(first))
+		return INSERT_BUSY;
+	load = bucket_load(first);
+	if (bucket_find(first, place->tag) != REF_NONE ||
+	    bucket_find(second, place->tag) != REF_NONE)
+		result = INSERT_EXISTS;
+	else if (load > FIRST_BUCKET_ENOUGH && bucket_load(second) < load &&
+		 bucket_insert(second, place->tag, ref))
+		result = INSERTED;
+	else if (bucket_insert(first, place->tag, ref) || bucket_insert(second, place->tag, ref))
+		result = INSERTED;
+	__sync_lock_test_and_set(&first->lock, 0);
+	return result;
+}
+
+static __always_inline bool
+bucket_delete(struct gw_bucket *b, __u32 tag, __u32 ref)
+{
+#pragma unroll
+	for (int i = 0; i < GW_BUCKET_ENTRIES; i++)
+		if (b->tags[i] == tag && b->refs[i] == ref) {
+			b->tags[i] = TAG_FREE;
+			return true;
+		}
+	return false;
+}
+
+/* Only for the one that ends the session: nobody else touches its entries. */
+__noinline int
+index_delete(const struct place *place, __u32 ref)
+{
+	struct gw_bucket *b;
+
+	if (!place)
+		return 0;
+	b = bucket(place->first);
+	if (b && bucket_delete(b, place->tag, ref))
+		return 1;
+	b = bucket(place->second);
+	return b && bucket_delete(b, place->tag, ref);
+}
+#endif
