@@ -14,11 +14,12 @@ from tests.vm.machine import Guest
 
 LAN_NIC, WAN_NIC = "enp0s18", "enp0s19"
 
+# The bridge is born with its address: udev gives one of its own to a netdev that has none.
 NETWORK = f"""\
-link add {GW_INSIDE.device} type bridge forward_delay 0
+link add {GW_INSIDE.device} address {GW_INSIDE.mac} type bridge forward_delay 0
 link set {LAN_NIC} master {GW_INSIDE.device}
 link set {LAN_NIC} up
-link set {GW_INSIDE.device} address {GW_INSIDE.mac} up
+link set {GW_INSIDE.device} up
 link set {WAN_NIC} up
 addr add {GW_INSIDE.network} dev {GW_INSIDE.device}
 addr add {WAN.network} dev {WAN_NIC}
@@ -45,6 +46,8 @@ groupadd --force --system gw
 groupadd --force --system gw-admin
 mkdir -p /etc/gw
 systemctl daemon-reload
+# The NICs get their names late in the boot.
+udevadm settle --timeout=60
 sysctl -q net.ipv4.ip_forward=1
 ip -batch /tmp/network
 """
