@@ -71,7 +71,11 @@ def down(name: str) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def execute(name: str, host: str, command: tuple[str, ...]) -> int:
     """Run COMMAND on a host of the lab; exits as it does."""
-    return _lab(name).exec(host, command)
+    # Options end at the host already, so click leaves a "--" after it in place.
+    argv = command[1:] if command[0] == "--" else command
+    if not argv:
+        raise UsageError("which command? gwctl lab exec HOST -- COMMAND …")
+    return _lab(name).exec(host, argv)
 
 
 @lab.command()

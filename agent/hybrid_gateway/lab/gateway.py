@@ -69,6 +69,10 @@ class GatewayProcess:
         """SIGKILL: nothing of the agent's own can run any more."""
         self._end(signal.SIGKILL)
 
+    def send_signal(self, number: signal.Signals) -> None:
+        """Any other signal, SIGSTOP for example."""
+        os.kill(self.pid, number)
+
     def log_end(self, lines: int = 15) -> str:
         try:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
