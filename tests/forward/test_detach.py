@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`gwctl detach` leaves nothing: compared with a lab in which no agent ever ran."""
+
+from hybrid_gateway.instance import Instance
+from hybrid_gateway.lab import GatewayProcess, Lab
+from hybrid_gateway.lab.services import servers
+from tests.lib.ctl import gwctl
+from tests.lib.gateway import Gateway, eventually
+from tests.lib.packets import SERVER
+from tests.lib.programs import curl, pinged
+from tests.lib.traces import Traces, alive, has_xdp, held_by
+
+
+def test_detach_leaves_nothing_behind(fresh_lab: Lab) -> None:
+    before = Traces.of(fresh_lab)
+    process = GatewayProcess(fresh_lab)
+    process.start()
+    held = held_by(process.pid)
+    assert held["prog"]
+    assert held["map"]
+    attached = Traces.of(fresh_lab)
+    assert attached.pins
+    assert attached.xdp == (True, True, True, False)
+    assert attached != before
+
+    gwctl(fresh_lab, "detach")
+    assert Traces.of(fresh_lab) == before
+    assert gwctl(fresh_lab, "--json", "status", check=False).stdout.count("detached") == 1
+    process.stop()
+    assert Traces.of(fresh_lab) == before
+    for kind, ids in held.items():
+        # The kernel frees programs and maps after a grace period of RCU.
+        eventually(
+            lambda kind=kind, ids=ids: not ids & alive(kind),  # type: ignore[misc]
+            f"no {kind} of the instance is left",
+            seconds=5.0,
+        )
+    assert not Instance(fresh_lab.name).socket.exists()
+
+
+def test_stopping_leaves_forwarding_on(fresh_lab: Lab) -> None:
+    process = GatewayProcess(fresh_lab)
+    process.start()
+    process.stop()
+    with servers(fresh_lab, "wan", http=[f"{SERVER}:80"]):
+        assert len(curl(fresh_lab, "lan", f"http://{SERVER}/blob/5000")) == 5000
+    assert has_xdp(fresh_lab, "wan0")
+    # A second life finds what the first one pinned, and can still take all of it away.
+    process.start()
+    gwctl(fresh_lab, "detach")
+    process.stop()
+    assert not has_xdp(fresh_lab, "wan0")
+    assert not Traces.of(fresh_lab).pins
+
+
+def test_two_gateways_on_one_host(gateway: Gateway, fresh_lab: Lab) -> None:
+    """Both forward, and taking one away does not touch the other."""
+    process = GatewayProcess(fresh_lab)
+    process.start()
+    assert pinged(fresh_lab, "lan", SERVER) == 3
+    assert pinged(gateway.lab, "lan", SERVER) == 3
+    gwctl(fresh_lab, "detach")
+    process.stop()
+    assert pinged(gateway.lab, "lan", SERVER) == 3
+    assert gateway.call("status")["state"] == "forwarding"
+
+
+def test_a_lab_goes_down_with_everything(fresh_lab: Lab) -> None:
+    """`gwctl lab down` cleans up after an agent that was killed, too."""
+    from hybrid_gateway.lab import leftovers
+
+    process = GatewayProcess(fresh_lab)
+    process.start()
+    process.kill()
+    leftovers.remove(fresh_lab)
+    assert not Instance(fresh_lab.name).pin_dir.exists()
+    assert not Instance(fresh_lab.name).state_dir.exists()
+    assert not fresh_lab.state().namespaces

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the agent must not touch or load is named, refused and left alone."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from hybrid_gateway.lab import GatewayProcess, Lab
+from hybrid_gateway.lab.namespaces import LabError
+from tests.lib.traces import has_xdp
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+OBJECTS = CHECKOUT / "build" / "bpf"
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Path:
+    """A copy of the BPF objects, to be damaged."""
+    copy = tmp_path / "bpf"
+    shutil.copytree(OBJECTS, copy)
+    return copy
+
+
+@pytest.fixture
+def foreign(fresh_lab: Lab, tmp_path: Path) -> Iterator[int]:
+    """Somebody else's XDP program on wan0; its id."""
+    compiled = tmp_path / "foreign.bpf.o"
+    source = Path(__file__).with_name("foreign.bpf.c")
+    include = f"-I/usr/include/{multiarch()}"
+    subprocess.run(
+        ["clang", "-O2", "-g", "-target", "bpf", include, "-c", source, "-o", compiled],
+        check=True,
+    )
+    load = ["ip", "link", "set", "dev", "wan0", "xdp", "object", str(compiled), "section", "xdp"]
+    fresh_lab.run("gw", load)
+    yield xdp_id(fresh_lab)
+    fresh_lab.run("gw", ["ip", "link", "set", "dev", "wan0", "xdp", "off"])
+
+
+def multiarch() -> str:
+    return subprocess.check_output(["gcc", "-print-multiarch"], text=True).strip()
+
+
+def xdp_id(lab: Lab) -> int:
+    shown = lab.run("gw", ["ip", "-d", "link", "show", "wan0"])
+    found = re.search(r"prog/xdp id (\d+)", shown)
+    assert found, shown
+    return int(found[1])
+
+
+def refused(lab: Lab, env: dict[str, str] | None = None) -> str:
+    """Start the agent, which must end by itself before it is ready; what it said."""
+    process = GatewayProcess(lab, env=env)
+    with pytest.raises(LabError, match="ended before it was ready"):
+        process.start()
+    said = process.log_end(40)
+    assert "Traceback" not in said
+    return said
+
+
+def test_a_foreign_xdp_program(fresh_lab: Lab, foreign: int) -> None:
+    said = refused(fresh_lab)
+    assert "wan0" in said
+    assert "foreign" in said
+    assert xdp_id(fresh_lab) == foreign
+    # Half a gateway would forward without its outside port.
+    assert not has_xdp(fresh_lab, "lan0")
+
+
+@pytest.mark.parametrize("name", ["gw_xdp.bpf.o", "gw_guard.bpf.o"])
+def test_a_truncated_object(fresh_lab: Lab, objects: Path, name: str) -> None:
+    damaged = objects / name
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    assert name in refused(fresh_lab, {"GW_BPF_DIR": str(objects)})
+    assert not has_xdp(fresh_lab, "wan0")
+
+
+@pytest.mark.parametrize("name", ["gw_xdp.bpf.o", "gw_guard.bpf.o"])
+def test_a_wrong_abi_version(fresh_lab: Lab, objects: Path, name: str) -> None:
+    damaged = objects / name
+    with damaged.open("r+b") as file:
+        elf = ELFFile(file)
+        symbol = elf.get_section_by_name(".symtab").get_symbol_by_name("gw_abi_version")[0]
+        section = elf.get_section(symbol["st_shndx"])
+        file.seek(section["sh_offset"] + symbol["st_value"])
+        file.write((4711).to_bytes(4, "little"))
+    said = refused(fresh_lab, {"GW_BPF_DIR": str(objects)})
+    assert name in said
+    assert "4711" in said
+    assert not has_xdp(fresh_lab, "wan0")
+
+
+def test_an_object_that_is_missing(fresh_lab: Lab, objects: Path) -> None:
+    (objects / "gw_guard.bpf.o").unlink()
+    assert "gw_guard.bpf.o" in refused(fresh_lab, {"GW_BPF_DIR": str(objects)})
+
+
+def test_an_object_that_is_something_else(fresh_lab: Lab, objects: Path) -> None:
+    (objects / "gw_xdp.bpf.o").write_text("#!/bin/sh\n")
+    assert "gw_xdp.bpf.o" in refused(fresh_lab, {"GW_BPF_DIR": str(objects)})

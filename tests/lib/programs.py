@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Real programs on hosts of the lab."""
+
+import hashlib
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from hybrid_gateway.lab import Lab
+from hybrid_gateway.lab.peers import blob
+
+TRANSFER_SECONDS = 30
+
+
+def run(lab: Lab, host: str, argv: Sequence[str], *, stdin: bytes = b"") -> bytes:
+    """What the program printed; AssertionError with its complaint when it fails."""
+    done = subprocess.run(
+        lab.argv(host, argv), input=stdin, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, f"{argv} on {host}: {done.returncode} {done.stderr!r}"
+    return done.stdout
+
+
+def curl_argv(*arguments: str) -> list[str]:
+    return ["curl", "-sS", "--max-time", str(TRANSFER_SECONDS), *arguments]
+
+
+def curl(lab: Lab, host: str, *arguments: str, stdin: bytes = b"") -> bytes:
+    return run(lab, host, curl_argv(*arguments), stdin=stdin)
+
+
+def pinged(lab: Lab, host: str, target: str, count: int = 3) -> int:
+    """How many of the echo requests were answered."""
+    done = subprocess.run(
+        lab.argv(host, ["ping", "-n", "-i", "0.02", "-W", "1", "-c", str(count), target]),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    found = re.search(r"(\d+) received", done.stdout)
+    assert found, done.stdout + done.stderr
+    return int(found[1])
+
+
+@contextmanager
+def downloading(lab: Lab, host: str, url: str, rate: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A paced download that has begun when the block does."""
+    process = lab.popen(host, curl_argv("-N", "--limit-rate", rate, url))
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def blob_digest(size: int) -> str:
+    """Of what the servers of the lab send for /blob/SIZE."""
+    return digest(blob(size))
