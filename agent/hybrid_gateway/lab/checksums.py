@@ -28,6 +28,13 @@ def folded(data: bytes) -> int:
     return rest or (0xFFFF if any(data) else 0)
 
 
+def source_of(frame: bytes) -> str | None:
+    """The IPv4 source address of a frame that has one."""
+    if len(frame) < ETHERNET + 20 or frame[12:14] != ETH_P_IP.to_bytes(2, "big"):
+        return None
+    return str(IPv4Address(frame[26:30]))
+
+
 def is_inside(address: bytes, networks: Sequence[IPv4Network] = PRIVATE) -> bool:
     value = IPv4Address(address)
     return any(value in network for network in networks)

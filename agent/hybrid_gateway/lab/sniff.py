@@ -5,10 +5,11 @@ import select
 import socket
 import struct
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .checksums import faults
+from .checksums import faults, source_of
 from .namespaces import LabError, entered
 from .network import Lab
 from .topology import ROUTER
@@ -106,6 +107,8 @@ class Findings:
     """What the watch saw."""
 
     frames: int = 0
+    sources: Counter[str] = field(default_factory=Counter)
+    """IPv4 source addresses, and how many frames had each."""
     faults: list[str] = field(default_factory=list)
 
 
@@ -127,6 +130,8 @@ class LeakWatch:
         found = Findings()
         for frame in self._socket.frames():
             found.frames += 1
+            if (source := source_of(frame.data)) is not None:
+                found.sources[source] += 1
             found.faults += faults(frame.data, transport=frame.checksummed)
         if lost := self._socket.lost():
             found.faults.append(f"{lost} frames did not fit the capture's buffer")
