@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from hybrid_gateway.lab import GW_INSIDE, ROUTER, WAN
-
 from tests.vm.machine import Guest
 
 LAN_NIC, WAN_NIC = "enp0s18", "enp0s19"

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import select
 import shlex
 import socket
 import subprocess
@@ -113,10 +115,14 @@ class Guest:
         listener = self._stack.enter_context(socket.socket(socket.AF_UNIX))
         listener.bind(str(place / "orders"))
         listener.listen(1)
-        listener.settimeout(BOOT_SECONDS)
         command = _qemu(image, place, systemd, nics)
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         self._stack.callback(self._stop)
+        ended = os.pidfd_open(self._process.pid)
+        self._stack.callback(os.close, ended)
+        calling = listener.fileno()
+        if calling not in select.select([calling, ended], [], [], BOOT_SECONDS)[0]:
+            raise GuestError(f"QEMU does not start: {shlex.join(command)}")
         self._socket, _ = listener.accept()
         self._stack.callback(self._socket.close)
 
@@ -150,10 +156,12 @@ class Guest:
 
 
 def _qemu(image: Image, place: Path, systemd: bool, nics: tuple[Nic, ...]) -> list[str]:
-    init = "systemd.mask=systemd-networkd-wait-online.service" if systemd else ""
-    append = f"console=ttyS0 root=/dev/vda rw quiet panic=-1 {init or 'init=/usr/local/sbin/gw-vm-boot'}"
+    init = "" if systemd else "init=/usr/local/sbin/gw-vm-boot"
+    append = f"console=ttyS0 root=/dev/vda rw quiet panic=-1 {init}"
     share = f"local,path={CHECKOUT},mount_tag=checkout,security_model=none,readonly=on"
-    command = f"""qemu-system-x86_64 -nodefaults -display none -no-reboot
+    # No guest outlives the process that started it, however that one ends.
+    command = f"""setpriv --pdeathsig KILL
+        qemu-system-x86_64 -nodefaults -display none -no-reboot
         -accel tcg,thread=multi -cpu max -machine q35 -smp {CPUS} -m 1536
         -kernel {image.kernel} -initrd {image.initrd} -append '{append}'
         -drive if=virtio,format=raw,snapshot=on,file={image.disk}

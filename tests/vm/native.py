@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def native_library(image: Image) -> Path:
     folder = CACHE / f"native-{image.suite}-{digest.hexdigest()[:12]}"
     output = folder.relative_to(CHECKOUT)
     if not any(folder.glob("_gw_native*.so")):
+        for old in CACHE.glob(f"native-{image.suite}-*"):
+            shutil.rmtree(old)
         subprocess.run(
             ["unshare", "--mount", "sh", "-c", BUILD, "sh", CHECKOUT, image.root, output],
             check=True,

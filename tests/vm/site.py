@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hybrid_gateway.lab import LAN, ROUTER, WAN, Interface, Lab, namespaces
 from hybrid_gateway.lab.topology import LAN_PORT, address_script
-
 from tests.vm.machine import Nic
 
 CABLES: dict[Interface, Nic] = {

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from ipaddress import IPv4Address
 
 import pytest
+
 from hybrid_gateway.lab import INTERNET, LAN, WAN, namespaces
 from hybrid_gateway.lab.peers import blob
 from hybrid_gateway.lab.services import servers
 from hybrid_gateway.lab.sniff import LeakWatch
-
 from tests.vm.conftest import Appliance
 from tests.vm.gateway import GuestGateway
 from tests.vm.site import Site
