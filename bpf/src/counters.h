@@ -19,6 +19,14 @@ count(__u32 row, enum gw_counter what)
 		counters->count[what]++;
 }
 
+enum { NS_PER_S = 1000000000 };
+
+static __always_inline __u32
+seconds(__u64 ns)
+{
+	return ns / NS_PER_S;
+}
+
 static __always_inline struct gw_device *
 device(__u32 ifindex)
 {

@@ -86,42 +86,24 @@ inbound_destination(struct xdp_md *ctx, const struct packet *pkt, struct opening
 	return PARSED;
 }
 
-static __noinline __s64
-open_inbound(struct xdp_md *ctx, const struct packet *pkt, struct gw_settings *nat, __u64 now)
+/* Finds out what the session is to be and takes what it needs; on a verdict nothing is taken. */
+static __noinline enum gw_counter
+inbound_prepare(struct xdp_md *ctx, const struct packet *pkt, struct opening *open)
 {
-	struct opening open = {
-		.session =
-			{
-				.protocol = pkt->key.protocol,
-				.flags = GW_SESSION_INBOUND,
-				.arrives = pkt->key.tuple,
-				.leaves = pkt->key.tuple,
-				.slot = GW_NO_SLOT,
-				.peer = GW_NO_SLOT,
-			},
-		.nat = nat,
-		.now = now,
-		.row = pkt->row,
-	};
 	__u32 host, target = pkt->key.tuple.daddr;
 	enum gw_counter verdict;
-	__s64 opened;
 
 	if (!bpf_map_lookup_elem(&gw_addresses, &target))
-		return refuse(GW_PUNT_NOT_NAT);
-	verdict = inbound_destination(ctx, pkt, &open);
+		return GW_PUNT_NOT_NAT;
+	open->session.flags = GW_SESSION_INBOUND;
+	verdict = inbound_destination(ctx, pkt, open);
 	if (verdict != PARSED)
-		return refuse(verdict);
-	host = open.session.leaves.daddr;
-	opened = users_acquire(&gw_hosts, &host, nat->host_sessions) ? 0 :
-								       refuse(GW_DROP_HOST_LIMIT);
-	if (opened == 0) {
-		opened = session_open(&open);
-		if (opened < 0)
-			users_release(&gw_hosts, &host);
-	}
-	if (opened < 0 && open.session.slot != GW_NO_SLOT)
-		mapping_release(open.session.slot, open.session.protocol);
-	return opened;
+		return verdict;
+	host = open->session.leaves.daddr;
+	if (users_acquire(&gw_hosts, &host, open->nat->host_sessions))
+		return PARSED;
+	if (open->session.slot != GW_NO_SLOT)
+		mapping_release(open->session.slot, open->session.protocol);
+	return GW_DROP_HOST_LIMIT;
 }
 #endif

@@ -15,14 +15,7 @@
 enum {
 	MAPPING_CLAIMED = 0x80000000, /* `users` while the fields are being written */
 	MAPPING_TRIES = 512, /* of either parity: bounds the cost when nearly all ports are taken */
-	NS_PER_S = 1000000000,
 };
-
-static __always_inline __u32
-seconds(__u64 ns)
-{
-	return ns / NS_PER_S;
-}
 
 static __always_inline __u32
 nat_protocol(__u8 protocol)

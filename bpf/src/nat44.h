@@ -40,16 +40,13 @@ no_way(const struct packet *pkt, long found)
 	return route_failure(found);
 }
 
-/* Does the route lead to the side that this session's packets go to? */
-static __always_inline bool
-right_side(const struct bpf_fib_lookup *fib, const struct gw_session *session,
-	   enum gw_direction direction)
+/* Which device the route of this session's packets has to lead to: of GW_DEV_INSIDE, _OUTSIDE. */
+static __always_inline __u32
+right_side(const struct gw_session *session, enum gw_direction direction)
 {
-	struct gw_device *egress = device(fib->ifindex);
 	bool hairpin = session->flags & GW_SESSION_HAIRPIN;
-	bool outwards = session_outbound(session, direction) && !hairpin;
 
-	return egress && egress->flags & (outwards ? GW_DEV_OUTSIDE : GW_DEV_INSIDE);
+	return session_outbound(session, direction) && !hairpin ? GW_DEV_OUTSIDE : GW_DEV_INSIDE;
 }
 
 static __always_inline bool
@@ -70,6 +67,7 @@ session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *se
 	     enum gw_direction direction, struct outcome *out)
 {
 	struct bpf_fib_lookup fib = {};
+	struct gw_device *egress;
 	struct translation t;
 	enum gw_counter verdict;
 	long found;
@@ -82,15 +80,15 @@ session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *se
 		return pkt->dont_fragment ?
 			       answer(ctx, pkt, GW_PUNT_TOO_BIG, GW_DROP_TOO_BIG, fib.mtu_result) :
 			       GW_DROP_TOO_BIG;
-	if (found == BPF_FIB_LKUP_RET_SUCCESS)
-		verdict = egress_port(&fib, seconds(out->now), &out->row);
-	else if (found == BPF_FIB_LKUP_RET_NO_NEIGH)
-		verdict = GW_PUNT_NO_NEIGHBOUR;
-	else
+	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return no_way(pkt, found);
+	egress = device(fib.ifindex);
 	/* A session to the Internet whose route has moved elsewhere is not translated there. */
-	if (!right_side(&fib, session, direction))
+	if (!egress || !(egress->flags & right_side(session, direction)))
 		return pkt->key.side == GW_SIDE_INSIDE ? GW_PUNT_NOT_NAT : GW_DROP_NO_ROUTE;
+	verdict = found == BPF_FIB_LKUP_RET_SUCCESS ?
+			  egress_port(&fib, egress, out->now, &out->row) :
+			  GW_PUNT_NO_NEIGHBOUR;
 	if (!rewrite(ctx, pkt->key.protocol, &t))
 		return GW_DROP_TRUNCATED;
 	session_touch(session, pkt, direction, out->nat, out->now);
@@ -100,26 +98,55 @@ session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *se
 	return verdict;
 }
 
+/* A new session's reference, or a verdict. In stages with frames of their own, like sending. */
+static __noinline __s64
+nat44_open(struct xdp_md *ctx, const struct packet *pkt, const struct outcome *out)
+{
+	struct opening open = {
+		.session =
+			{
+				.protocol = pkt->key.protocol,
+				.arrives = pkt->key.tuple,
+				.leaves = pkt->key.tuple,
+				.slot = GW_NO_SLOT,
+				.peer = GW_NO_SLOT,
+			},
+		.nat = out->nat,
+		.now = out->now,
+		.row = pkt->row,
+	};
+	enum gw_counter verdict = pkt->key.side == GW_SIDE_OUTSIDE ?
+					  inbound_prepare(ctx, pkt, &open) :
+					  outbound_prepare(ctx, pkt, &open);
+	__s64 opened;
+
+	if (verdict != PARSED)
+		return refuse(verdict);
+	opened = session_open(&open);
+	if (opened < 0)
+		session_release(&open.session);
+	return opened;
+}
+
 static __always_inline enum gw_counter
 nat44(struct xdp_md *ctx, struct packet *pkt, const struct gw_device *port, struct outcome *out)
 {
-	struct gw_settings *nat = settings();
-	__u64 now = bpf_ktime_get_coarse_ns();
 	struct gw_session *session;
 	enum gw_counter verdict;
 	__s64 opened;
 	__u32 ref;
 
-	if (!nat || !nat->enabled || !(port->flags & (GW_DEV_INSIDE | GW_DEV_OUTSIDE)))
+	out->nat = settings();
+	if (!out->nat || !out->nat->enabled || !(port->flags & (GW_DEV_INSIDE | GW_DEV_OUTSIDE)))
 		return GW_PUNT_KERNEL_MODE;
 	verdict = packet_parse(ctx, port, pkt);
 	if (verdict != PARSED)
 		return verdict;
 	pkt->key.side = port->flags & GW_DEV_OUTSIDE ? GW_SIDE_OUTSIDE : GW_SIDE_INSIDE;
-	session = session_find(pkt, nat, now, &ref);
+	out->now = bpf_ktime_get_coarse_ns();
+	session = session_find(pkt, out->nat, out->now, &ref);
 	if (!session) {
-		opened = pkt->key.side == GW_SIDE_OUTSIDE ? open_inbound(ctx, pkt, nat, now) :
-							    open_outbound(ctx, pkt, nat, now);
+		opened = nat44_open(ctx, pkt, out);
 		if (opened < 0)
 			return refused(opened);
 		ref = opened;
@@ -127,8 +154,6 @@ nat44(struct xdp_md *ctx, struct packet *pkt, const struct gw_device *port, stru
 		if (!session)
 			return GW_DROP_RACE;
 	}
-	out->nat = nat;
-	out->now = now;
 	return session_send(ctx, pkt, session,
 			    ref & REF_REVERSE ? GW_REVERSE_DIRECTION : GW_FORWARD_DIRECTION, out);
 }

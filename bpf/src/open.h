@@ -24,7 +24,7 @@ refused(__s64 opened)
 /* A session to be: what the record will say, and what is already held for it. */
 struct opening {
 	struct gw_session session;
-	struct gw_settings *nat;
+	const struct gw_settings *nat;
 	__u64 now;
 	__u32 row;
 };
@@ -73,7 +73,7 @@ undo_record:
 	return refuse(result == INSERT_FULL ? GW_DROP_TABLE_FULL : GW_DROP_RACE);
 }
 
-/* Takes the permit and the record. Mappings and the host's share are held by the caller. */
+/* Takes the permit and the record. What was held before stays held when this refuses. */
 static __noinline __s64
 session_open(struct opening *open)
 {
@@ -95,8 +95,6 @@ session_open(struct opening *open)
 		count(open->row, GW_NAT_NEW_SESSION);
 		return opened;
 	}
-	if (session->flags & GW_SESSION_PERMIT)
-		users_release(&gw_permits, &permit);
 	return opened;
 }
 

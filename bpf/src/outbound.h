@@ -112,60 +112,34 @@ source_belongs(struct xdp_md *ctx, const struct packet *pkt)
 	       fib.ifindex == pkt->ingress;
 }
 
-/* Gives back what open_outbound() took before session_open() refused. */
-static __always_inline void
-outbound_undo(const struct gw_session *session)
+/* Finds out what the session is to be and takes what it needs; on a verdict nothing is taken. */
+static __noinline enum gw_counter
+outbound_prepare(struct xdp_md *ctx, const struct packet *pkt, struct opening *open)
 {
-	__u32 host = session->arrives.saddr;
-
-	if (session->slot != GW_NO_SLOT)
-		mapping_release(session->slot, session->protocol);
-	if (session->peer != GW_NO_SLOT)
-		mapping_release(session->peer, session->protocol);
-	users_release(&gw_hosts, &host);
-}
-
-static __noinline __s64
-open_outbound(struct xdp_md *ctx, const struct packet *pkt, struct gw_settings *nat, __u64 now)
-{
-	struct opening open = {
-		.session =
-			{
-				.protocol = pkt->key.protocol,
-				.arrives = pkt->key.tuple,
-				.leaves = pkt->key.tuple,
-				.slot = GW_NO_SLOT,
-				.peer = GW_NO_SLOT,
-			},
-		.nat = nat,
-		.now = now,
-		.row = pkt->row,
-	};
 	__u32 host = pkt->key.tuple.saddr, target = pkt->key.tuple.daddr;
 	enum gw_counter verdict = outbound_opens(pkt);
-	__s64 opened;
 
-	if (verdict == PARSED && bpf_map_lookup_elem(&gw_addresses, &target))
-		verdict = hairpin_destination(&open);
-	else if (verdict == PARSED)
+	if (verdict != PARSED)
+		return verdict;
+	if (bpf_map_lookup_elem(&gw_addresses, &target))
+		verdict = hairpin_destination(open);
+	else
 		verdict = outbound_route(ctx, pkt);
 	if (verdict != PARSED)
-		return refuse(verdict);
+		return verdict;
 	if (!source_belongs(ctx, pkt))
 		verdict = GW_PUNT_SOURCE;
-	else if (!nat->pool_size)
+	else if (!open->nat->pool_size)
 		verdict = GW_PUNT_NO_POOL;
-	else if (!users_acquire(&gw_hosts, &host, nat->host_sessions))
+	else if (!users_acquire(&gw_hosts, &host, open->nat->host_sessions))
 		verdict = GW_DROP_HOST_LIMIT;
-	if (verdict != PARSED) {
-		if (open.session.peer != GW_NO_SLOT)
-			mapping_release(open.session.peer, open.session.protocol);
-		return refuse(verdict);
+	else {
+		verdict = translate_source(ctx, open);
+		if (verdict != PARSED)
+			users_release(&gw_hosts, &host);
 	}
-	verdict = translate_source(ctx, &open);
-	opened = verdict == PARSED ? session_open(&open) : refuse(verdict);
-	if (opened < 0)
-		outbound_undo(&open.session);
-	return opened;
+	if (verdict != PARSED && open->session.peer != GW_NO_SLOT)
+		mapping_release(open->session.peer, open->session.protocol);
+	return verdict;
 }
 #endif

@@ -30,20 +30,19 @@ route_failure(long result)
 
 /* The row in gw_tx of the port that leads to the next hop; or a verdict of those that hand over. */
 static __always_inline enum gw_counter
-egress_port(const struct bpf_fib_lookup *fib, __u32 now, __u32 *row)
+egress_port(const struct bpf_fib_lookup *fib, const struct gw_device *egress, __u64 now, __u32 *row)
 {
-	struct gw_device *egress = device(fib->ifindex);
 	struct gw_fdb_key key = {.bridge = fib->ifindex};
 	struct gw_fdb_entry *station;
 
-	if (egress && egress->flags & GW_DEV_BRIDGE) {
+	if (egress->flags & GW_DEV_BRIDGE) {
 		__builtin_memcpy(key.mac, fib->dmac, sizeof(key.mac));
 		station = bpf_map_lookup_elem(&gw_fdb, &key);
 		if (!station)
 			return GW_PUNT_FDB_MISS;
 		/* The agent keeps what was used alive in the kernel; once a second is enough. */
-		if (station->used != now)
-			station->used = now;
+		if (station->used != seconds(now))
+			station->used = seconds(now);
 		egress = device(station->port);
 	}
 	if (!egress || !(egress->flags & GW_DEV_PORT))
