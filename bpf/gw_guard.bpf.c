@@ -12,6 +12,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "counters.h"
+#include "cut.h"
 
 enum { AF_INET = 2 };
 
@@ -80,15 +81,24 @@ gw_handover(struct __sk_buff *skb)
 {
 	struct gw_handover *handover = (void *)(long)skb->data_meta;
 	struct gw_device *port = device(skb->ifindex);
+	__u32 ifindex;
 	long action;
+	bool sent;
 
 	if ((void *)(handover + 1) > (void *)(long)skb->data)
 		return TC_ACT_UNSPEC;
 	if (handover->magic != GW_HANDOVER_MAGIC)
 		return TC_ACT_UNSPEC;
-	action = bpf_redirect_neigh(handover->ifindex, 0, 0, 0);
+	ifindex = handover->ifindex;
+	if (handover->mtu) {
+		sent = cut_and_send(skb, ifindex, handover->mtu) == 0;
+		action = TC_ACT_SHOT;
+	} else {
+		action = bpf_redirect_neigh(ifindex, 0, 0, 0);
+		sent = action == TC_ACT_REDIRECT;
+	}
 	if (port)
-		count(port->row, action == TC_ACT_REDIRECT ? GW_HANDED_OVER : GW_DROP_HANDOVER);
+		count(port->row, sent ? GW_HANDED_OVER : GW_DROP_HANDOVER);
 	return action;
 }
 

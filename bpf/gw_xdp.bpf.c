@@ -8,7 +8,7 @@ const volatile __u32 gw_abi_version SEC(".rodata") = GW_ABI_VERSION;
 
 /* Leaves the way out in front of the frame for the TC program gw_handover. */
 static __always_inline int
-hand_over(struct xdp_md *ctx, __u32 ifindex)
+hand_over(struct xdp_md *ctx, const struct outcome *out)
 {
 	struct gw_handover *handover;
 
@@ -18,7 +18,9 @@ hand_over(struct xdp_md *ctx, __u32 ifindex)
 	if ((void *)(handover + 1) > (void *)(long)ctx->data)
 		return XDP_DROP;
 	handover->magic = GW_HANDOVER_MAGIC;
-	handover->ifindex = ifindex;
+	handover->ifindex = out->ifindex;
+	handover->mtu = out->mtu;
+	handover->pad = 0;
 	return XDP_PASS;
 }
 
@@ -33,7 +35,8 @@ action(struct xdp_md *ctx, const struct outcome *out)
 	case GW_PUNT_NO_NEIGHBOUR:
 	case GW_PUNT_FDB_MISS:
 	case GW_PUNT_NOT_A_PORT:
-		return hand_over(ctx, out->ifindex);
+	case GW_PUNT_CUT:
+		return hand_over(ctx, out);
 	default:
 		return out->verdict >= GW_DROP_MALFORMED ? XDP_DROP : XDP_PASS;
 	}

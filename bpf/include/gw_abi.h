@@ -224,6 +224,8 @@ struct gw_prefix {
 struct gw_handover {
 	__u32 magic; /* enum gw_handover_magic */
 	__u32 ifindex; /* L3 device to send it from */
+	__u32 mtu; /* not 0: cut it into fragments of at most so many bytes */
+	__u32 pad;
 };
 
 enum gw_handover_magic {
@@ -280,6 +282,7 @@ enum gw_counter {
 	GW_PUNT_NO_NEIGHBOUR, /* translated, handed over: next hop unresolved */
 	GW_PUNT_FDB_MISS, /* translated, handed over: station unknown to the bridge mirror */
 	GW_PUNT_NOT_A_PORT, /* translated, handed over: the way out is no XDP port */
+	GW_PUNT_CUT, /* translated, handed over: to be fragmented for the next link */
 	GW_PUNT_NO_POOL, /* no outside address is known (yet) */
 	GW_DROP_MALFORMED, /* header fields contradict each other or the frame */
 	GW_DROP_TRUNCATED, /* the frame ends before its headers do */
@@ -292,7 +295,7 @@ enum gw_counter {
 	GW_DROP_HOST_LIMIT, /* the inside host's share is exhausted */
 	GW_DROP_RACE, /* two cores at the same flow: the sender's next try gets through */
 	GW_DROP_TTL, /* expired and not answerable */
-	GW_DROP_TOO_BIG, /* does not fit the next link and may not be cut by us */
+	GW_DROP_TOO_BIG, /* does not fit the next link, may not be cut and is not answerable */
 	GW_DROP_NO_ROUTE, /* from outside, no way to the inside host */
 	GW_DROP_GUARD, /* TC egress: an inside source address on its way out */
 	GW_DROP_HANDOVER, /* TC ingress: the kernel could not take a handed-over frame */
@@ -307,6 +310,6 @@ enum gw_counter {
 
 /* gw_counters, a per-CPU array by gw_device.row. */
 struct gw_port_counters {
-	__u64 count[41]; /* by enum gw_counter: GW_COUNTERS of them */
+	__u64 count[42]; /* by enum gw_counter: GW_COUNTERS of them */
 };
 #endif

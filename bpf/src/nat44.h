@@ -13,6 +13,7 @@ struct outcome {
 	__u64 now; /* CLOCK_MONOTONIC ns */
 	enum gw_counter verdict;
 	__u32 ifindex; /* handing over: the L3 device to send it from */
+	__u32 mtu; /* handing over: its MTU, when the packet has to be cut */
 	__u32 row; /* forwarding: the port's row in gw_tx */
 };
 
@@ -76,19 +77,23 @@ session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *se
 		return answer(ctx, pkt, GW_PUNT_TTL, GW_DROP_TTL, 0);
 	translation_of(session, direction, &t);
 	found = route_find(ctx, &fib, pkt, t.to.daddr, pkt->ip_length);
-	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
-		return pkt->dont_fragment ?
-			       answer(ctx, pkt, GW_PUNT_TOO_BIG, GW_DROP_TOO_BIG, fib.mtu_result) :
-			       GW_DROP_TOO_BIG;
+	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
+		out->mtu = fib.mtu_result;
+		if (pkt->dont_fragment)
+			return answer(ctx, pkt, GW_PUNT_TOO_BIG, GW_DROP_TOO_BIG, out->mtu);
+		found = route_find(ctx, &fib, pkt, t.to.daddr, 0);
+	}
 	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return no_way(pkt, found);
 	egress = device(fib.ifindex);
 	/* A session to the Internet whose route has moved elsewhere is not translated there. */
 	if (!egress || !(egress->flags & right_side(session, direction)))
 		return pkt->key.side == GW_SIDE_INSIDE ? GW_PUNT_NOT_NAT : GW_DROP_NO_ROUTE;
-	verdict = found == BPF_FIB_LKUP_RET_SUCCESS ?
-			  egress_port(&fib, egress, out->now, &out->row) :
-			  GW_PUNT_NO_NEIGHBOUR;
+	verdict = GW_PUNT_NO_NEIGHBOUR;
+	if (out->mtu)
+		verdict = GW_PUNT_CUT;
+	else if (found == BPF_FIB_LKUP_RET_SUCCESS)
+		verdict = egress_port(&fib, egress, out->now, &out->row);
 	if (!rewrite(ctx, pkt->key.protocol, &t))
 		return GW_DROP_TRUNCATED;
 	session_touch(session, pkt, direction, out->nat, out->now);

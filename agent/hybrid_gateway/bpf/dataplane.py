@@ -98,7 +98,8 @@ class DataPlane:
             xdp.load()
             shared = xdp.maps()
             for name, other in tc.maps().items():
-                lib.gw_map_reuse(other, lib.gw_map_fd(shared[name]))
+                if name in shared:
+                    lib.gw_map_reuse(other, lib.gw_map_fd(shared[name]))
             tc.load()
         except GwError:
             xdp.close()

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * IPv4 fragmentation (RFC 791 3.2) of a frame that XDP translated and that is too long for the
+ * next link but may be cut. The stack would only cut what it has routed itself, and it must not
+ * route this one: it would drop it for its source address.
+ */
+#ifndef GW_CUT_H
+#define GW_CUT_H
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include "checksum.h"
+#include "counters.h"
+
+enum {
+	CUT_AF_INET = 2,
+	CUT_PAYLOAD_MAX = 4096, /* XDP sees frames of one page */
+	CUT_PIECES_MAX = 64,
+	CUT_MF = 0x2000,
+	CUT_START = sizeof(struct ethhdr) + sizeof(struct iphdr),
+};
+
+/* Written by gw_handover: the payload while its frame is sent piece by piece. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__uint(value_size, 2 * CUT_PAYLOAD_MAX);
+} gw_cut SEC(".maps");
+
+struct cutting {
+	struct __sk_buff *skb;
+	__u32 ifindex;
+	__u32 payload; /* bytes of the whole packet */
+	__u32 chunk; /* bytes of every piece but the last, a multiple of 8 */
+	struct iphdr ip;
+};
+
+static __always_inline long
+cut_headers(struct cutting *cut, __u32 offset, __u32 length)
+{
+	struct iphdr ip = cut->ip;
+
+	ip.tot_len = bpf_htons(sizeof(ip) + length);
+	ip.frag_off = bpf_htons(offset / 8 | (offset + length < cut->payload ? CUT_MF : 0));
+	ip.check = 0;
+	ip.check = ~csum_fold(csum_fold(bpf_csum_diff(0, 0, (__be32 *)&ip, sizeof(ip), 0)));
+	return bpf_skb_store_bytes(cut->skb, sizeof(struct ethhdr), &ip, sizeof(ip), 0);
+}
+
+/* Sends piece number i, for bpf_loop: 1 ends it. */
+static long
+cut_piece(__u32 i, struct cutting *cut)
+{
+	__u32 zero = 0, offset = i * cut->chunk, length = cut->chunk;
+	char *payload = bpf_map_lookup_elem(&gw_cut, &zero);
+
+	if (!payload || offset >= cut->payload || offset >= CUT_PAYLOAD_MAX)
+		return 1;
+	if (length > cut->payload - offset)
+		length = cut->payload - offset;
+	if (!length || length > CUT_PAYLOAD_MAX)
+		return 1;
+	if (bpf_skb_change_tail(cut->skb, CUT_START + length, 0) ||
+	    bpf_skb_store_bytes(cut->skb, CUT_START, payload + offset, length, 0) ||
+	    cut_headers(cut, offset, length))
+		return 1;
+	return bpf_clone_redirect(cut->skb, cut->ifindex, 0) != 0;
+}
+
+/* Puts the next hop's addresses onto the frame; false: it is not known. */
+static __always_inline bool
+cut_resolve(struct cutting *cut, struct ethhdr *eth)
+{
+	struct bpf_fib_lookup fib = {
+		.family = CUT_AF_INET,
+		.ifindex = cut->ifindex,
+		.ipv4_src = cut->ip.saddr,
+		.ipv4_dst = cut->ip.daddr,
+	};
+	long found = bpf_fib_lookup(cut->skb, &fib, sizeof(fib), BPF_FIB_LOOKUP_OUTPUT);
+
+	/* The length of the whole packet does not matter any more, and the addresses are there. */
+	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return false;
+	__builtin_memcpy(eth->h_dest, fib.dmac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, fib.smac, ETH_ALEN);
+	eth->h_proto = bpf_htons(ETH_P_IP);
+	return true;
+}
+
+/* Sends the frame as pieces of at most `mtu` bytes; 0 when it was sent. */
+static __noinline int
+cut_and_send(struct __sk_buff *skb, __u32 ifindex, __u32 mtu)
+{
+	struct cutting cut = {.skb = skb, .ifindex = ifindex};
+	__u32 zero = 0, length;
+	char *payload = bpf_map_lookup_elem(&gw_cut, &zero);
+	struct ethhdr eth;
+
+	if (!payload || mtu < sizeof(struct iphdr) + 8)
+		return -1;
+	if (bpf_skb_load_bytes(skb, sizeof(eth), &cut.ip, sizeof(cut.ip)))
+		return -1;
+	length = bpf_ntohs(cut.ip.tot_len) - sizeof(cut.ip);
+	if (!length || length > CUT_PAYLOAD_MAX ||
+	    bpf_skb_load_bytes(skb, CUT_START, payload, length))
+		return -1;
+	cut.payload = length;
+	cut.chunk = (mtu - sizeof(cut.ip)) & ~7U;
+	if (!cut_resolve(&cut, &eth) || bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0))
+		return -1;
+	bpf_loop(CUT_PIECES_MAX, cut_piece, &cut, 0);
+	return 0;
+}
+#endif
