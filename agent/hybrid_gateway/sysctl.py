@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Kernel settings that forwarding needs, changed as little as possible and put back."""
+
+from pathlib import Path
+
+from . import portset
+from .errors import KernelError
+from .model import Sysctl
+from .restore import SysctlChange
+
+PROC = Path("/proc/sys")
+IP_FORWARD = "net.ipv4.ip_forward"
+RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
+NAMES = (IP_FORWARD, RESERVED_PORTS)
+
+
+def read(name: str) -> str:
+    try:
+        return (PROC / name.replace(".", "/")).read_text().strip()
+    except OSError as error:
+        raise KernelError(f"reading {name}", error.errno or 0, code="sysctl.read") from error
+
+
+def write(name: str, value: str) -> None:
+    # The kernel takes an empty list of ports only as an empty line.
+    try:
+        (PROC / name.replace(".", "/")).write_text(f"{value}\n")
+    except OSError as error:
+        raise KernelError(
+            f"setting {name} to {value!r}", error.errno or 0, code="sysctl.write"
+        ) from error
+
+
+def observe(changes: dict[str, SysctlChange]) -> tuple[Sysctl, ...]:
+    """Each setting as it is, and as it would be had we never changed it."""
+    return tuple(_observe(name, changes.get(name)) for name in NAMES)
+
+
+def _observe(name: str, change: SysctlChange | None) -> Sysctl:
+    value = read(name)
+    if change is None:
+        return Sysctl(name, value, value)
+    if value == change.ours:
+        return Sysctl(name, value, change.original)
+    # Somebody else changed it since: that is the owner's word now, less our part of a list.
+    if name == RESERVED_PORTS:
+        return Sysctl(name, value, portset.without(value, change.ours, change.original))
+    return Sysctl(name, value, value)
