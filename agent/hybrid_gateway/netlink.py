@@ -7,6 +7,7 @@ Everything is read in the network namespace that the process is in.
 import contextlib
 import errno
 import socket
+import struct
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
@@ -79,7 +80,7 @@ class Qdisc:
 
 
 def mac_bytes(text: str | None) -> bytes:
-    """"aa:bb:…" as bytes; empty for anything that is not six bytes long."""
+    """ "aa:bb:…" as bytes; empty for anything that is not six bytes long."""
     try:
         value = bytes.fromhex((text or "").replace(":", ""))
     except ValueError:
@@ -119,9 +120,7 @@ class Netlink:
         found: dict[Route, None] = {}
         for ifindex in sorted(ifindexes):
             try:
-                answers = self._rtnl.dump(
-                    RTM_GETROUTE, ("RTA_OIF", ifindex), family=socket.AF_INET
-                )
+                answers = self._rtnl.dump(RTM_GETROUTE, ("RTA_OIF", ifindex), family=socket.AF_INET)
             except KernelError as error:
                 if error.errno in GONE:
                     continue
@@ -224,8 +223,7 @@ def _routes(message: Any) -> list[Route]:
     network = message.get_attr("RTA_DST") or "0.0.0.0"
     destination = IPv4Network(f"{network}/{message['dst_len']}", strict=False)
     hops = [
-        (hop["oif"], hop.get_attr("RTA_GATEWAY"))
-        for hop in message.get_attr("RTA_MULTIPATH") or ()
+        (hop["oif"], hop.get_attr("RTA_GATEWAY")) for hop in message.get_attr("RTA_MULTIPATH") or ()
     ]
     if not hops:
         hops = [(message.get_attr("RTA_OIF") or 0, message.get_attr("RTA_GATEWAY"))]
@@ -243,9 +241,7 @@ def fdb_entry(message: Any, *, gone: bool) -> FdbEntry | None:
     # one that its ports are in by default, which is 1 unless somebody changed it.
     if not mac or not bridge or message.get_attr("NDA_VLAN") not in (None, 0, 1):
         return None
-    return FdbEntry(
-        bridge, mac, message["ifindex"], bool(message["state"] & NUD_PERMANENT), gone
-    )
+    return FdbEntry(bridge, mac, message["ifindex"], bool(message["state"] & NUD_PERMANENT), gone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,3 +264,37 @@ def neighbour_event(kind: int, data: bytes) -> FdbEntry | NeighbourEvent | None:
         address = IPv4Address(message.get_attr("NDA_DST"))
         return NeighbourEvent(message["ifindex"], address, message["state"], gone)
     return None
+
+
+RTA = struct.Struct("=HH")
+ROUTE_HEADER = 16 + 12
+RTA_OIF, RTA_MULTIPATH = 4, 9
+RTNEXTHOP = struct.Struct("=HBBi")
+
+
+def route_devices(data: bytes) -> frozenset[int]:
+    """The devices that a route message is about; a routing daemon sends them by the thousand."""
+    found = set()
+    offset = ROUTE_HEADER
+    while offset + RTA.size <= len(data):
+        length, kind = RTA.unpack_from(data, offset)
+        if length < RTA.size:
+            break
+        if kind == RTA_OIF:
+            found.add(int.from_bytes(data[offset + 4 : offset + 8], "little"))
+        elif kind == RTA_MULTIPATH:
+            found |= _hop_devices(data[offset + 4 : offset + length])
+        offset += (length + 3) & ~3
+    return frozenset(found)
+
+
+def _hop_devices(data: bytes) -> set[int]:
+    found = set()
+    offset = 0
+    while offset + RTNEXTHOP.size <= len(data):
+        length, _, _, ifindex = RTNEXTHOP.unpack_from(data, offset)
+        if length < RTNEXTHOP.size:
+            break
+        found.add(ifindex)
+        offset += (length + 3) & ~3
+    return found

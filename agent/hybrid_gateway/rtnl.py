@@ -59,6 +59,8 @@ RTEXT_FILTER_SKIP_STATS = 1 << 3
 NETLINK_GET_STRICT_CHK, NETLINK_EXT_ACK = 12, 11
 SOL_NETLINK = 270
 SO_RCVBUFFORCE = 33
+NETLINK_NETFILTER = 12
+NFNLGRP_NFTABLES = 7
 
 HEADER = struct.Struct("=IHHII")
 DUMP_BUFFER = 1 << 17
@@ -183,15 +185,13 @@ def _error(data: bytes) -> int:
 
 
 class EventSocket:
-    """Link, neighbour and FDB, address and route events; for `loop.add_reader`."""
+    """What the kernel reports to some multicast groups; for `loop.add_reader`."""
 
-    GROUPS = (RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE)
-
-    def __init__(self) -> None:
+    def __init__(self, family: int, groups: tuple[int, ...]) -> None:
         self._socket = socket.socket(
             socket.AF_NETLINK,
             socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK,
-            socket.NETLINK_ROUTE,
+            family,
         )
         for option in (SO_RCVBUFFORCE, socket.SO_RCVBUF):
             try:
@@ -199,7 +199,7 @@ class EventSocket:
                 break
             except PermissionError:
                 continue
-        self._socket.bind((0, sum(1 << (group - 1) for group in self.GROUPS)))
+        self._socket.bind((0, sum(1 << (group - 1) for group in groups)))
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -226,3 +226,14 @@ class EventSocket:
                 continue
             events += [(kind, message) for kind, _, _, message in split(data)]
         return events, lost
+
+
+def route_events() -> EventSocket:
+    """Links, neighbours and FDB, IPv4 addresses and routes."""
+    groups = (RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE)
+    return EventSocket(socket.NETLINK_ROUTE, groups)
+
+
+def nftables_events() -> EventSocket:
+    """Every transaction on the rule set, our own as well."""
+    return EventSocket(NETLINK_NETFILTER, (NFNLGRP_NFTABLES,))

@@ -144,10 +144,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A configuration applied to the devices that are there."""
+    """A configuration applied to the devices that are there; sizes None: XDP has no work."""
 
-    sizes: Sizes
-    settings: Settings
+    sizes: Sizes | None = None
+    settings: Settings = field(default_factory=lambda: Settings(enabled=False))
     devices: tuple[Device, ...] = ()
     prefixes: tuple[IPv4Network, ...] = ()
     addresses: tuple[IPv4Address, ...] = ()

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The steps from what is observed to what is wanted.
+
+The same two models always give the same steps, so what `gwctl plan` prints is what
+`gwctl apply` does; once they are done, the next plan is empty.
+"""
+
+from collections.abc import Iterator
+
+from .model import Attachment, Observed, Step, StepKind, Wanted
+
+
+class Planner:
+    """Compares two models; touches nothing."""
+
+    def __init__(self, wanted: Wanted, observed: Observed) -> None:
+        self._wanted = wanted
+        self._observed = observed
+        self._written = observed.written
+        # New maps are empty, so everything is written into them again.
+        self._fresh = wanted.sizes is not None and wanted.sizes != observed.written.sizes
+
+    def steps(self) -> tuple[Step, ...]:
+        """Removals from the top layer down, then additions from the bottom up."""
+        return (*self._removals(), *self._host(), *self._tables(), *self._ports())
+
+    # ---- removals ---------------------------------------------------------------------
+
+    def _removals(self) -> Iterator[Step]:
+        wanted, observed = self._wanted, self._observed
+        yield from self._detachments()
+        for hop in sorted(observed.managed_changed - wanted.managed):
+            text = f"let the kernel forget next hop {hop.address} when nothing uses it"
+            yield Step(StepKind.FORGET, str(hop.address), text, hop)
+        kept = {(offload.ifindex, offload.feature) for offload in wanted.offloads}
+        for offload in observed.offloads_changed:
+            if (offload.ifindex, offload.feature) not in kept:
+                text = f"switch {offload.feature} back on"
+                yield Step(StepKind.RESTORE_OFFLOAD, offload.device, text, offload)
+        names = {sysctl.name for sysctl in wanted.sysctls}
+        for sysctl in observed.sysctls:
+            if sysctl.name in observed.sysctls_changed and sysctl.name not in names:
+                text = f"put back {sysctl.base!r}"
+                yield Step(StepKind.RESTORE_SYSCTL, sysctl.name, text, sysctl)
+        if observed.table and wanted.table is None:
+            yield Step(StepKind.REMOVE_TABLE, "inet gw", "remove the nftables table")
+
+    def _detachments(self) -> Iterator[Step]:
+        """Of ports that are not wanted any more, and of what devices that left have left."""
+        wanted = {attachment.ifindex for attachment in self._wanted.attachments}
+        names = {link.ifindex: link.name for link in self._observed.links}
+        known = {attachment.ifindex: attachment for attachment in self._written.attachments}
+        attached = {ifindex for ifindex, _ in self._observed.attached}
+        for ifindex in sorted((attached | set(known)) - wanted):
+            default = Attachment(ifindex, names.get(ifindex, f"device {ifindex}"))
+            attachment = known.get(ifindex, default)
+            text = "remove the programs from this port"
+            yield Step(StepKind.DETACH, attachment.name, text, attachment)
+
+    # ---- additions --------------------------------------------------------------------
+
+    def _host(self) -> Iterator[Step]:
+        wanted, observed = self._wanted, self._observed
+        if self._fresh and wanted.sizes:
+            text = f"load the programs, with room for {wanted.sizes.sessions} sessions"
+            yield Step(StepKind.LOAD, "XDP", text, wanted.sizes)
+        values = {sysctl.name: sysctl.value for sysctl in observed.sysctls}
+        for sysctl in wanted.sysctls:
+            if values.get(sysctl.name) != sysctl.value:
+                text = f"{values.get(sysctl.name, '')!r} becomes {sysctl.value!r}"
+                yield Step(StepKind.SYSCTL, sysctl.name, text, sysctl)
+        if wanted.table and (
+            wanted.table != self._written.table
+            or not observed.table
+            or observed.table != self._written.fingerprint
+        ):
+            text = f"write the nftables table for {', '.join(wanted.table.inside)}"
+            yield Step(StepKind.TABLE, "inet gw", text, wanted.table)
+        is_on = {(o.ifindex, o.feature) for o in observed.offloads if o.on}
+        for offload in wanted.offloads:
+            if (offload.ifindex, offload.feature) in is_on:
+                text = f"switch {offload.feature} off: it hides frames or tags from XDP"
+                yield Step(StepKind.OFFLOAD, offload.device, text, offload)
+
+    def _tables(self) -> Iterator[Step]:
+        """Settings last: they say that NAT is on."""
+        wanted, written = self._wanted, self._written
+        if wanted.sizes is None:
+            return
+        if self._fresh or wanted.addresses != written.addresses:
+            listed = ", ".join(map(str, wanted.addresses)) or "none"
+            yield Step(StepKind.ADDRESSES, "outside addresses", listed, wanted.addresses)
+        if self._fresh or wanted.statics != written.statics:
+            text = f"{len(wanted.statics)} static mappings"
+            yield Step(StepKind.STATICS, "static mappings", text, wanted.statics)
+        if self._fresh or wanted.prefixes != written.prefixes:
+            listed = ", ".join(map(str, wanted.prefixes[:4])) or "none"
+            more = f" and {len(wanted.prefixes) - 4} more" if len(wanted.prefixes) > 4 else ""
+            yield Step(StepKind.PREFIXES, "inside prefixes", listed + more, wanted.prefixes)
+        if self._fresh or wanted.devices != written.devices:
+            listed = ", ".join(device.name for device in wanted.devices) or "none"
+            yield Step(StepKind.DEVICES, "devices", listed, wanted.devices)
+        if self._fresh or wanted.settings != written.settings:
+            settings = wanted.settings
+            addresses = ", ".join(map(str, settings.addresses)) or "no address"
+            state = f"{addresses}, ports {settings.ports}" if settings.enabled else "off"
+            yield Step(StepKind.SETTINGS, "NAT44", state, settings)
+
+    def _ports(self) -> Iterator[Step]:
+        attached = {ifindex for ifindex, _ in self._observed.attached}
+        for attachment in self._wanted.attachments:
+            known = attachment in self._written.attachments
+            if self._fresh or not known or attachment.ifindex not in attached:
+                role = "outside" if attachment.outside else "inside"
+                text = f"attach the programs, as {role} port"
+                yield Step(StepKind.ATTACH, attachment.name, text, attachment)
+        for hop in sorted(self._wanted.managed - self._observed.managed):
+            text = f"have the kernel watch next hop {hop.address}"
+            yield Step(StepKind.MANAGE, str(hop.address), text, hop)
