@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The process: arguments, lock, signals, systemd, and the loop around engine and API."""
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..api import Server
+from ..errors import GwError, RefusedError
+from ..instance import DEFAULT_CONFIG, Instance, from_environment, object_dir
+from ..notify import notify
+from . import views
+from .engine import Engine
+from .events import Follower
+
+log = logging.getLogger("gw-agent")
+
+
+class Agent:
+    """What the API calls; the methods are those of its Protocol."""
+
+    def __init__(self, engine: Engine, done: asyncio.Event) -> None:
+        self._engine = engine
+        self._done = done
+
+    def status(self) -> Any:
+        return views.status(self._engine)
+
+    def check(self, config: str | None) -> Any:
+        prepared = self._engine.prepare(config)
+        return {
+            "config": prepared.config.path,
+            "warnings": [*views.notices(prepared.config), *prepared.wanted.warnings],
+        }
+
+    def plan(self, config: str | None) -> Any:
+        return views.planned(self._engine.prepare(config))
+
+    def apply(self, config: str | None) -> Any:
+        answer = views.planned(self._engine.apply(config))
+        answer["warnings"] = views.warnings(self._engine)
+        tell(self._engine)
+        return answer
+
+    def detach(self) -> Any:
+        steps = self._engine.detach()
+        tell(self._engine)
+        return {"steps": views.steps(steps)}
+
+    def show_ports(self) -> Any:
+        return {"ports": views.ports(self._engine)}
+
+    def show_nat(self) -> Any:
+        return views.nat(self._engine)
+
+    def show_sessions(self, cursor: int, limit: int) -> Any:
+        return views.sessions(self._engine, cursor, limit)
+
+    def show_counters(self) -> Any:
+        return views.counters(self._engine)
+
+    def clear_sessions(self) -> Any:
+        cleared = self._engine.dataplane.clear_sessions() if self._engine.wanted.sizes else 0
+        return {"cleared": cleared}
+
+    def shutdown(self, detach: bool) -> Any:
+        """Ends the agent once this is answered; forwarding stays on unless detached."""
+        steps = self._engine.detach() if detach else ()
+        self._done.set()
+        return {"steps": views.steps(steps)}
+
+
+def tell(engine: Engine) -> None:
+    """One line for `systemctl status`."""
+    ports = ", ".join(device.name for device in engine.wanted.devices if device.port)
+    notify(f"STATUS={engine.state}{': ' + ports if ports else ''}")
+
+
+class Lock:
+    """Held for the life of the agent; the kernel lets it go when the process ends."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._file = open(path, "a+")  # noqa: SIM115 - it is closed by the end of the process
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.seek(0)
+            pid = self._file.read().strip() or "unknown"
+            raise RefusedError(
+                f"another agent of this instance runs: process {pid}", code="agent.running"
+            ) from error
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+
+async def serve(instance: Instance, config: Path) -> None:
+    """From start to SIGTERM; forwarding begins in here and does not end with it."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, done.set)
+    engine = Engine(instance, config, object_dir())
+    try:
+        # Events from before the first look make the second one; none is missed in between.
+        follower = Follower(engine, loop)
+        try:
+            engine.apply(None)
+            server = Server(Agent(engine, done), instance.socket)
+            await server.start()
+            try:
+                follower.start()
+                loop.add_signal_handler(signal.SIGHUP, reload, engine)
+                notify("READY=1", f"MAINPID={os.getpid()}")
+                tell(engine)
+                await done.wait()
+                notify("STOPPING=1")
+            finally:
+                await server.stop()
+        finally:
+            follower.stop()
+    finally:
+        engine.close()
+
+
+def reload(engine: Engine) -> None:
+    """SIGHUP: the configuration file may have changed."""
+    try:
+        engine.apply(None)
+    except GwError as error:
+        log.error("%s", error)
+    tell(engine)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="gw-agent", description="Run the gateway of one instance until SIGTERM."
+    )
+    parser.add_argument("--instance", help='name of the instance (default: $GW_INSTANCE or "main")')
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE")
+    parser.add_argument("--verbose", action="store_true", help="log every step")
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Exits 0 after SIGTERM, 1 when it failed, 2 for wrong arguments or configuration."""
+    options = arguments()
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.WARNING,
+        format="gw-agent: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        instance = from_environment(options.instance)
+        # The name stays bound: the lock lasts as long as this function.
+        lock = Lock(instance.lock)
+        asyncio.run(serve(instance, options.config.absolute()))
+        del lock
+    except GwError as error:
+        print(f"gw-agent: {error} [{error.code}]", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"gw-agent: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the agent does, without a clock or a socket: check, plan, apply, follow, detach."""
+
+import contextlib
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..apply import Executor
+from ..bpf import DataPlane
+from ..config import load
+from ..errors import GwError
+from ..instance import Instance
+from ..mirror import Mirror
+from ..model import BYPASS_ALL, Config, Observed, Step, StepKind, Wanted
+from ..netlink import Netlink
+from ..nft import Nft
+from ..observe import Observer, Part
+from ..plan import Planner
+from ..resolve import check_devices, resolve
+from ..restore import RestoreFile
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A configuration that may be applied, and how."""
+
+    config: Config
+    observed: Observed
+    wanted: Wanted
+    steps: tuple[Step, ...]
+
+
+class Engine:
+    """Everything blocks, and takes milliseconds; only `apply` may load programs."""
+
+    def __init__(self, instance: Instance, config_path: Path, objects: Path) -> None:
+        self.instance = instance
+        self.config_path = config_path
+        self.config: Config | None = None
+        """The one in force; None before the first apply and after detach."""
+        self.wanted = Wanted()
+        self.state = "starting"
+        self.since = time.time()
+        self.error: GwError | None = None
+        self.notes: tuple[str, ...] = ()
+        self.bypassed: tuple[str, ...] = ()
+        self.netlink = Netlink()
+        self.dataplane = DataPlane(instance.name, objects)
+        self.mirror = Mirror(self.dataplane, self.netlink)
+        self._restore = RestoreFile(instance.state_file)
+        nft = Nft()
+        self._observer = Observer(self.dataplane, self.netlink, nft, self._restore)
+        self._executor = Executor(
+            self.dataplane, self.netlink, nft, self._restore, instance.pin_dir
+        )
+
+    def close(self) -> None:
+        """Lets go; what is in the kernel stays there."""
+        self.dataplane.close()
+        self.netlink.close()
+
+    # ---- what is asked for ------------------------------------------------------------
+
+    def prepare(self, path: str | Path | None) -> Prepared:
+        """Reads, checks and plans; changes nothing."""
+        config = load(Path(path) if path else self.config_path)
+        observed = self._observer.observe(config, self._executor.written)
+        check_devices(config, observed)
+        self.dataplane.verify()
+        wanted = resolve(config, observed)
+        self._observer.refuse_bypass(config, observed.links)
+        self._observer.foreign_programs(wanted, observed)
+        return Prepared(config, observed, wanted, Planner(wanted, observed).steps())
+
+    def apply(self, path: str | Path | None) -> Prepared:
+        """Does what `prepare` planned; on an error everything is as it was before."""
+        prepared = self.prepare(path)
+        try:
+            self._run(prepared.steps)
+        finally:
+            self._observer.forget()
+        if path:
+            self.config_path = Path(path)
+        self.config, self.wanted, self.error = prepared.config, prepared.wanted, None
+        self.notes = tuple(self._executor.notes)
+        self.look_for_bypass()
+        self._follow()
+        self._set_state()
+        return prepared
+
+    def detach(self) -> tuple[Step, ...]:
+        """Takes away everything that was ever put anywhere, and forgets the configuration."""
+        observed = self._observer.observe(None, self._executor.written)
+        steps = Planner(Wanted(), observed).steps()
+        try:
+            self._run(steps)
+            self.dataplane.remove()
+        finally:
+            self._observer.forget()
+        self._executor.reset()
+        self._restore.remove()
+        self.mirror.stop()
+        self.config, self.wanted, self.notes, self.bypassed = None, Wanted(), (), ()
+        self._change_state("detached")
+        return steps
+
+    def _run(self, steps: tuple[Step, ...]) -> None:
+        for step in steps:
+            log.info("%s %s: %s", step.kind.value, step.subject, step.text)
+        self._executor.run(steps)
+
+    # ---- what happens by itself -------------------------------------------------------
+
+    def reconcile(self, parts: Part) -> None:
+        """Follows what changed on the host; an error is kept for `status`, not raised."""
+        if self.config is None:
+            return
+        try:
+            observed = self._observer.observe(self.config, self._executor.written, parts)
+            wanted = resolve(self.config, observed)
+            steps = Planner(wanted, observed).steps()
+            for warning in set(wanted.warnings) - set(self.wanted.warnings):
+                log.warning("%s", warning)
+            self.wanted = wanted
+            if steps:
+                self._observer.forget()
+                self._run(steps)
+            if parts & Part.TABLE:
+                self.look_for_bypass()
+            self.error = None
+            if any(step.kind in (StepKind.DEVICES, StepKind.LOAD) for step in steps):
+                self._follow()
+        except GwError as error:
+            if str(error) != str(self.error):
+                log.error("%s", error)
+            self.error = error
+        self._set_state()
+
+    def refill(self) -> None:
+        """Events were lost: the mirrored FDB may be wrong."""
+        if self.config and self.wanted.sizes:
+            try:
+                self.mirror.refill()
+            except GwError as error:
+                log.error("mirroring the FDB: %s", error)
+                self.error = error
+
+    def outside_devices(self) -> frozenset[int]:
+        return frozenset(d.ifindex for d in self.wanted.devices if d.outside)
+
+    def l3_devices(self) -> frozenset[int]:
+        """The devices whose routes matter."""
+        return frozenset(d.l3_ifindex for d in self.wanted.devices)
+
+    def look_for_bypass(self) -> None:
+        """Rules that the owner made since: too late to refuse, not too late to say."""
+        if self.config is None:
+            return
+        found = self._observer.bypassed(self.config, self.netlink.links())
+        accepted = self.config.bypass
+        self.bypassed = tuple(
+            name for name in found if name not in accepted and BYPASS_ALL not in accepted
+        )
+
+    def _follow(self) -> None:
+        if self.wanted.sizes:
+            self.mirror.follow(self.wanted.devices)
+        else:
+            self.mirror.stop()
+
+    def _set_state(self) -> None:
+        if self.error:
+            self._change_state("failed")
+            return
+        attached = self._executor.written.attachments
+        forwarding = (
+            self.wanted.settings.enabled
+            and any(port.outside for port in attached)
+            and any(not port.outside for port in attached)
+        )
+        self._change_state("forwarding" if forwarding else "kernel")
+
+    def _change_state(self, state: str) -> None:
+        if state != self.state:
+            self.state, self.since = state, time.time()
+            log.info("%s", state)
+
+    def attached(self) -> dict[int, str]:
+        with contextlib.suppress(GwError):
+            return self.dataplane.attached()
+        return {}

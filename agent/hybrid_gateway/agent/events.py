@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Turns what the kernel reports into the parts of the model that have to be looked at again."""
+
+import asyncio
+import logging
+
+from ..errors import GwError
+from ..netlink import FdbEntry, neighbour_event, route_devices
+from ..observe import Part
+from ..rtnl import (
+    RTM_DELADDR,
+    RTM_DELLINK,
+    RTM_DELNEIGH,
+    RTM_DELROUTE,
+    RTM_NEWADDR,
+    RTM_NEWLINK,
+    RTM_NEWNEIGH,
+    RTM_NEWROUTE,
+    nftables_events,
+    route_events,
+)
+from .engine import Engine
+
+log = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 0.05
+"""Events come in bursts: a device that appears is some ten of them."""
+REST_SECONDS = 0.5
+"""At least so long between two looks, however fast events come."""
+RETRY_SECONDS = 10.0
+
+
+class Follower:
+    """Reads events on the loop and has the engine follow, a moment later, all at once."""
+
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        self._engine = engine
+        self._loop = loop
+        self._routes = route_events()
+        self._rules = nftables_events()
+        self._dirty = Part(0)
+        self._refill = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._probe: asyncio.TimerHandle | None = None
+        self._last = 0.0
+
+    def start(self) -> None:
+        self._loop.add_reader(self._routes, self._on_routes)
+        self._loop.add_reader(self._rules, self._on_rules)
+        self.probe()
+
+    def stop(self) -> None:
+        for timer in (self._timer, self._retry, self._probe):
+            if timer:
+                timer.cancel()
+        for events in (self._routes, self._rules):
+            self._loop.remove_reader(events)
+            events.close()
+
+    def probe(self) -> None:
+        """Now, and then as often as XDP's use of neighbours asks for."""
+        delay = self._engine.mirror.probe()
+        self._probe = self._loop.call_later(delay, self.probe)
+
+    # ---- events -----------------------------------------------------------------------
+
+    def _on_routes(self) -> None:
+        messages, lost = self._routes.read()
+        if lost:
+            log.warning("the kernel dropped events: everything is read again")
+            self._mark(Part.ALL, refill=True)
+        for kind, data in messages:
+            if kind in (RTM_NEWLINK, RTM_DELLINK):
+                self._mark(Part.ALL)
+            elif kind in (RTM_NEWADDR, RTM_DELADDR):
+                self._mark(Part.ADDRESSES | Part.ROUTES)
+            elif kind in (RTM_NEWROUTE, RTM_DELROUTE):
+                if route_devices(data) & self._engine.l3_devices():
+                    self._mark(Part.ROUTES)
+            elif kind in (RTM_NEWNEIGH, RTM_DELNEIGH):
+                self._neighbour(kind, data)
+
+    def _neighbour(self, kind: int, data: bytes) -> None:
+        event = neighbour_event(kind, data)
+        if isinstance(event, FdbEntry):
+            try:
+                self._engine.mirror.event(event)
+            except GwError as error:
+                log.warning("mirroring the FDB: %s", error)
+                self._mark(Part.NEIGHBOURS, refill=True)
+        # Only a next hop that the kernel dropped has to be managed anew.
+        elif event and event.gone and event.ifindex in self._engine.outside_devices():
+            self._mark(Part.NEIGHBOURS)
+
+    def _on_rules(self) -> None:
+        """Somebody changed nftables; our own changes come by here as well."""
+        _, lost = self._rules.read()
+        self._mark(Part.ALL if lost else Part.TABLE)
+
+    # ---- following --------------------------------------------------------------------
+
+    def _mark(self, parts: Part, *, refill: bool = False) -> None:
+        self._dirty |= parts
+        self._refill = self._refill or refill
+        if self._timer is None:
+            wait = max(SETTLE_SECONDS, self._last + REST_SECONDS - self._loop.time())
+            self._timer = self._loop.call_later(wait, self._follow)
+
+    def _follow(self) -> None:
+        parts, refill = self._dirty, self._refill
+        self._dirty, self._refill, self._timer = Part(0), False, None
+        self._engine.reconcile(parts)
+        if refill:
+            self._engine.refill()
+        self._last = self._loop.time()
+        if self._engine.error and self._retry is None:
+            self._retry = self._loop.call_later(RETRY_SECONDS, self._again)
+
+    def _again(self) -> None:
+        self._retry = None
+        self._mark(Part.ALL, refill=True)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the agent answers: JSON-able, with stable key names."""
+
+import os
+from dataclasses import asdict
+from typing import Any
+
+from .. import __version__
+from ..errors import GwError
+from ..model import Config, PortForward, Step
+from ..resolve import INTERFACE
+from .engine import Engine, Prepared
+
+
+def steps(done: tuple[Step, ...]) -> list[dict[str, str]]:
+    return [{"kind": s.kind.value, "subject": s.subject, "text": s.text} for s in done]
+
+
+def notices(config: Config | None) -> list[Any]:
+    if config is None:
+        return []
+    return [{"where": notice.where, "message": notice.message} for notice in config.warnings]
+
+
+def planned(prepared: Prepared) -> dict[str, Any]:
+    return {
+        "config": prepared.config.path,
+        "steps": steps(prepared.steps),
+        "warnings": [*notices(prepared.config), *prepared.wanted.warnings],
+    }
+
+
+def status(engine: Engine) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "instance": engine.instance.name,
+        "version": __version__,
+        "pid": os.getpid(),
+        "state": engine.state,
+        "since": round(engine.since, 3),
+        "config": str(engine.config_path),
+        "ports": ports(engine),
+        "sessions": _sessions(engine),
+        "warnings": warnings(engine),
+    }
+    if engine.error:
+        answer["error"] = str(engine.error)
+    return answer
+
+
+def warnings(engine: Engine) -> list[Any]:
+    found: list[Any] = [*notices(engine.config), *engine.wanted.warnings, *engine.notes]
+    found += [f"XDP goes past {name}, which appeared later" for name in engine.bypassed]
+    return found
+
+
+def _sessions(engine: Engine) -> dict[str, int]:
+    limit = engine.wanted.sizes.sessions if engine.wanted.sizes else 0
+    used = 0
+    if limit:
+        try:
+            used = engine.dataplane.session_count()
+        except GwError:
+            limit = 0
+    return {"used": used, "limit": limit}
+
+
+def ports(engine: Engine) -> list[dict[str, Any]]:
+    """Every configured port; one without a device or a role says so by null."""
+    if engine.config is None:
+        return []
+    attached = engine.attached()
+    devices = {device.name: device for device in engine.wanted.devices}
+    names = {device.ifindex: device.name for device in engine.wanted.devices}
+    answer = []
+    for port in engine.config.ports:
+        device = devices.get(port.device)
+        answer.append(
+            {
+                "name": port.name,
+                "device": port.device,
+                "plane": port.plane.value,
+                "ifindex": device.ifindex if device else None,
+                "role": ("outside" if device.outside else "inside") if device else None,
+                "mode": attached.get(device.ifindex) if device else None,
+                "l3_device": names.get(device.l3_ifindex) if device else None,
+            }
+        )
+    return answer
+
+
+def nat(engine: Engine) -> dict[str, Any]:
+    config = engine.config.nat44 if engine.config else None
+    if config is None:
+        return {"enabled": False, "static": [], "warnings": warnings(engine)}
+    settings = engine.wanted.settings
+    return {
+        "enabled": settings.enabled,
+        "inside": list(config.inside),
+        "outside": config.outside,
+        "addresses": [str(address) for address in settings.addresses],
+        "addresses_from": INTERFACE if INTERFACE in config.addresses else "pool",
+        "ports": str(config.ports),
+        "filtering": config.filtering.value,
+        "sessions": _sessions(engine),
+        "per_host": asdict(config.per_host),
+        "timeouts": asdict(config.timeouts),
+        "prefixes": [str(prefix) for prefix in engine.wanted.prefixes],
+        "static": [_static(entry) for entry in config.static],
+        "warnings": warnings(engine),
+    }
+
+
+def _static(entry: Any) -> dict[str, Any]:
+    if isinstance(entry, PortForward):
+        return {
+            "protocol": entry.protocol.value,
+            "outside": f"{entry.outside_address or ''}:{entry.outside_port}",
+            "inside": f"{entry.inside_address}:{entry.inside_port}",
+        }
+    return {"protocol": None, "outside": str(entry.outside), "inside": str(entry.inside)}
+
+
+def sessions(engine: Engine, cursor: int, limit: int) -> dict[str, Any]:
+    if not engine.wanted.sizes:
+        return {"sessions": [], "next": None}
+    found, following = engine.dataplane.sessions(cursor, limit)
+    return {"sessions": found, "next": following}
+
+
+def counters(engine: Engine) -> dict[str, Any]:
+    """Since the programs were loaded first, or the port was attached last."""
+    counts = engine.dataplane.counters() if engine.wanted.sizes else {}
+    return {
+        "ports": [
+            {
+                "name": port["name"],
+                "device": port["device"],
+                "ifindex": port["ifindex"],
+                "counters": counts.get(port["ifindex"], {}),
+            }
+            for port in ports(engine)
+        ]
+    }
