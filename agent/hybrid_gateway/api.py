@@ -26,6 +26,7 @@ LINE_MAX = 1 << 20
 READERS_MAX = 16
 """Connections of the group gw at a time; those that may write are never turned away."""
 IDLE_MAX = 300.0
+LINGER_MAX = 1.0
 WRITE_MAX = 30.0
 PAGE_MAX = 1000
 
@@ -172,6 +173,7 @@ class Server:
                 await _send(writer, _error(None, GW_ERROR, "too many connections; try again"))
             else:
                 await self._converse(reader, writer, access)
+            await _hang_up(reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # it went away, idled or stopped reading, or we stop
         finally:
@@ -265,3 +267,12 @@ def _params(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
 async def _send(writer: asyncio.StreamWriter, line: bytes) -> None:
     writer.write(line)
     await asyncio.wait_for(writer.drain(), WRITE_MAX)
+
+
+async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """End our side first: closing with input unread would reset the client before it has read."""
+    if writer.can_write_eof() and not reader.at_eof():
+        writer.write_eof()
+        async with asyncio.timeout(LINGER_MAX):
+            while await reader.read(1 << 16):
+                pass
