@@ -99,9 +99,10 @@ class Executor:
         for step in steps:
             try:
                 done.append((step, self._actions[step.kind](step.value)))
-            except GwError as error:
+            except BaseException as error:  # whatever it was, half a plan must not stay
                 self._unwind(done)
-                error.message = f"{step.kind.value} {step.subject}: {error.message}"
+                if isinstance(error, GwError):
+                    error.message = f"{step.kind.value} {step.subject}: {error.message}"
                 raise
 
     def reset(self) -> None:

@@ -104,5 +104,5 @@ def _stable(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _stable(item) for key, item in value.items() if key not in VOLATILE}
     if isinstance(value, list):
-        return [_stable(item) for item in value if item and "metainfo" not in item]
+        return [_stable(item) for item in value]
     return value
