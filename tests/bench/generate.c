@@ -30,6 +30,22 @@ now(clockid_t clock)
 	return time.tv_sec * NS_PER_SECOND + time.tv_nsec;
 }
 
+// How long this thread was ready to run but did not, for the core was another's.
+static __u64
+time_waited(void)
+{
+	unsigned long long ran = 0, waited = 0;
+	FILE *file = fopen("/proc/thread-self/schedstat", "re");
+
+	if (!file)
+		return 0;
+	if (fscanf(file, "%llu %llu", &ran, &waited) != 2)
+		waited = 0;
+	fclose(file);
+
+	return waited;
+}
+
 static int
 send_frames(int program, __u32 frames)
 {
@@ -67,7 +83,7 @@ state_prepare(struct bench_state *state, const struct bench_request *request)
 {
 	memset(state, 0, sizeof(*state));
 	state->flows = request->flows;
-	state->position.destination = request->first_destination;
+	state->flows.destination_base += request->first_destination;
 }
 
 static int
@@ -75,23 +91,23 @@ run(int program, struct bench_state *state, const struct bench_request *request)
 {
 	const struct bench_received *received = &state->received;
 	const __u64 frames = request->flows.frames;
-	__u64 busy, in_time, ns;
+	__u64 waited, in_time, ns;
 	int error;
 
 	state_prepare(state, request);
-	busy = now(CLOCK_THREAD_CPUTIME_ID);
+	waited = time_waited();
 	error = send_frames(program, frames);
 	if (error)
 		return error;
 	in_time = received->frames;
 	drain(received, frames);
-	busy = now(CLOCK_THREAD_CPUTIME_ID) - busy;
+	waited = time_waited() - waited;
 	ns = received->last_ns ? received->last_ns - state->position.first_ns : 0;
 
-	printf("{\"frames\": %llu, \"ns\": %llu, \"cpu_ns\": %llu, \"received\": %llu, "
+	printf("{\"frames\": %llu, \"ns\": %llu, \"waited_ns\": %llu, \"received\": %llu, "
 	       "\"late\": %llu, \"untranslated\": %llu, \"bad_checksum\": %llu, "
 	       "\"others\": %llu}\n",
-	       frames, ns, busy, received->frames, received->frames - in_time,
+	       frames, ns, waited, received->frames, received->frames - in_time,
 	       received->untranslated, received->bad_checksum, received->others);
 	fflush(stdout);
 

@@ -17,7 +17,7 @@ NEXT_HOP = "203.0.113.1"
 
 # What the gateway is configured with, by the agent or without it.
 ROOT = Path(__file__).resolve().parents[2]
-SESSIONS = 1 << 20
+SESSIONS = 1 << 18
 PORTS = (20000, 65535)
 
 
@@ -101,10 +101,8 @@ class MeasuredPath:
 
     def _wire(self, outer: str, outer_device: str, device: str) -> None:
         middle = self.names.middle
-        run(
-            ["ip", "link", "add", device, "netns", middle, "type", "veth"]
-            + ["peer", "name", outer_device, "netns", outer]
-        )
+        peer = ["peer", "name", outer_device, "netns", outer]
+        run(["ip", "link", "add", device, "netns", middle, "type", "veth", *peer])
         for netns, name in ((middle, device), (outer, outer_device)):
             run(["ip", "-n", netns, "link", "set", name, "up"])
         # veth drops what is redirected to it unless the receiving end has GRO or an XDP program.

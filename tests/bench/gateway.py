@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The real gw-agent in the middle of a path, asked through gwctl as its owner would."""
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.bench.path import PORTS, ROOT, MeasuredPath, inside_netns, run
+
+CONFIG = """\
+version: 1
+ports:
+  lan0: {{device: lan0, plane: xdp}}
+  wan0: {{device: wan0, plane: xdp}}
+nat44:
+  inside: [lan0]
+  outside: wan0
+  addresses: [interface]
+  sessions: {sessions}
+  ports: {low}-{high}
+  timeouts: {{port-rest: 0}}
+"""
+READY_SECONDS = 20.0
+STOP_SECONDS = 20.0
+
+
+class Gateway(AbstractContextManager["Gateway"]):
+    """Forwards between entering and leaving the context, and leaves nothing behind."""
+
+    def __init__(self, path: MeasuredPath, sessions: int) -> None:
+        self.instance = path.names.middle
+        self._netns = path.names.middle
+        self._sessions = sessions
+        self._files = ROOT / "build/bench" / self.instance
+        self.start_seconds = 0.0  # from exec to READY=1, from which on it forwards
+
+    def __enter__(self) -> "Gateway":
+        self._files.mkdir(parents=True, exist_ok=True)
+        config = self._files / "gateway.yaml"
+        config.write_text(CONFIG.format(sessions=self._sessions, low=PORTS[0], high=PORTS[1]))
+        notify = self._files / "notify"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            listener.bind(str(notify))
+            try:
+                began = time.monotonic()
+                self._process = self._spawn(config, notify)
+                self._await_ready(listener)
+                self.start_seconds = time.monotonic() - began
+            except BaseException:
+                self._stop()
+                raise
+            finally:
+                notify.unlink()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.gwctl("detach")
+        finally:
+            self._stop()
+
+    def gwctl(self, *words: str) -> str:
+        return run([str(ROOT / "build/bin/gwctl"), "--instance", self.instance, *words])
+
+    def clear(self) -> None:
+        self.gwctl("clear", "sessions")
+
+    def counters(self) -> dict[str, int]:
+        """Of the inside port, since it was attached."""
+        answer: Any = json.loads(self.gwctl("--json", "show", "counters"))
+        for port in answer["ports"]:
+            if port["name"] == "lan0":
+                return {name: int(value) for name, value in port["counters"].items()}
+        raise RuntimeError("no counters of port lan0")
+
+    def resident_megabytes(self) -> float:
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        found = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
+        if not found:
+            raise RuntimeError("the agent has gone")
+        return int(found[1]) / 1024
+
+    def _spawn(self, config: Path, notify: Path) -> subprocess.Popen[bytes]:
+        argv = [str(ROOT / "build/bin/gw-agent"), "--instance", self.instance]
+        with (self._files / "agent.log").open("wb") as log:
+            return subprocess.Popen(
+                inside_netns(self._netns, [*argv, "--config", str(config)]),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"NOTIFY_SOCKET": str(notify)},
+            )
+
+    def _await_ready(self, listener: socket.socket) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        end = os.pidfd_open(self._process.pid)
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                ready, _, _ = select.select([listener.fileno(), end], [], [], left)
+                if listener.fileno() in ready and b"READY=1" in listener.recv(4096).split(b"\n"):
+                    return
+                if end in ready:
+                    break
+        finally:
+            os.close(end)
+        log = (self._files / "agent.log").read_text(errors="replace")
+        raise RuntimeError(f"gw-agent is not ready:\n{log[-2000:]}")
+
+    def _stop(self) -> None:
+        process = getattr(self, "_process", None)
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

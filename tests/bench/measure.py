@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Alternating runs: every round measures every contender, so that a drift meets all alike."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from tests.bench.contenders import Contender
+from tests.bench.generator import Flows, Result
+from tests.bench.report import progress
+
+TRIES = 4
+"""A run that something else disturbed is made so often at most, then taken as it is."""
+
+Note = Callable[[str], None]
+"""Takes what the reader of the figures has to know."""
+
+
+class MeasurementError(Exception):
+    """A figure that would not mean what its name says."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is sent. `known` is sent before, unmeasured; a fresh case forgets everything first."""
+
+    name: str
+    frames: int
+    flows: Flows
+    known: tuple[int, Flows] | None = None
+    fresh: bool = False
+
+    @property
+    def opens(self) -> int:
+        """How many sessions the measured frames open."""
+        return self.frames if self.fresh else 0
+
+
+@dataclass(frozen=True)
+class Series:
+    """All rounds of one case, by the contenders' labels, in the order of the rounds."""
+
+    case: Case
+    results: dict[str, list[Result]]
+
+    def ns_per_frame(self, label: str) -> list[float]:
+        return [result.ns_per_frame for result in self.results[label]]
+
+    def cost(self, label: str, baseline: str) -> list[float]:
+        """Nanoseconds a frame over the baseline's of the same round."""
+        return [
+            mine - base
+            for mine, base in zip(
+                self.ns_per_frame(label), self.ns_per_frame(baseline), strict=True
+            )
+        ]
+
+    def rate(self, label: str) -> float:
+        """Frames a second."""
+        return 1e9 / median(self.ns_per_frame(label))
+
+
+def run_once(contender: Contender, case: Case, note: Note) -> Result:
+    for attempt in range(1, TRIES + 1):
+        try:
+            result = _try_once(contender, case)
+        except MeasurementError as error:
+            if attempt == TRIES:
+                raise
+            note(f"{error}; the run was repeated")
+            continue
+        if not result.disturbed or attempt == TRIES:
+            break
+    return result
+
+
+def _try_once(contender: Contender, case: Case) -> Result:
+    if case.fresh:
+        contender.forget()
+    if case.known:
+        contender.generator.send(*case.known)
+    opened, fast = contender.opened(), contender.fast()
+    result = contender.generator.send(case.frames, case.flows)
+    _verify(contender, case, result, opened, fast)
+    return result
+
+
+def _verify(
+    contender: Contender, case: Case, result: Result, opened: int, fast: int | None
+) -> None:
+    """Everything arrived, translated, and took the way whose cost this is."""
+    what = f"{case.name}, {contender.label}"
+    translates = contender.label != "redirect"
+    if result.lost:
+        raise MeasurementError(f"{what}: {result.lost} of {result.frames} frames were lost")
+    if translates and result.untranslated:
+        raise MeasurementError(f"{what}: {result.untranslated} frames were not translated")
+    sessions = contender.opened() - opened
+    if translates and sessions != case.opens:
+        raise MeasurementError(f"{what}: {sessions} sessions were opened, not {case.opens}")
+    if fast is not None and (took := (contender.fast() or 0) - fast) != case.frames:
+        raise MeasurementError(f"{what}: only {took} of {case.frames} frames took the fast path")
+
+
+def alternate(
+    case: Case,
+    contenders: Sequence[Contender],
+    rounds: int,
+    note: Note,
+) -> Series:
+    results: dict[str, list[Result]] = {contender.label: [] for contender in contenders}
+    for number in range(rounds):
+        progress(f"{case.name}: round {number + 1} of {rounds}")
+        for contender in contenders:
+            results[contender.label].append(run_once(contender, case, note))
+    return Series(case, results)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The group nat44: hits, new sessions and new mappings against nftables masquerade."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import median
+
+from tests.bench.contenders import BareRedirect, Contender, HybridGateway, Nftables
+from tests.bench.generator import Flows
+from tests.bench.measure import Case, Note, Series, alternate
+from tests.bench.report import Figure
+
+BASELINE, PEER, OURS = "redirect", "nftables", "gateway"
+
+HIT_FRAMES = 2_000_000
+# Fewer than both session tables hold, mappings included.
+NEW_FRAMES = 240_000
+# Two thirds of the ports of one address: finding a free one is part of the cost.
+MAPPING_FRAMES = 30_000
+
+ENDPOINTS = 10_000
+PER_HOST = 40
+ONE = Flows()
+TEN_THOUSAND = Flows(endpoints=ENDPOINTS, ports_per_host=PER_HOST)
+# One address has fewer ports than 100 k endpoint-independent mappings would need.
+HUNDRED_THOUSAND = Flows(
+    endpoints=ENDPOINTS, ports_per_host=PER_HOST, destinations=10, destination_step=ENDPOINTS
+)
+NEW = Flows(endpoints=ENDPOINTS, ports_per_host=PER_HOST, destinations=NEW_FRAMES)
+ELSEWHERE = Flows(endpoints=ENDPOINTS, ports_per_host=PER_HOST, first_destination=1 << 20)
+MAPPING = Flows(endpoints=MAPPING_FRAMES, ports_per_host=3 * PER_HOST)
+
+HITS = (
+    Case("nat44.hit.1", HIT_FRAMES, ONE, known=(64, ONE)),
+    Case("nat44.hit.10k", HIT_FRAMES, TEN_THOUSAND, known=(ENDPOINTS, TEN_THOUSAND)),
+    Case("nat44.hit.100k", HIT_FRAMES, HUNDRED_THOUSAND, known=(10 * ENDPOINTS, HUNDRED_THOUSAND)),
+)
+OPENINGS = (
+    Case("nat44.new", NEW_FRAMES, NEW, known=(ENDPOINTS, ELSEWHERE), fresh=True),
+    Case("nat44.mapping", MAPPING_FRAMES, MAPPING, fresh=True),
+)
+OPENING_UNITS = {"nat44.new": "sessions/s", "nat44.mapping": "mappings/s"}
+REFERENCE_REDIRECT_NS = 94.0
+"""On the machine on which limits in nanoseconds were set: another's figures scale by this."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    figures: list[Figure]
+    hits: list[Series]
+    openings: list[Series]
+
+
+def measure(rounds: int, note: Note, *, bare: bool = False) -> Outcome:
+    with ExitStack() as stack:
+        baseline, peer, ours = (
+            stack.enter_context(contender)
+            for contender in (
+                BareRedirect(BASELINE),
+                Nftables(PEER),
+                HybridGateway(OURS, bare=bare),
+            )
+        )
+        contenders: list[Contender] = [baseline, peer, ours]
+        hits = [alternate(case, contenders, rounds, note) for case in HITS]
+        openings = [alternate(case, contenders[1:], rounds, note) for case in OPENINGS]
+    figures = [_redirect(hits), *map(_hit, hits), *map(_opening, openings)]
+    return Outcome(figures, hits, openings)
+
+
+def _redirect(hits: list[Series]) -> Figure:
+    runs = [ns for series in hits for ns in series.ns_per_frame(BASELINE)]
+    return Figure("redirect", median(runs), "ns", "reference", REFERENCE_REDIRECT_NS)
+
+
+def _hit(series: Series) -> Figure:
+    ours, peer = (median(series.cost(label, BASELINE)) for label in (OURS, PEER))
+    return Figure(series.case.name, ours, "ns", PEER, peer)
+
+
+def _opening(series: Series) -> Figure:
+    unit = OPENING_UNITS[series.case.name]
+    return Figure(
+        series.case.name, series.rate(OURS), unit, PEER, series.rate(PEER), better="higher"
+    )
