@@ -43,6 +43,10 @@ place_of(const struct gw_session_key *key, const struct gw_settings *nat, struct
 	hash ^= hash >> 32;
 	hash = (hash ^ rest) * 0xbf58476d1ce4e5b9ULL;
 	hash ^= hash >> 29;
+	/* The low bits have seen little of the ports so far: without this, flows that differ in a
+	 * port alone crowd into two buckets. */
+	hash *= 0x94d049bb133111ebULL;
+	hash ^= hash >> 32;
 	place->tag = hash >> 32 | TAG_REAL;
 	place->first = hash & nat->bucket_mask;
 	place->second = (place->first ^ place->tag * 0x5bd1e995U) & nat->bucket_mask;
