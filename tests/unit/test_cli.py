@@ -215,6 +215,15 @@ def test_sessions_in_words(agent: Agent, capsys: pytest.CaptureFixture[str]) -> 
     assert "--cursor 1" in printed
 
 
+def test_icmp_sessions_have_identifiers(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    session = SESSION | {"protocol": 1, "remote": ["198.51.100.10", 0]}
+    agent.answers["show.sessions"] = {"sessions": [session], "next": None}
+
+    assert run("show", "sessions") == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.startswith("icmp   192.168.110.10 id 4000  203.0.113.2 id 24000  198.51.100.10  ")
+
+
 def test_counters_are_explained(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     agent.answers["show.counters"] = {
         "ports": [

@@ -19,7 +19,7 @@ _config_option = click.option(
     "-c",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="This file instead of the one that the agent was started with.",
+    help="This file instead of the one that the agent uses.",
 )
 
 
@@ -64,7 +64,7 @@ def _check_file(out: Output, config: Path | None) -> dict[str, Any]:
 
 def _steps(answer: dict[str, Any]) -> str:
     return text.table(
-        ("#", "STEP", "WHAT", ""),
+        ("#", "STEP", "OF", "WHAT"),
         [
             (number, step.get("kind"), step.get("subject"), step.get("text"))
             for number, step in enumerate(answer.get("steps", []), 1)
@@ -95,7 +95,10 @@ def plan(ctx: click.Context, config: Path | None, exit_code: bool) -> None:
 @click.command()
 @_config_option
 def apply(config: Path | None) -> None:
-    """Make the gateway what the configuration says; undo it all when a step fails."""
+    """Make the gateway what the configuration says; undo it all when a step fails.
+
+    With --config the agent uses that file from then on, until it is restarted.
+    """
     out = output()
     answer = out.ask("apply", timeout=APPLY_TIMEOUT, config=_absolute(config))
     out.show(answer, _done(answer, "nothing to do"))

@@ -25,6 +25,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "PUNT_NO_NEIGHBOUR": "translated; the next hop's MAC address is not known yet",
         "PUNT_FDB_MISS": "translated; the bridge has not learned the station yet",
         "PUNT_NOT_A_PORT": "translated; the way out is not a port of ours",
+        "PUNT_CUT": "translated; has to be fragmented for the next link",
         "PUNT_NO_POOL": "there is no outside address yet",
     },
     "Dropped": {

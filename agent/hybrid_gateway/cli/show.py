@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """gwctl show"""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -9,7 +10,8 @@ from . import text
 from .base import Output, output
 
 PAGE = 500
-_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
+ICMP = 1
+_PROTOCOLS = {ICMP: "icmp", 6: "tcp", 17: "udp"}
 
 
 @click.group()
@@ -63,6 +65,8 @@ def _nat(answer: dict[str, Any]) -> str:
 
 def _value(name: str, value: Any) -> str:
     """A setting: lists and mappings on one line, numbers in groups of three."""
+    if name == "sessions":
+        return f"{text.number(value['used'])} of {text.number(value['limit'])}"
     if isinstance(value, dict):
         unit = " s" if name == "timeouts" else ""
         return ", ".join(f"{k.replace('_', ' ')} {_value('', v)}{unit}" for k, v in value.items())
@@ -104,9 +108,9 @@ def _session(session: dict[str, Any]) -> tuple[Any, ...]:
     protocol = session["protocol"]
     return (
         _PROTOCOLS.get(protocol, protocol),
-        _endpoint(session["inside"]),
-        _endpoint(session["outside"]),
-        _endpoint(session["remote"]),
+        _endpoint(session["inside"], protocol),
+        _endpoint(session["outside"], protocol),
+        session["remote"][0] if protocol == ICMP else _endpoint(session["remote"], protocol),
         session["state"],
         session["origin"],
         text.size(session["bytes_out"]),
@@ -116,10 +120,10 @@ def _session(session: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _endpoint(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return f"{value[0]}:{value[1]}"
-    return str(value)
+def _endpoint(value: Sequence[Any], protocol: int) -> str:
+    """An ICMP query has an identifier where others have a port."""
+    address, number = value
+    return f"{address} id {number}" if protocol == ICMP else f"{address}:{number}"
 
 
 @show.command()

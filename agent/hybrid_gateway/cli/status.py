@@ -63,7 +63,7 @@ def describe(answer: dict[str, Any]) -> str:
     return text.paragraphs(
         f"gateway {answer['instance']}: {text.state(answer['state'])}{since}\n"
         f"agent {answer.get('version')}, process {answer.get('pid')}",
-        str(answer.get("error") or ""),
+        click.style(str(answer["error"]), fg="red") if answer.get("error") else "",
         text.table(
             ("PORT", "DEVICE", "ROLE", "XDP MODE", "ADDRESSES ON"),
             [
@@ -71,12 +71,11 @@ def describe(answer: dict[str, Any]) -> str:
                 for p in answer.get("ports", [])
             ],
         ),
-        _share(sessions) if sessions else "",
+        _share(sessions) if sessions.get("limit") else "",
         text.warnings(answer.get("warnings", [])),
     )
 
 
 def _share(sessions: dict[str, int]) -> str:
     used, limit = sessions["used"], sessions["limit"]
-    percent = f" ({used / limit:.1%})" if limit else ""
-    return f"sessions: {text.number(used)} of {text.number(limit)}{percent}"
+    return f"sessions: {text.number(used)} of {text.number(limit)} ({used / limit:.1%})"
