@@ -47,7 +47,7 @@ mkdir -p /etc/gw
 systemctl daemon-reload
 # The NICs get their names late in the boot.
 udevadm settle --timeout=60
-sysctl -q net.ipv4.ip_forward=1
+echo 1 >/proc/sys/net/ipv4/ip_forward
 ip -batch /tmp/network
 """
 
