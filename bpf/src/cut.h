@@ -37,6 +37,15 @@ struct cutting {
 	struct iphdr ip;
 };
 
+/* No change for 1 to CUT_PAYLOAD_MAX: says so in a way that the verifier of 6.1 understands. */
+static __always_inline __u32
+at_least_one(__u32 length)
+{
+	length = (length - 1) & (CUT_PAYLOAD_MAX - 1);
+	barrier_var(length);
+	return length + 1;
+}
+
 static __always_inline long
 cut_headers(struct cutting *cut, __u32 offset, __u32 length)
 {
@@ -60,8 +69,9 @@ cut_piece(__u32 i, struct cutting *cut)
 		return 1;
 	if (length > cut->payload - offset)
 		length = cut->payload - offset;
-	if (!length || length > CUT_PAYLOAD_MAX)
-		return 1;
+	length = at_least_one(length);
+	offset &= CUT_PAYLOAD_MAX - 1;
+	barrier_var(offset);
 	if (bpf_skb_change_tail(cut->skb, CUT_START + length, 0) ||
 	    bpf_skb_store_bytes(cut->skb, CUT_START, payload + offset, length, 0) ||
 	    cut_headers(cut, offset, length))
@@ -104,8 +114,10 @@ cut_and_send(struct __sk_buff *skb, __u32 ifindex, __u32 mtu)
 	if (bpf_skb_load_bytes(skb, sizeof(eth), &cut.ip, sizeof(cut.ip)))
 		return -1;
 	length = bpf_ntohs(cut.ip.tot_len) - sizeof(cut.ip);
-	if (!length || length > CUT_PAYLOAD_MAX ||
-	    bpf_skb_load_bytes(skb, CUT_START, payload, length))
+	if (!length || length > CUT_PAYLOAD_MAX)
+		return -1;
+	length = at_least_one(length);
+	if (bpf_skb_load_bytes(skb, CUT_START, payload, length))
 		return -1;
 	cut.payload = length;
 	cut.chunk = (mtu - sizeof(cut.ip)) & ~7U;

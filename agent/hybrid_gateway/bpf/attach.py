@@ -73,19 +73,28 @@ class Attachments:
 
     # ---- XDP --------------------------------------------------------------------------
 
+    def refuse_foreign(self, ifindex: int, name: str) -> None:
+        """Raises RefusedError when the device has an XDP program that is not in our link."""
+        program, mode = query(ifindex)
+        if not program:
+            return
+        link = lib.gw_pinned(os.fsencode(self._path(ifindex)))
+        ours = link >= 0 and _link_info(link)[0] == ifindex
+        if link >= 0:
+            lib.gw_close(link)
+        if not ours:
+            raise RefusedError(
+                f"{name}: another XDP program ({_program_name(program)}, id {program}, {mode}) "
+                "is attached and is left alone",
+                code="bpf.foreign-program",
+            )
+
     def attach_xdp(self, ifindex: int, name: str, program: int) -> str:
         """Attaches or replaces; native where the driver can, else generic. Returns the mode."""
         self._links.mkdir(parents=True, exist_ok=True)
         path = self._path(ifindex)
         if self._replace(path, ifindex, program):
             return query(ifindex)[1]
-        foreign, mode = query(ifindex)
-        if foreign:
-            raise RefusedError(
-                f"{name}: another XDP program ({_program_name(foreign)}, id {foreign}, {mode}) "
-                "is attached and is left alone",
-                code="bpf.foreign-program",
-            )
         link = lib.gw_xdp_link(program, ifindex, 0)
         if link < 0:
             link = lib.gw_xdp_link(program, ifindex, 1)

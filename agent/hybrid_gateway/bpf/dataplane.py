@@ -156,6 +156,7 @@ class DataPlane:
     def attach(self, ifindex: int, name: str, outside: bool) -> str:
         """Puts the programs on a port; the guard stands before XDP forwards. Returns the mode."""
         attachments = self._attachments
+        attachments.refuse_foreign(ifindex, name)
         if outside:
             attachments.attach_tc(ifindex, name, self._program("gw_guard"), egress=True)
         elif attachments.has_tc(ifindex, egress=True):
