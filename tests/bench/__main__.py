@@ -19,6 +19,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="alternating runs (default 9)")
     parser.add_argument("--bare", action="store_true", help="the XDP plane without the agent")
+    parser.add_argument("--profile", action="store_true", help="only: time by BPF program")
     return parser.parse_args()
 
 
@@ -29,6 +30,9 @@ def main() -> int:
         return 1
     notes: list[str] = []
     try:
+        if chosen.profile:
+            print(nat44.profiled(notes.append, bare=chosen.bare))
+            return 0
         outcome = nat44.measure(chosen.rounds, notes.append, bare=chosen.bare)
     except MeasurementError as error:
         report.progress("")

@@ -73,6 +73,10 @@ class Gateway(AbstractContextManager["Gateway"]):
         finally:
             self._stop()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def gwctl(self, *words: str) -> str:
         return run([str(ROOT / "build/bin/gwctl"), "--instance", self.instance, *words])
 
@@ -88,7 +92,7 @@ class Gateway(AbstractContextManager["Gateway"]):
         raise RuntimeError("no counters of port lan0")
 
     def resident_megabytes(self) -> float:
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         found = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
         if not found:
             raise RuntimeError("the agent has gone")

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from statistics import median
 
 from tests.bench.contenders import BareRedirect, Contender, HybridGateway, Nftables
+from tests.bench.gateway import Gateway
 from tests.bench.generator import Flows
 from tests.bench.measure import Case, Note, Series, alternate
+from tests.bench.profile import profile
 from tests.bench.report import Figure
+from tests.bench.resident import measure_running, measure_start
 
 BASELINE, PEER, OURS = "redirect", "nftables", "gateway"
 
@@ -52,20 +55,26 @@ class Outcome:
 
 
 def measure(rounds: int, note: Note, *, bare: bool = False) -> Outcome:
+    """All figures of the group; with `bare` of the XDP plane alone."""
+    resident: list[Figure] = []
     with ExitStack() as stack:
-        baseline, peer, ours = (
+        contenders: list[Contender] = [BareRedirect(BASELINE), Nftables(PEER)]
+        ours = HybridGateway(OURS, bare=bare)
+        contenders.append(ours)
+        for contender in contenders:
             stack.enter_context(contender)
-            for contender in (
-                BareRedirect(BASELINE),
-                Nftables(PEER),
-                HybridGateway(OURS, bare=bare),
-            )
-        )
-        contenders: list[Contender] = [baseline, peer, ours]
         hits = [alternate(case, contenders, rounds, note) for case in HITS]
         openings = [alternate(case, contenders[1:], rounds, note) for case in OPENINGS]
-    figures = [_redirect(hits), *map(_hit, hits), *map(_opening, openings)]
+        if isinstance(ours.plane, Gateway):
+            resident = [*measure_running(ours.plane), measure_start()]
+    figures = [_redirect(hits), *map(_hit, hits), *map(_opening, openings), *resident]
     return Outcome(figures, hits, openings)
+
+
+def profiled(note: Note, *, bare: bool = False) -> str:
+    """Where the time goes, as a table."""
+    with HybridGateway(OURS, bare=bare) as ours:
+        return profile(ours, (*HITS, *OPENINGS), note)
 
 
 def _redirect(hits: list[Series]) -> Figure:

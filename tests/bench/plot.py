@@ -17,6 +17,8 @@ COLOURS = {PEER: "#b8bfc7", OURS: "#1f6fb4"}
 TITLES = {PEER: "nftables masquerade", OURS: "hybrid gateway (XDP)"}
 DOT = "#22272e"
 BAR = 0.38
+CEILING = 1.4
+"""Of the highest median: a run beyond is drawn there, so that it does not flatten the others."""
 
 
 def draw(outcome: Outcome, path: Path) -> None:
@@ -52,19 +54,25 @@ def _name(series: Series) -> str:
     return {"new": "sessions", "mapping": "mappings"}.get(short, short.replace("k", " k"))
 
 
+def _runs(values: list[dict[str, list[float]]]) -> list[list[float]]:
+    return [runs for by_label in values for runs in by_label.values()]
+
+
 def _bars(
     axes: Any, all_series: list[Series], values: list[dict[str, list[float]]], text: str
 ) -> None:
+    ceiling = CEILING * max(map(median, _runs(values)))
     for shift, label in ((-BAR / 2, PEER), (BAR / 2, OURS)):
         heights = [median(by_label[label]) for by_label in values]
         places = [place + shift for place in range(len(values))]
         bars = axes.bar(places, heights, BAR, color=COLOURS[label], label=TITLES[label])
         axes.bar_label(bars, [text.format(height) for height in heights], padding=6)
         for place, by_label in zip(places, values, strict=True):
-            runs = by_label[label]
-            axes.scatter([place] * len(runs), runs, s=7, color=DOT, alpha=0.55, zorder=3, lw=0)
+            runs = [min(run, ceiling) for run in by_label[label]]
+            beside = [place + BAR * 0.42] * len(runs)
+            axes.scatter(beside, runs, s=7, color=DOT, alpha=0.55, zorder=3, lw=0)
     axes.set_xticks(range(len(all_series)), [_name(series) for series in all_series])
-    axes.margins(y=0.12)
+    axes.set_ylim(0, min(ceiling, max(map(max, _runs(values)))) * 1.08)
     axes.tick_params(length=0)
     axes.grid(axis="y", color="#e3e6ea")
     axes.set_axisbelow(True)

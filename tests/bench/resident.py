@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the agent itself costs: time to start, memory, an idle second, an answer to its owner."""
+
+import time
+from pathlib import Path
+from statistics import median
+
+from tests.bench.gateway import Gateway
+from tests.bench.path import MeasuredPath
+from tests.bench.report import Figure, progress
+
+DEFAULT_SESSIONS = 65536
+STARTS = 5
+ANSWERS = 11
+IDLE_SECONDS = 5.0
+# The limits that the gateway has set itself; 0.5 % of a core is what rounds to none.
+START_LIMIT_S, STATUS_LIMIT_MS, RSS_LIMIT_MB, IDLE_LIMIT_PERCENT = 1.0, 150.0, 60.0, 0.5
+LEAST_PERCENT = 0.001
+
+
+def measure_running(gateway: Gateway) -> list[Figure]:
+    """Of an agent that has just been through the other measurements."""
+    progress("gwctl.status, agent.idle, agent.rss")
+    answers = []
+    for _ in range(ANSWERS):
+        began = time.monotonic()
+        gateway.gwctl("status")
+        answers.append((time.monotonic() - began) * 1e3)
+    percent = max(_busy_percent(gateway.pid), LEAST_PERCENT)
+    return [
+        Figure("gwctl.status", median(answers), "ms", "limit", STATUS_LIMIT_MS),
+        Figure("agent.rss", gateway.resident_megabytes(), "MB", "limit", RSS_LIMIT_MB),
+        Figure("agent.idle", percent, "%", "limit", IDLE_LIMIT_PERCENT),
+    ]
+
+
+def measure_start() -> Figure:
+    """From exec to READY=1, each time with nothing of an earlier run left in the kernel."""
+    seconds = []
+    with MeasuredPath("start") as path:
+        for number in range(STARTS):
+            progress(f"agent.start: {number + 1} of {STARTS}")
+            with Gateway(path, sessions=DEFAULT_SESSIONS) as gateway:
+                seconds.append(gateway.start_seconds)
+    return Figure("agent.start", median(seconds), "s", "limit", START_LIMIT_S)
+
+
+def _busy_percent(pid: int) -> float:
+    """Of one core, by all threads of a process that nobody asks anything."""
+    began, before = time.monotonic(), _ran_ns(pid)
+    time.sleep(IDLE_SECONDS)
+    return (_ran_ns(pid) - before) / 1e9 / (time.monotonic() - began) * 100
+
+
+def _ran_ns(pid: int) -> int:
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads)
