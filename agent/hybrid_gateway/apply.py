@@ -5,6 +5,7 @@ What has to be put back one day is on disk before it is changed.
 """
 
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -296,6 +297,12 @@ class Executor:
 
     @staticmethod
     def _switch(offload: Offload, on: bool) -> None:
+        try:
+            same = socket.if_nametoindex(offload.device) == offload.ifindex
+        except OSError:
+            same = False
+        if not same:
+            return  # the device is gone, and what bears its name now is another one
         with Ethtool() as tool:
             tool.switch(offload.device, offload.feature, on)
 

@@ -14,13 +14,14 @@ from collections.abc import Iterable
 from .bpf import DataPlane
 from .errors import GwError
 from .model import Device, NextHop
-from .netlink import NUD_REACHABLE, NUD_STALE, FdbEntry, Netlink
+from .netlink import NUD_DELAY, NUD_REACHABLE, NUD_STALE, FdbEntry, Netlink
 
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 15.0
 IDLE_SECONDS = 60.0
 """Between looks while XDP uses nothing; an FDB entry lives for 300 s."""
+KNOWN = NUD_REACHABLE | NUD_STALE | NUD_DELAY
 FDB_MAX = 8000
 """Entries kept; the table has room for a few more, which arrive while it is refilled."""
 
@@ -37,6 +38,7 @@ class Mirror:
         self._known = 0
         self._full = False
         self._forwarded = 0
+        self._forgotten: set[tuple[int, bytes]] = set()
 
     def follow(self, devices: Iterable[Device]) -> None:
         """Mirrors these devices from now on, beginning with what the bridges know."""
@@ -72,7 +74,10 @@ class Mirror:
         if entry.gone or not self._wanted(entry):
             self._dataplane.fdb_delete(entry.bridge, entry.mac)
             self._known = max(0, self._known - 1)
+            if entry.gone:
+                self._forgotten.add((entry.bridge, entry.mac))
             return
+        self._forgotten.discard((entry.bridge, entry.mac))
         if self._known >= FDB_MAX:
             self._report_overflow(self._known + 1)
             return
@@ -87,6 +92,18 @@ class Mirror:
         if full and not self._full:
             log.warning("more than %d stations: the kernel forwards to the rest", FDB_MAX)
         self._full = full
+
+    def recall(self) -> None:
+        """Asks the stations that a bridge has just forgotten, if the kernel knows their addresses.
+
+        The bridge would not learn them again from frames that XDP takes, and flood every
+        answer; a station that is gone ends as a failed neighbour.
+        """
+        forgotten, self._forgotten = self._forgotten, set()
+        for bridge in {bridge for bridge, _ in forgotten}:
+            for neighbour in self._netlink.neighbours(bridge):
+                if neighbour.state & KNOWN and (bridge, neighbour.mac) in forgotten:
+                    self._netlink.ask(NextHop(bridge, neighbour.address))
 
     # ---- neighbours -------------------------------------------------------------------
 

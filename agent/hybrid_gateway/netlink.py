@@ -41,6 +41,8 @@ NTF_EXT_MANAGED = 1 << 0
 NUD_NONE = 0x00
 NUD_REACHABLE = 0x02
 NUD_STALE = 0x04
+NUD_DELAY = 0x08
+NUD_PROBE = 0x10
 NUD_NOARP = 0x40
 NUD_PERMANENT = 0x80
 TC_H_ROOT = 0xFFFFFFFF
@@ -184,13 +186,25 @@ class Netlink:
         with contextlib.suppress(KernelError):
             self._change_neighbour(hop, NUD_NONE, NTF_USE, 0)
 
-    def _change_neighbour(self, hop: NextHop, state: int, flags: int, flags_ext: int) -> None:
+    def ask(self, hop: NextHop) -> None:
+        """Has the kernel ask this neighbour now, sure of it or not; one it has not is left."""
+        with contextlib.suppress(KernelError):
+            self._change_neighbour(hop, NUD_PROBE, 0, 0, NLM_F_REPLACE)
+
+    def _change_neighbour(
+        self,
+        hop: NextHop,
+        state: int,
+        flags: int,
+        flags_ext: int,
+        how: int = NLM_F_CREATE | NLM_F_REPLACE,
+    ) -> None:
         attrs: list[tuple[str, Any]] = [("NDA_DST", str(hop.address))]
         if flags_ext:
             attrs.append(("NDA_FLAGS_EXT", flags_ext))
         self._rtnl.request(
             RTM_NEWNEIGH,
-            NLM_F_CREATE | NLM_F_REPLACE,
+            how,
             *attrs,
             family=socket.AF_INET,
             ifindex=hop.ifindex,

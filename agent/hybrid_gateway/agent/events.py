@@ -80,6 +80,10 @@ class Follower:
                     self._mark(Part.ROUTES)
             elif kind in (RTM_NEWNEIGH, RTM_DELNEIGH):
                 self._neighbour(kind, data)
+        try:
+            self._engine.mirror.recall()
+        except GwError as error:
+            log.warning("asking forgotten stations: %s", error)
 
     def _neighbour(self, kind: int, data: bytes) -> None:
         event = neighbour_event(kind, data)
