@@ -31,25 +31,25 @@ struct place {
 	__u32 tag;
 };
 
-/* Multiplications spread every bit of the key and the secret over the 64 of the product. */
+/*
+ * A multiplication carries a bit of the key only upwards. So what differs most, the ports, stands
+ * lowest, and the shifts bring the well-mixed upper half down to where the bucket is read from.
+ */
 static __always_inline void
 place_of(const struct gw_session_key *key, const struct gw_settings *nat, struct place *place)
 {
 	__u64 addresses = (__u64)key->tuple.saddr << 32 | key->tuple.daddr;
-	__u64 rest = (__u64)key->tuple.sport << 32 | (__u64)key->tuple.dport << 16 |
-		     key->protocol << 8 | key->side;
+	__u64 rest = (__u64)key->protocol << 40 | (__u64)key->side << 32 |
+		     (__u32)key->tuple.dport << 16 | key->tuple.sport;
 	__u64 hash = (addresses ^ nat->seed) * 0x9e3779b97f4a7c15ULL;
 
 	hash ^= hash >> 32;
 	hash = (hash ^ rest) * 0xbf58476d1ce4e5b9ULL;
 	hash ^= hash >> 29;
-	/* The low bits have seen little of the ports so far: without this, flows that differ in a
-	 * port alone crowd into two buckets. */
-	hash *= 0x94d049bb133111ebULL;
-	hash ^= hash >> 32;
 	place->tag = hash >> 32 | TAG_REAL;
 	place->first = hash & nat->bucket_mask;
-	place->second = (place->first ^ place->tag * 0x5bd1e995U) & nat->bucket_mask;
+	/* The lowest bit differs: a key with one bucket only would soon find it full. */
+	place->second = (place->first ^ (place->tag * 0x5bd1e995U | 1)) & nat->bucket_mask;
 }
 
 static __always_inline struct gw_bucket *
