@@ -5,7 +5,9 @@ Imports next to nothing, for every command of gwctl pays for it.
 """
 
 import json
+import os
 import socket
+import struct
 from types import TracebackType
 from typing import Any, Self
 
@@ -65,6 +67,14 @@ class Client:
             # It may have answered and hung up before it read anything: that answer tells why.
             pass
         return self._result(self._answer(connection, method, request["id"]))
+
+    def peer_process(self) -> int:
+        """A pidfd of the agent, readable once it has ended; the caller closes it."""
+        credentials = self._connected().getsockopt(
+            socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+        )
+        pid, _, _ = struct.unpack("3i", credentials)
+        return os.pidfd_open(pid)
 
     def _connected(self) -> socket.socket:
         if self._socket:

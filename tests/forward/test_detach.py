@@ -3,6 +3,8 @@
 
 from hybrid_gateway.instance import Instance
 from hybrid_gateway.lab import GatewayProcess, Lab
+from hybrid_gateway.lab.leftovers import agent_pids
+from hybrid_gateway.lab.places import program
 from hybrid_gateway.lab.services import servers
 from tests.lib.ctl import gwctl
 from tests.lib.gateway import Gateway, eventually
@@ -23,9 +25,11 @@ def test_detach_leaves_nothing_behind(fresh_lab: Lab) -> None:
     assert attached.xdp == (True, True, True, False)
     assert attached != before
 
-    gwctl(fresh_lab, "detach")
+    gwctl(fresh_lab, "detach", "--stay")
     assert Traces.of(fresh_lab) == before
     assert gwctl(fresh_lab, "--json", "status", check=False).stdout.count("detached") == 1
+    gwctl(fresh_lab, "detach")
+    assert not agent_pids(fresh_lab.name)
     process.stop()
     assert Traces.of(fresh_lab) == before
     for kind, ids in held.items():
@@ -51,6 +55,18 @@ def test_stopping_leaves_forwarding_on(fresh_lab: Lab) -> None:
     process.stop()
     assert not has_xdp(fresh_lab, "wan0")
     assert not Traces.of(fresh_lab).pins
+
+
+def test_detach_without_an_agent(fresh_lab: Lab) -> None:
+    """What a killed agent left goes without another one having to forward first."""
+    before = Traces.of(fresh_lab)
+    process = GatewayProcess(fresh_lab)
+    process.start()
+    process.kill()
+    assert Traces.of(fresh_lab) != before
+    command = [str(program("gw-agent")), "--instance", fresh_lab.name, "--detach"]
+    assert "wan0" in fresh_lab.run("gw", command)
+    assert Traces.of(fresh_lab) == before
 
 
 def test_two_gateways_on_one_host(gateway: Gateway, fresh_lab: Lab) -> None:

@@ -131,6 +131,16 @@ async def serve(instance: Instance, config: Path) -> None:
         engine.close()
 
 
+def detach(instance: Instance, config: Path) -> None:
+    """Without a socket: for a gateway whose agent cannot run any more."""
+    engine = Engine(instance, config, object_dir())
+    try:
+        for step in engine.detach():
+            print(f"{step.kind.value} {step.subject}: {step.text}")
+    finally:
+        engine.close()
+
+
 def reload(engine: Engine) -> None:
     """SIGHUP: the configuration file may have changed."""
     try:
@@ -146,6 +156,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--instance", help='name of the instance (default: $GW_INSTANCE or "main")')
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE")
+    parser.add_argument(
+        "--detach", action="store_true", help="remove what an earlier agent left, and end"
+    )
     parser.add_argument("--verbose", action="store_true", help="log every step")
     parser.add_argument("--version", action="version", version=__version__)
     return parser.parse_args()
@@ -163,7 +176,10 @@ def main() -> int:
         instance = from_environment(options.instance)
         # The name stays bound: the lock lasts as long as this function.
         lock = Lock(instance.lock)
-        asyncio.run(serve(instance, options.config.absolute()))
+        if options.detach:
+            detach(instance, options.config.absolute())
+        else:
+            asyncio.run(serve(instance, options.config.absolute()))
         del lock
     except GwError as error:
         print(f"gw-agent: {error} [{error.code}]", file=sys.stderr)

@@ -3,6 +3,7 @@
 
 import json
 import os
+import select
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,19 @@ class Output:
         """One question to the agent."""
         with Client(self.instance, timeout) as client:
             return client.call(method, **params)
+
+    def ask_last(self, method: str, timeout: float = TIMEOUT, **params: Any) -> Any:
+        """A question after which the agent ends; returns when its process is gone."""
+        with Client(self.instance, timeout) as client:
+            process = client.peer_process()
+            try:
+                answer = client.call(method, **params)
+                client.close()
+                if not select.select([process], [], [], timeout)[0]:
+                    raise GwError("the agent was told to end and did not", code="agent.stays")
+            finally:
+                os.close(process)
+        return answer
 
     def show(self, answer: Any, text: str) -> None:
         """The same content for programs or for people."""

@@ -105,13 +105,17 @@ def apply(config: Path | None) -> None:
 
 
 @click.command()
-def detach() -> None:
-    """Take the gateway off every port and undo what it changed on the host.
+@click.option("--stay", is_flag=True, help="Leave the agent running; `apply` forwards again.")
+def detach(stay: bool) -> None:
+    """Take the gateway off every port, undo what it changed on the host, and end the agent.
 
-    The agent goes on running; `gwctl apply` starts forwarding again.
+    When no agent runs, `gw-agent --detach` removes what an earlier one left.
     """
     out = output()
-    answer = out.ask("detach", timeout=APPLY_TIMEOUT)
+    if stay:
+        answer = out.ask("detach", timeout=APPLY_TIMEOUT)
+    else:
+        answer = out.ask_last("shutdown", timeout=APPLY_TIMEOUT, detach=True)
     out.show(answer, _done(answer or {}, "detached"))
 
 
