@@ -21,12 +21,14 @@ tcp_next_state(struct gw_session *session, __u8 flags, enum gw_direction directi
 		/* The answer, or the other half of a simultaneous open. */
 		return syn && direction == GW_REVERSE_DIRECTION ? GW_TCP_SYN_BOTH : state;
 	case GW_TCP_SYN_BOTH:
-		return syn ? state : GW_TCP_ESTABLISHED;
-	case GW_TCP_ESTABLISHED:
-		if (!(flags & TCP_FIN))
+		if (syn)
 			return state;
-		session->fins |= 1 << direction;
-		return session->fins == 3 ? GW_TCP_CLOSING : state;
+		/* The first segment after the handshake may already be the last. */
+		__attribute__((fallthrough));
+	case GW_TCP_ESTABLISHED:
+		if (flags & TCP_FIN)
+			session->fins |= 1 << direction;
+		return session->fins == 3 ? GW_TCP_CLOSING : GW_TCP_ESTABLISHED;
 	case GW_TCP_CLOSING:
 		/* The same endpoints connect anew. */
 		if (!syn || flags & TCP_ACK || direction != GW_FORWARD_DIRECTION)
