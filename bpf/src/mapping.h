@@ -51,7 +51,8 @@ slot_address(const struct gw_settings *nat, __u32 slot)
 static __always_inline __u32
 pool_index_of(const struct gw_settings *nat, __u32 inside_address)
 {
-	__u32 spread = inside_address * 0x9e3779b1;
+	/* In host order, for neighbours differ in the last byte and a product mixes upwards only. */
+	__u32 spread = bpf_ntohl(inside_address) * 0x9e3779b1;
 
 	return nat->pool_size ? (spread >> 16) % nat->pool_size : 0;
 }
@@ -145,8 +146,10 @@ struct mapping_search {
 	struct gw_endpoint inside;
 	struct gw_tuple answer; /* the first answer as it would arrive from outside */
 	__u32 pool_index;
-	__u32 start;
+	__u32 first; /* port that is looked at, in steps of `step`, from the random `start` on */
 	__u32 step;
+	__u32 count; /* of such ports */
+	__u32 start;
 	__u32 now; /* s */
 	__u32 slot; /* what was found, or GW_NO_SLOT */
 };
@@ -173,8 +176,7 @@ port_is_free(struct mapping_search *search, const struct gw_mapping *mapping)
 static long
 try_port(__u32 i, struct mapping_search *search)
 {
-	__u32 span = search->nat->port_high - search->nat->port_low + 1;
-	__u16 port = search->nat->port_low + (search->start + i * search->step) % span;
+	__u16 port = search->first + (search->start + i) % search->count * search->step;
 	__u32 slot = slot_of(search->pool_index, search->inside.protocol, port);
 	struct gw_mapping *mapping = bpf_map_lookup_elem(&gw_mappings, &slot);
 
@@ -193,16 +195,21 @@ try_port(__u32 i, struct mapping_search *search)
 static __always_inline __u32
 port_search(struct mapping_search *search)
 {
-	__u32 random = bpf_get_prandom_u32() >> 1;
-	__u32 odd = (search->nat->port_low ^ bpf_ntohs(search->inside.port)) & 1;
+	__u32 low = search->nat->port_low, span = search->nat->port_high - low + 1;
+	__u32 other = (low ^ bpf_ntohs(search->inside.port)) & 1;
 
 	search->slot = GW_NO_SLOT;
+	search->start = bpf_get_prandom_u32() >> 1;
+	search->first = low + other;
 	search->step = 2;
-	search->start = (random % (search->nat->port_high - search->nat->port_low + 1) & ~1U) | odd;
-	bpf_loop(MAPPING_TRIES, try_port, search, 0);
+	search->count = (span + 1 - other) / 2;
+	if (search->count)
+		bpf_loop(MAPPING_TRIES, try_port, search, 0);
 	if (search->slot != GW_NO_SLOT)
 		return search->slot;
+	search->first = low;
 	search->step = 1;
+	search->count = span;
 	bpf_loop(MAPPING_TRIES, try_port, search, 0);
 	return search->slot;
 }
