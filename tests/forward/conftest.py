@@ -35,6 +35,7 @@ def running_gateway(lab: Lab) -> Iterator[Gateway]:
         built = Gateway(lab)
         stack.callback(built.process.stop)
         built.start()
+        built.meet_hosts()
         yield built
 
 

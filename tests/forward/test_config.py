@@ -40,7 +40,7 @@ def test_is_refused_and_changes_nothing(
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(text)
     before = kernel_state(gateway)
-    refused = gateway.ctl(command, str(wrong), check=False)
+    refused = gateway.ctl(command, "--config", str(wrong), check=False)
     said = refused.stdout + refused.stderr
     assert refused.returncode == 2, said
     assert f"{wrong}:{where}" in said or where == ":", said
@@ -49,7 +49,7 @@ def test_is_refused_and_changes_nothing(
 
 
 def test_a_file_that_is_not_there(gateway: Gateway, tmp_path: Path) -> None:
-    refused = gateway.ctl("apply", str(tmp_path / "none.yaml"), check=False)
+    refused = gateway.ctl("apply", "--config", str(tmp_path / "none.yaml"), check=False)
     assert refused.returncode == 2
     assert "none.yaml" in refused.stdout + refused.stderr
 
@@ -57,7 +57,7 @@ def test_a_file_that_is_not_there(gateway: Gateway, tmp_path: Path) -> None:
 def test_every_problem_is_reported_as_json(gateway: Gateway, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(nat44("ports: 15000-30000", "sessions: none"))
-    refused = gateway.ctl("--json", "check", str(wrong), check=False)
+    refused = gateway.ctl("--json", "check", "--config", str(wrong), check=False)
     assert refused.returncode == 2
     problems = json.loads(refused.stdout)["error"]["problems"]
     assert [(p["line"], p["key"]) for p in problems] == [(9, "nat44.ports"), (10, "nat44.sessions")]
@@ -66,13 +66,16 @@ def test_every_problem_is_reported_as_json(gateway: Gateway, tmp_path: Path) -> 
 def test_plan_says_what_apply_does_and_then_nothing(gateway: Gateway, tmp_path: Path) -> None:
     other = tmp_path / "other.yaml"
     other.write_text(nat44("filtering: endpoint-independent"))
-    planned = gateway.ctl("plan", "--exit-code", str(other), check=False)
+    planned = gateway.ctl("plan", "--exit-code", "--config", str(other), check=False)
     assert planned.returncode == 3
-    assert gateway.ctl("plan", "--exit-code", str(gateway.config), check=False).returncode == 0
+    assert (
+        gateway.ctl("plan", "--exit-code", "--config", str(gateway.config), check=False).returncode
+        == 0
+    )
 
 
 def test_applying_twice_does_nothing_the_second_time(gateway: Gateway) -> None:
     gateway.apply(nat44("filtering: endpoint-independent"))
     before = kernel_state(gateway)
-    gateway.ctl("apply", str(gateway.config))
+    gateway.ctl("apply", "--config", str(gateway.config))
     assert kernel_state(gateway) == before

@@ -42,7 +42,7 @@ def test_without_nftables_the_guard_drops(wires: Wires, gateway: Gateway) -> Non
 
 def test_the_agent_puts_its_table_back(wires: Wires, gateway: Gateway) -> None:
     gateway.lab.run("gw", ["nft", "flush", "ruleset"])
-    gateway.ctl("apply", str(gateway.config))
+    gateway.ctl("apply", "--config", str(gateway.config))
     out = wires.send_and_expect(
         from_lan(ip(LAN.ip, SERVER, proto=253) / Raw(PAYLOAD)), at="lan", to="wan"
     )

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which outside endpoint an inside endpoint gets (RFC 4787 section 4)."""
 
+from typing import Any
+
 from scapy.layers.inet import IP, UDP
 
 from hybrid_gateway.model import FALLBACK_PORTS, PortRange
@@ -10,6 +12,10 @@ from tests.lib.sockets import bound
 from tests.lib.traffic import Wires
 
 DEFAULT_RANGE = PortRange(20000, 49999)
+
+
+def _text(endpoint: list[Any]) -> str:
+    return ":".join(map(str, endpoint))
 
 
 def outside_port(wires: Wires, sport: int, *, to: str = SERVER, dport: int = 53) -> int:
@@ -44,7 +50,7 @@ def test_two_hosts_with_the_same_port_get_two_mappings(wires: Wires, gateway: Ga
     frame = from_lan(udp(LAN2.ip, SERVER, 4000, 53), LAN2)
     other = wires.send_and_expect(frame, at="lan2", to="wan")[UDP].sport
     assert other != mine
-    held = {(s["inside"], s["outside"]) for s in gateway.sessions()}
+    held = {(_text(s["inside"]), _text(s["outside"])) for s in gateway.sessions()}
     assert held == {
         (f"{LAN.ip}:4000", f"{WAN.ip}:{mine}"),
         (f"{LAN2.ip}:4000", f"{WAN.ip}:{other}"),
@@ -92,6 +98,6 @@ def test_the_fallback_range_is_not_ours(gateway: Gateway) -> None:
     """The kernel's translations and ours can never meet on one port."""
     assert not DEFAULT_RANGE.overlaps(FALLBACK_PORTS)
     gateway.config.write_text(nat44("ports: 19999-30000"))
-    refused = gateway.ctl("apply", str(gateway.config), check=False)
+    refused = gateway.ctl("apply", "--config", str(gateway.config), check=False)
     assert refused.returncode == 2
     assert "test.yaml:9: nat44.ports" in refused.stdout + refused.stderr

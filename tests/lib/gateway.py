@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_gateway.instance import Instance
-from hybrid_gateway.lab import GatewayProcess, Lab
+from hybrid_gateway.lab import GW_INSIDE, GatewayProcess, Lab
 
 from .ctl import gwctl
+from .programs import pinged
 from .rpc import call
 
 SETTLE_SECONDS = 2.0
@@ -115,10 +116,15 @@ class Gateway:
         self.apply(BASE)
         self.call("clear.sessions")
 
+    def meet_hosts(self) -> None:
+        """Let the kernel learn the LAN hosts' MAC addresses, and the bridge where they are."""
+        for host in ("lan", "lan2"):
+            assert pinged(self.lab, host, GW_INSIDE.ip, count=1) == 1
+
     def apply(self, text: str) -> None:
         if text != self._applied:
             self.config.write_text(text)
-            self.ctl("apply", str(self.config))
+            self.ctl("apply", "--config", str(self.config))
             self._applied = text
 
     def start(self) -> None:

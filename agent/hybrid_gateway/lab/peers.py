@@ -14,6 +14,7 @@ import asyncio
 import hashlib
 import random
 from functools import lru_cache
+from typing import cast
 
 CHUNK = 1 << 16
 
@@ -72,8 +73,8 @@ class Echo(asyncio.DatagramProtocol):
     """Tells every sender who it is, then repeats what it said."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # Python 3.11's own datagram transport does not inherit the type that has sendto().
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self._transport.sendto(f"{addr[0]}:{addr[1]} ".encode() + data, addr)
