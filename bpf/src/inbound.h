@@ -3,6 +3,7 @@
 #ifndef GW_INBOUND_H
 #define GW_INBOUND_H
 #include "open.h"
+#include "route.h"
 
 /* May a remote endpoint without a session use this mapping (RFC 4787 section 5)? */
 static __always_inline bool
@@ -95,6 +96,8 @@ inbound_prepare(struct xdp_md *ctx, const struct packet *pkt, struct opening *op
 
 	if (!bpf_map_lookup_elem(&gw_addresses, &target))
 		return GW_PUNT_NOT_NAT;
+	if (!unicast(pkt->key.tuple.saddr))
+		return GW_PUNT_SOURCE;
 	open->session.flags = GW_SESSION_INBOUND;
 	verdict = inbound_destination(ctx, pkt, open);
 	if (verdict != PARSED)

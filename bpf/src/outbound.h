@@ -62,7 +62,7 @@ hairpin_destination(struct opening *open)
 				      session->protocol, 0};
 	struct gw_endpoint *fixed = static_find(&gw_static_in, &outside);
 	struct gw_mapping *mapping;
-	__u32 index, slot;
+	__u32 index, slot, host;
 
 	session->flags |= GW_SESSION_HAIRPIN;
 	if (fixed) {
@@ -79,8 +79,14 @@ hairpin_destination(struct opening *open)
 	mapping = bpf_map_lookup_elem(&gw_mappings, &slot);
 	if (!mapping || !raise_if_used(&mapping->users, MAPPING_CLAIMED))
 		return GW_PUNT_HOST;
+	host = mapping->inside_address;
+	/* The call keeps the callee's port, which is on the callee's account: that has to last too. */
+	if (!users_acquire(&gw_hosts, &host, open->nat->host_sessions)) {
+		mapping_release(slot, session->protocol);
+		return GW_DROP_HOST_LIMIT;
+	}
 	session->peer = slot;
-	session->leaves.daddr = mapping->inside_address;
+	session->leaves.daddr = host;
 	session->leaves.dport = mapping->inside_port;
 	return PARSED;
 }
@@ -91,8 +97,11 @@ outbound_route(struct xdp_md *ctx, const struct packet *pkt)
 {
 	struct bpf_fib_lookup fib = {};
 	struct gw_device *egress;
-	long found = route_find(ctx, &fib, pkt, pkt->key.tuple.daddr, 0);
+	long found;
 
+	if (!unicast(pkt->key.tuple.daddr))
+		return GW_PUNT_HOST;
+	found = route_find(ctx, &fib, pkt, pkt->key.tuple.daddr, 0);
 	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return route_failure(found);
 	egress = device(fib.ifindex);
@@ -138,8 +147,8 @@ outbound_prepare(struct xdp_md *ctx, const struct packet *pkt, struct opening *o
 		if (verdict != PARSED)
 			users_release(&gw_hosts, &host);
 	}
-	if (verdict != PARSED && open->session.peer != GW_NO_SLOT)
-		mapping_release(open->session.peer, open->session.protocol);
+	if (verdict != PARSED)
+		peer_release(&open->session);
 	return verdict;
 }
 #endif

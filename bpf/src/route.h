@@ -22,6 +22,16 @@ route_find(struct xdp_md *ctx, struct bpf_fib_lookup *fib, const struct packet *
 	return bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
 }
 
+/* Neither 0/8, 127/8, multicast, reserved nor the broadcast address (RFC 1812 5.3.7). The FIB alone
+ * does not say so: a default route covers them all. */
+static __always_inline bool
+unicast(__u32 address)
+{
+	__u8 first = bpf_ntohl(address) >> 24;
+
+	return first != 0 && first != 127 && first < 224;
+}
+
 static __always_inline enum gw_counter
 route_failure(long result)
 {

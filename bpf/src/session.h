@@ -84,6 +84,18 @@ session_remote_address(const struct gw_session *session)
 	return session->flags & GW_SESSION_INBOUND ? session->arrives.saddr : session->leaves.daddr;
 }
 
+/* Gives back the mapping that a hairpin session calls, and its part of the callee's share. */
+static __always_inline void
+peer_release(const struct gw_session *session)
+{
+	__u32 host = session->leaves.daddr;
+
+	if (session->peer == GW_NO_SLOT)
+		return;
+	mapping_release(session->peer, session->protocol);
+	users_release(&gw_hosts, &host);
+}
+
 /* Gives back what a session holds: permit, mappings, the host's share. */
 static __always_inline void
 session_release(const struct gw_session *session)
@@ -95,8 +107,7 @@ session_release(const struct gw_session *session)
 		users_release(&gw_permits, &permit);
 	if (session->slot != GW_NO_SLOT)
 		mapping_release(session->slot, session->protocol);
-	if (session->peer != GW_NO_SLOT)
-		mapping_release(session->peer, session->protocol);
+	peer_release(session);
 	users_release(&gw_hosts, &host);
 }
 
@@ -169,8 +180,8 @@ session_touch(struct gw_session *session, const struct packet *pkt, enum gw_dire
 {
 	bool refresh = session_outbound(session, direction);
 
-	session->packets[direction & 1]++;
-	session->bytes[direction & 1] += pkt->ip_length;
+	session->traffic[direction & 1].packets++;
+	session->traffic[direction & 1].bytes += pkt->ip_length;
 	if (pkt->key.protocol == IPPROTO_TCP) {
 		__u8 state = tcp_next_state(session, pkt->tcp_flags, direction);
 
