@@ -230,6 +230,12 @@ gw_link_update(int link, int program)
 }
 
 int
+gw_link_detach(int link)
+{
+	return bpf_link_detach(link);
+}
+
+int
 gw_link_info(int link, __u32 *ifindex, __u32 *program_id)
 {
 	struct bpf_link_info kernel = {};

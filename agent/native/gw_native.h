@@ -55,6 +55,8 @@ int gw_possible_cpus(void);
 /* Links outlive the process once pinned. `generic` asks for the mode that every driver has. */
 int gw_xdp_link(int program, int ifindex, int generic);
 int gw_link_update(int link, int program);
+/* At once: closing the last reference to a link detaches some time later. */
+int gw_link_detach(int link);
 int gw_link_info(int link, __u32 *ifindex, __u32 *program_id);
 /* *mode: enum of <linux/if_link.h> XDP_ATTACHED_*. */
 int gw_xdp_query(int ifindex, __u32 *program_id, __u32 *mode);

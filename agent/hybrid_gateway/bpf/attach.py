@@ -149,8 +149,13 @@ class Attachments:
     def detach(self, ifindex: int, name: str) -> None:
         """Takes away what is ours; a clsact that we made goes with it."""
         path = self._path(ifindex)
-        if path.exists():
-            path.unlink()  # the last reference to the link: the kernel detaches the program
+        link = lib.gw_pinned(os.fsencode(path))
+        if link >= 0:
+            result = lib.gw_link_detach(link)
+            lib.gw_close(link)
+            if result:
+                raise KernelError(f"{name}: detaching the XDP program", result, code="bpf.attach")
+        path.unlink(missing_ok=True)
         for egress in (False, True):
             self.detach_tc(ifindex, name, egress=egress)
         marker = self._made_clsact / str(ifindex)

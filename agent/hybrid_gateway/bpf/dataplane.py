@@ -248,9 +248,7 @@ class DataPlane:
 
     def session_count(self) -> int:
         """Sessions that hold a record, expired and not yet swept ones included."""
-        rows = self.counters().values()
-        opened = sum(row.get("NAT_NEW_SESSION", 0) for row in rows)
-        return max(0, opened - sum(row.get("NAT_CLOSED_SESSION", 0) for row in rows))
+        return reading.count_sessions(self.table("gw_counters"))
 
     def clear_sessions(self) -> int:
         """Ends every session; returns how many."""

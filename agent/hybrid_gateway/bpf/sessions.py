@@ -57,10 +57,10 @@ def describe(index: int, session: Any, now: int) -> SessionInfo:
         inside=inside,
         outside=outside,
         remote=remote,
-        packets_out=session.packets[outwards],
-        packets_in=session.packets[inwards],
-        bytes_out=session.bytes[outwards],
-        bytes_in=session.bytes[inwards],
+        packets_out=session.traffic[outwards].packets,
+        packets_in=session.traffic[inwards].packets,
+        bytes_out=session.traffic[outwards].bytes,
+        bytes_in=session.traffic[inwards].bytes,
         age=max(0.0, now / NS - session.created),
         expires_in=(session.deadline - now) / NS,
     )
@@ -81,6 +81,12 @@ def read_sessions(
             if live and session.deadline >= now:
                 found.append(describe(index, session, now))
     return found, None
+
+
+def count_sessions(counters: Map) -> int:
+    """Sessions opened less sessions closed, by every row: a port that is gone left its counts."""
+    rows = (read_counters(counters, row) for row in range(lib.GW_PORTS_MAX))
+    return max(0, sum(row["NAT_NEW_SESSION"] - row["NAT_CLOSED_SESSION"] for row in rows))
 
 
 def read_counters(counters: Map, row: int) -> dict[str, int]:

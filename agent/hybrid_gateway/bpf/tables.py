@@ -2,7 +2,7 @@
 """The tables that the agent fills: settings, devices, statics, addresses, prefixes, FDB."""
 
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -134,7 +134,7 @@ class DeviceTable:
         if len(wanted) < len(records):
             raise GwError("two devices share a slot of the device table", code="bpf.slots")
         kept = {record.ifindex: rows.get(record.ifindex) for record in records}
-        free = iter(sorted(set(range(FIRST_ROW, lib.GW_PORTS_MAX)) - set(rows.values())))
+        free = self._free_rows(set(rows.values()))
         empty = abi.new("gw_device")
         for slot, device in [
             (slot, device.ifindex) for slot, device in self._devices.slice(0, lib.GW_DEVICES_MAX)
@@ -154,6 +154,19 @@ class DeviceTable:
                 mac=list(record.mac),
             )
             self._devices.set(slot, value)
+
+    def _free_rows(self, taken: set[int]) -> Iterator[int]:
+        """Rows of no port. Unused ones first: the count of sessions needs what is in the others."""
+        free = [row for row in range(FIRST_ROW, lib.GW_PORTS_MAX) if row not in taken]
+        values = ffi.new("struct gw_port_counters[]", lib.gw_possible_cpus())
+        used: list[int] = []
+        for row in free:
+            lib.gw_lookup(self._counters.fd, ffi.new("__u32 *", row), values)
+            if any(ffi.buffer(values)[:]):
+                used.append(row)
+            else:
+                yield row
+        yield from used
 
     def _row(self, ifindex: int, kept: int | None, free: Any) -> int:
         if kept:
