@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Plans: complete, in order, repeatable, and empty once they are done."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface
+
+from hybrid_gateway.model import (
+    Address,
+    Attachment,
+    NextHop,
+    Observed,
+    Offload,
+    Step,
+    StepKind,
+    Sysctl,
+    Wanted,
+    Written,
+)
+from hybrid_gateway.plan import Planner
+from hybrid_gateway.resolve import resolve
+from tests.unit.site import CONFIG, GATEWAY, NAT, OBSERVED, without
+
+
+def plan(wanted: Wanted, observed: Observed) -> tuple[Step, ...]:
+    return Planner(wanted, observed).steps()
+
+
+def kinds(steps: Sequence[Step]) -> list[str]:
+    return [step.kind.value for step in steps]
+
+
+def done(wanted: Wanted, observed: Observed = OBSERVED) -> Observed:
+    """What is observed once everything wanted was done."""
+    return replace(
+        observed,
+        attached=tuple((port.ifindex, "native") for port in wanted.attachments),
+        offloads=tuple(replace(offload, on=False) for offload in observed.offloads),
+        offloads_changed=tuple(replace(offload, on=True) for offload in wanted.offloads),
+        sysctls=wanted.sysctls or observed.sysctls,
+        sysctls_changed=tuple(sysctl.name for sysctl in wanted.sysctls),
+        table="abc" if wanted.table else "",
+        managed=wanted.managed,
+        managed_changed=wanted.managed,
+        written=Written(
+            wanted.sizes,
+            wanted.settings,
+            wanted.devices,
+            wanted.prefixes,
+            wanted.addresses,
+            wanted.statics,
+            wanted.attachments,
+            wanted.table,
+            "abc",
+        ),
+    )
+
+
+WANTED = resolve(CONFIG, OBSERVED)
+
+
+def test_from_nothing_everything_in_order() -> None:
+    assert kinds(plan(WANTED, OBSERVED)) == [
+        "load",
+        "sysctl",
+        "sysctl",
+        "table",
+        "offload",
+        "addresses",
+        "statics",
+        "prefixes",
+        "devices",
+        "settings",
+        "attach",
+        "attach",
+        "attach",
+        "manage",
+    ]
+
+
+def test_the_outside_port_comes_first() -> None:
+    attached = [s.subject for s in plan(WANTED, OBSERVED) if s.kind is StepKind.ATTACH]
+    assert attached == ["wan0", "lan0", "lan1"]
+
+
+def test_the_same_inputs_give_the_same_steps() -> None:
+    assert plan(WANTED, OBSERVED) == plan(resolve(CONFIG, OBSERVED), OBSERVED)
+
+
+def test_nothing_is_left_to_do_afterwards() -> None:
+    observed = done(WANTED)
+    assert plan(resolve(CONFIG, observed), observed) == ()
+
+
+def test_a_restarted_agent_writes_its_tables_and_keeps_the_hosts_state() -> None:
+    """What an earlier agent left is found; the programs are replaced through their links."""
+    observed = replace(done(WANTED), written=Written())
+    found = kinds(plan(resolve(CONFIG, observed), observed))
+    assert found[0] == "load"
+    assert found.count("attach") == 3
+    assert not {"sysctl", "offload", "manage", "detach"} & set(found)
+
+
+def test_a_table_that_was_flushed_is_written_again() -> None:
+    observed = replace(done(WANTED), table="")
+    assert kinds(plan(WANTED, observed)) == ["table"]
+
+
+def test_a_table_that_was_edited_is_written_again() -> None:
+    observed = replace(done(WANTED), table="def")
+    assert kinds(plan(WANTED, observed)) == ["table"]
+
+
+def test_a_new_address_reaches_the_settings_alone() -> None:
+    observed = replace(done(WANTED), addresses=(Address(4, IPv4Interface("203.0.113.77/24")),))
+    steps = plan(resolve(CONFIG, observed), observed)
+    assert kinds(steps) == ["addresses", "settings"]
+    assert steps[0].value == (IPv4Address("203.0.113.77"),)
+
+
+def test_a_device_that_left_is_let_go() -> None:
+    observed = without("lan1", done(WANTED))
+    steps = plan(resolve(CONFIG, observed), observed)
+    assert kinds(steps) == ["detach", "devices"]
+    assert steps[0].value == Attachment(3, "lan1")
+
+
+def test_a_device_that_comes_back_with_another_number_is_attached() -> None:
+    gone = resolve(CONFIG, without("lan1"))
+    links = tuple(replace(k, ifindex=9) if k.name == "lan1" else k for k in OBSERVED.links)
+    observed = replace(done(gone), links=links)
+    steps = plan(resolve(CONFIG, observed), observed)
+    assert kinds(steps) == ["devices", "attach"]
+    assert steps[1].value == Attachment(9, "lan1")
+
+
+def test_a_port_that_lost_its_programs_gets_them_again() -> None:
+    observed = replace(done(WANTED), attached=((2, "native"), (3, "native")))
+    steps = plan(WANTED, observed)
+    assert [(step.kind, step.subject) for step in steps] == [(StepKind.ATTACH, "wan0")]
+
+
+def test_more_sessions_mean_new_maps_and_everything_in_them() -> None:
+    config = replace(CONFIG, nat44=replace(NAT, sessions=131072))
+    observed = done(WANTED)
+    found = kinds(plan(resolve(config, observed), observed))
+    assert found == [
+        "load",
+        "addresses",
+        "statics",
+        "prefixes",
+        "devices",
+        "settings",
+        "attach",
+        "attach",
+        "attach",
+    ]
+
+
+def test_a_next_hop_that_moved() -> None:
+    other = IPv4Address("203.0.113.254")
+    routes = tuple(
+        replace(route, gateway=other) if route.gateway else route for route in OBSERVED.routes
+    )
+    observed = replace(done(WANTED), routes=routes)
+    steps = plan(resolve(CONFIG, observed), observed)
+    assert [(s.kind, s.value) for s in steps] == [
+        (StepKind.FORGET, NextHop(4, GATEWAY)),
+        (StepKind.MANAGE, NextHop(4, other)),
+    ]
+
+
+def test_a_next_hop_that_the_owner_manages_is_left_alone() -> None:
+    observed = replace(OBSERVED, managed=frozenset({NextHop(4, GATEWAY)}))
+    assert "manage" not in kinds(plan(WANTED, observed))
+
+
+def test_detaching_puts_everything_back() -> None:
+    observed = done(WANTED)
+    observed = replace(
+        observed,
+        sysctls=tuple(Sysctl(s.name, s.value, s.base) for s in WANTED.sysctls),
+        offloads_changed=(Offload(4, "wan0", "rx-vlan-hw-parse", True),),
+    )
+    steps = plan(Wanted(), observed)
+    assert kinds(steps) == [
+        "detach",
+        "detach",
+        "detach",
+        "forget",
+        "restore-offload",
+        "restore-sysctl",
+        "restore-sysctl",
+        "remove-table",
+    ]
+    bases = [step.value.base for step in steps if isinstance(step.value, Sysctl)]
+    assert bases == ["0", "8080"]
+
+
+def test_detaching_what_never_was_attached_does_nothing() -> None:
+    assert plan(Wanted(), OBSERVED) == ()

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A configuration meets the devices that are there."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+import pytest
+
+from hybrid_gateway.errors import ConfigError
+from hybrid_gateway.model import (
+    Address,
+    Attachment,
+    Config,
+    Device,
+    Link,
+    NextHop,
+    OneToOne,
+    Port,
+    PortForward,
+    Protocol,
+    Route,
+    Sysctl,
+)
+from hybrid_gateway.resolve import check_devices, resolve
+from tests.unit.site import BRIDGE_MAC, CONFIG, GATEWAY, NAT, OBSERVED, OUTSIDE, without
+
+INSIDE = IPv4Address("192.168.110.10")
+
+
+def nat(**changes: object) -> Config:
+    return replace(CONFIG, nat44=replace(NAT, **changes))  # type: ignore[arg-type]
+
+
+def test_a_site_with_a_bridge() -> None:
+    wanted = resolve(CONFIG, OBSERVED)
+
+    assert wanted.attachments == (
+        Attachment(4, "wan0", outside=True),  # its guard stands before anything is sent there
+        Attachment(2, "lan0"),
+        Attachment(3, "lan1"),
+    )
+    assert wanted.devices == (
+        Device(2, "lan0", 5, BRIDGE_MAC, port=True, inside=True),
+        Device(3, "lan1", 5, BRIDGE_MAC, port=True, inside=True),
+        Device(4, "wan0", 4, bytes.fromhex("020000000004"), port=True, outside=True),
+        Device(5, "br-lan", 5, BRIDGE_MAC, inside=True, bridge=True),
+    )
+    assert wanted.prefixes == (IPv4Network("192.168.110.0/24"),)
+    assert wanted.managed == {NextHop(4, GATEWAY)}
+    assert wanted.settings.enabled
+    assert not wanted.warnings
+
+
+def test_the_interface_means_its_first_address() -> None:
+    assert resolve(CONFIG, OBSERVED).settings.addresses == (OUTSIDE,)
+
+
+def test_without_an_address_nat_waits() -> None:
+    link_local = (Address(4, IPv4Interface("169.254.3.4/16")),)
+    wanted = resolve(CONFIG, replace(OBSERVED, addresses=link_local))
+
+    assert not wanted.settings.enabled
+    assert wanted.warnings == ("wan0 has no IPv4 address: NAT waits for one",)
+
+
+def test_an_inside_device_without_a_bridge() -> None:
+    config = nat(inside=("lan0",), inside_lines=(7,))
+    links = tuple(replace(link, master=0) for link in OBSERVED.links)
+    wanted = resolve(config, replace(OBSERVED, links=links))
+
+    own = bytes.fromhex("020000000002")
+    assert Device(2, "lan0", 2, own, port=True, inside=True) in wanted.devices
+    assert [port.name for port in wanted.attachments] == ["wan0", "lan0"]
+    assert "lan1" in wanted.warnings[0]
+
+
+def test_a_missing_device_is_a_warning_while_running() -> None:
+    wanted = resolve(CONFIG, without("lan1"))
+
+    assert [port.name for port in wanted.attachments] == ["wan0", "lan0"]
+    assert wanted.warnings == ("port lan1: device lan1 does not exist at the moment",)
+
+
+def test_nat_is_off_without_its_outside_device() -> None:
+    wanted = resolve(CONFIG, without("wan0"))
+
+    assert not wanted.settings.enabled
+    assert wanted.settings.addresses == ()
+    assert wanted.managed == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("device", "where"),
+    [
+        ("lan1", "/etc/gw/gateway.yaml:4: ports.lan1.device"),
+        ("br-lan", "/etc/gw/gateway.yaml:7: nat44.inside"),
+    ],
+)
+def test_a_missing_device_is_an_error_when_asked(device: str, where: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_devices(CONFIG, without(device))
+
+    assert str(caught.value) == f"{where}: there is no network device {device}"
+
+
+def test_an_outside_port_of_a_bridge_is_an_error() -> None:
+    links = tuple(replace(link, master=5) for link in OBSERVED.links if link.name == "wan0")
+    with pytest.raises(ConfigError, match="port of a bridge"):
+        check_devices(
+            replace(CONFIG, ports=(Port("wan0", "wan0", line=5),)),
+            replace(OBSERVED, links=(*links, Link(5, "br-lan", kind="bridge"))),
+        )
+
+
+def test_static_entries_follow_the_pool() -> None:
+    one_to_one = OneToOne(IPv4Address("203.0.113.9"), INSIDE)
+    config = nat(
+        addresses=(IPv4Address("203.0.113.4"), IPv4Address("203.0.113.5")),
+        static=(PortForward(Protocol.TCP, None, 2222, INSIDE, 22), one_to_one),
+    )
+    wanted = resolve(config, OBSERVED)
+
+    found = [(s.protocol, str(s.outside), s.outside_port) for s in wanted.statics]
+    assert found == [(6, "203.0.113.4", 2222), (6, "203.0.113.5", 2222), (0, "203.0.113.9", 0)]
+    assert [str(address) for address in wanted.addresses] == [
+        "203.0.113.4",
+        "203.0.113.5",
+        "203.0.113.9",
+    ]
+    assert wanted.sizes
+    assert wanted.sizes.pool == 2
+
+
+def test_reserved_ports_are_added_to_the_owners() -> None:
+    assert resolve(CONFIG, OBSERVED).sysctls == (
+        Sysctl("net.ipv4.ip_forward", "1", "0"),
+        Sysctl("net.ipv4.ip_local_reserved_ports", "8080,20000-49999", "8080"),
+    )
+
+
+def test_a_default_route_inwards_says_nothing_about_sources() -> None:
+    routes = (*OBSERVED.routes, Route(IPv4Network("0.0.0.0/0"), 5, INSIDE))
+    wanted = resolve(CONFIG, replace(OBSERVED, routes=routes))
+    assert wanted.prefixes == (IPv4Network("192.168.110.0/24"),)
+
+
+def test_without_nat_xdp_has_no_work() -> None:
+    wanted = resolve(replace(CONFIG, nat44=None), OBSERVED)
+    assert wanted.sizes is None
+    assert not wanted.attachments
+    assert wanted.table is None
