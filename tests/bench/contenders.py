@@ -28,15 +28,16 @@ table ip nat {
 class Contender:
     """A path, its generator, and something in between that forwards."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, *, verify: bool = False) -> None:
         self.label = label
+        self._verify = verify
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         try:
             self.path = self._stack.enter_context(MeasuredPath(self.label))
             self.install(self._stack)
-            self.generator = self._stack.enter_context(Generator(self.path))
+            self.generator = self._stack.enter_context(Generator(self.path, verify=self._verify))
             self.path.resolve_next_hop()
         except BaseException:
             self._stack.close()

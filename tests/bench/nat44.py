@@ -19,7 +19,7 @@ HIT_FRAMES = 2_000_000
 # Fewer than both session tables hold, mappings included.
 NEW_FRAMES = 240_000
 # Two thirds of the ports of one address: finding a free one is part of the cost.
-MAPPING_FRAMES = 30_000
+MAPPING_FRAMES = 20_000
 
 ENDPOINTS = 10_000
 PER_HOST = 40
@@ -31,7 +31,7 @@ HUNDRED_THOUSAND = Flows(
 )
 NEW = Flows(endpoints=ENDPOINTS, ports_per_host=PER_HOST, destinations=NEW_FRAMES)
 ELSEWHERE = Flows(endpoints=ENDPOINTS, ports_per_host=PER_HOST, first_destination=1 << 20)
-MAPPING = Flows(endpoints=MAPPING_FRAMES, ports_per_host=3 * PER_HOST)
+MAPPING = Flows(endpoints=MAPPING_FRAMES, ports_per_host=2 * PER_HOST)
 
 HITS = (
     Case("nat44.hit.1", HIT_FRAMES, ONE, known=(64, ONE)),

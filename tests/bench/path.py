@@ -18,7 +18,7 @@ NEXT_HOP = "203.0.113.1"
 # What the gateway is configured with, by the agent or without it.
 ROOT = Path(__file__).resolve().parents[2]
 SESSIONS = 1 << 18
-PORTS = (20000, 65535)
+PORTS = (20000, 49999)
 
 
 def run(argv: Sequence[str], timeout: float = 30) -> str:
