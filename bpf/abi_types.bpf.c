@@ -29,6 +29,7 @@ KEEP_STRUCT(gw_settings);
 KEEP_STRUCT(gw_tuple);
 KEEP_STRUCT(gw_session_key);
 KEEP_STRUCT(gw_bucket);
+KEEP_STRUCT(gw_traffic);
 KEEP_STRUCT(gw_session);
 KEEP_STRUCT(gw_mapping);
 KEEP_STRUCT(gw_endpoint);

@@ -149,7 +149,13 @@ enum gw_claim {
 	GW_CLAIM_GENERATION = 4, /* added at each new use of the record */
 };
 
-/* gw_records: one session. `arrives` and `leaves` are the first packet before and after. */
+struct gw_traffic {
+	__u64 packets;
+	__u64 bytes; /* of IPv4 */
+};
+
+/* gw_records: one session. `arrives` and `leaves` are the first packet before and after. Two cache
+ * lines, of which packets in the forward direction need the first alone. */
 struct gw_session {
 	__u64 deadline; /* CLOCK_MONOTONIC ns; passed: the session is dead, swept or not */
 	__u32 claim; /* generation and enum gw_claim, changed by compare-and-swap only */
@@ -162,10 +168,10 @@ struct gw_session {
 	__u16 l3_delta; /* one's complement change of the IPv4 checksum, forward direction */
 	__u16 l4_delta; /* and of the transport checksum */
 	__u32 slot; /* of the mapping in gw_mappings, GW_NO_SLOT when it holds none */
-	__u64 packets[2]; /* by enum gw_direction */
-	__u64 bytes[2]; /* of IPv4 */
+	struct gw_traffic traffic[2]; /* by enum gw_direction */
 	__u32 peer; /* hairpin: the slot of the answering side, otherwise GW_NO_SLOT */
 	__u32 created; /* CLOCK_MONOTONIC s */
+	__u64 pad[5];
 };
 
 enum gw_no_slot {

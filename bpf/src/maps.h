@@ -76,10 +76,11 @@ struct {
 	__type(value, struct gw_bucket);
 } gw_sessions SEC(".maps");
 
-/* Written by XDP and the sweep. Agent: sessions. */
+/* Written by XDP and the sweep. Page-aligned like gw_sessions. Agent: sessions. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct gw_session);
 } gw_records SEC(".maps");
