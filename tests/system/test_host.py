@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Settings and offloads: changed, remembered, put back."""
+
+import socket
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from hybrid_gateway import sysctl
+from hybrid_gateway.devices import Ethtool
+from hybrid_gateway.errors import GwError, KernelError
+from hybrid_gateway.lab import namespaces
+from hybrid_gateway.model import NextHop, Offload, Sysctl
+from hybrid_gateway.restore import RestoreFile, SysctlChange
+
+RESERVED = sysctl.RESERVED_PORTS
+
+
+@pytest.mark.usefixtures("site")
+def test_reserved_ports_without_ours() -> None:
+    change = {RESERVED: SysctlChange("8080", "8080,20000-49999")}
+
+    sysctl.write(RESERVED, "8080,20000-49999")
+    assert Sysctl(RESERVED, "8080,20000-49999", "8080") in sysctl.observe(change)
+    sysctl.write(RESERVED, "9,8080,20000-49999")  # the owner added one meanwhile
+    assert Sysctl(RESERVED, "9,8080,20000-49999", "9,8080") in sysctl.observe(change)
+    sysctl.write(RESERVED, "")
+    assert sysctl.read(RESERVED) == ""
+
+
+@pytest.mark.usefixtures("site")
+def test_a_setting_that_the_kernel_refuses() -> None:
+    with pytest.raises(KernelError, match=r"net\.ipv4\.ip_local_reserved_ports"):
+        sysctl.write(RESERVED, "not ports")
+    with pytest.raises(KernelError, match=r"net\.ipv4\.no_such"):
+        sysctl.read("net.ipv4.no_such")
+
+
+@pytest.mark.usefixtures("site")
+def test_offloads() -> None:
+    with Ethtool() as tool:
+        assert tool.driver("wan0") == "veth"
+        assert tool.features("wan0")["rx-vlan-hw-parse"]
+        tool.switch("wan0", "rx-vlan-hw-parse", False)
+        assert not tool.features("wan0")["rx-vlan-hw-parse"]
+        tool.switch("wan0", "rx-vlan-hw-parse", True)
+        assert tool.features("wan0")["rx-vlan-hw-parse"]
+        assert tool.features("nosuch0") == {}
+        assert tool.driver("nosuch0") == ""
+        with pytest.raises(KernelError, match="nosuch0"):
+            tool.switch("nosuch0", "rx-vlan-hw-parse", False)
+
+
+def filled(path: Path) -> RestoreFile:
+    record = RestoreFile(path)
+    record.changes.sysctls[RESERVED] = SysctlChange("", "20000-49999")
+    record.changes.offloads.add(
+        Offload(socket.if_nametoindex("lo"), "lo", "rx-vlan-hw-parse", True)
+    )
+    record.changes.managed.add(NextHop(1, IPv4Address("203.0.113.1")))
+    record.save()
+    return record
+
+
+@pytest.mark.usefixtures("site")
+def test_the_record_outlives_the_agent(tmp_path: Path) -> None:
+    path = tmp_path / "gw" / "state.json"
+    written = filled(path)
+    assert RestoreFile(path).changes == written.changes
+    written.remove()
+    assert not path.parent.exists()
+    assert not RestoreFile(path).changes
+
+
+def test_the_record_is_void_in_another_namespace(site: str, tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    filled(path)
+    with namespaces.entered(f"{site}-h"):
+        assert not RestoreFile(path).changes
+    assert RestoreFile(path).changes
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_text('{"version": 1}')
+    with pytest.raises(GwError, match=r"state\.json"):
+        RestoreFile(path)

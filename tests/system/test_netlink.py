@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the kernel has, read and changed through netlink."""
+
+import select
+import socket
+import time
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+import pytest
+
+from hybrid_gateway.lab.namespaces import inside, run
+from hybrid_gateway.model import Address, NextHop, Route
+from hybrid_gateway.netlink import (
+    NUD_PERMANENT,
+    NUD_STALE,
+    FdbEntry,
+    Netlink,
+    neighbour_event,
+    route_devices,
+)
+from hybrid_gateway.rtnl import RTM_DELNEIGH, RTM_NEWNEIGH, RTM_NEWROUTE, route_events
+
+STATION = bytes.fromhex("020000000002")
+GATEWAY = IPv4Address("203.0.113.1")
+
+
+@pytest.fixture
+def netlink(site: str) -> Netlink:
+    assert site
+    return Netlink()
+
+
+def index(device: str) -> int:
+    return socket.if_nametoindex(device)
+
+
+def ip(site: str, *argv: str) -> str:
+    return run(["ip", "-n", site, *argv])
+
+
+def eventually(true: Callable[[], object], what: str, seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, what
+        select.select([], [], [], 0.05)
+
+
+def test_links(netlink: Netlink) -> None:
+    links = {link.name: link for link in netlink.links()}
+    assert links["p0"].master == index("br0")
+    assert links["br0"].kind == "bridge"
+    assert links["br0"].mac == bytes.fromhex("0200000000b0")
+    assert links["wan0"].kind == "veth"
+    assert links["wan0"].up
+    assert links["wan0"].mtu == 1500
+
+
+def test_addresses(netlink: Netlink) -> None:
+    assert Address(index("wan0"), IPv4Interface("203.0.113.2/24")) in netlink.addresses()
+
+
+def test_routes_of_some_devices(site: str, netlink: Netlink) -> None:
+    ip(site, "route", "add", "10.77.0.0/16", "via", "10.9.0.2")
+    ip(site, "route", "add", "table", "77", "10.78.0.0/16", "dev", "br0")
+    both = ["nexthop", "via", "10.9.0.3", "dev", "br0", "nexthop", "via", "203.0.113.9"]
+    ip(site, "route", "add", "10.79.0.0/16", *both, "dev", "wan0")
+    bridge = index("br0")
+
+    found = set(netlink.routes(frozenset({bridge})))
+    assert found == {
+        Route(IPv4Network("10.9.0.0/24"), bridge),
+        Route(IPv4Network("10.77.0.0/16"), bridge, IPv4Address("10.9.0.2")),
+        Route(IPv4Network("10.78.0.0/16"), bridge),
+        Route(IPv4Network("10.79.0.0/16"), bridge, IPv4Address("10.9.0.3")),
+    }
+    assert netlink.routes(frozenset({9999})) == ()
+
+
+def test_the_fdb_of_a_bridge(site: str, netlink: Netlink) -> None:
+    run(inside(f"{site}-h", ["ping", "-c", "1", "10.9.0.1"]))
+    bridge, port = index("br0"), index("p0")
+
+    found = netlink.fdb(bridge)
+    assert FdbEntry(bridge, STATION, port) in found
+    assert any(entry.local for entry in found)
+    assert netlink.fdb(9999) == ()
+
+
+def test_a_next_hop_is_managed_and_released(netlink: Netlink) -> None:
+    hop = NextHop(index("wan0"), GATEWAY)
+
+    netlink.manage(hop)
+    assert [n.managed for n in netlink.neighbours(hop.ifindex) if n.address == GATEWAY] == [True]
+    netlink.unmanage(hop)
+    assert [n.managed for n in netlink.neighbours(hop.ifindex) if n.address == GATEWAY] == [False]
+    netlink.unmanage(NextHop(hop.ifindex, IPv4Address("203.0.113.99")))  # one that never was
+
+
+def test_a_stale_neighbour_in_use_is_asked(site: str, netlink: Netlink) -> None:
+    hop = NextHop(index("br0"), IPv4Address("10.9.0.2"))
+    mac = "02:00:00:00:00:02"
+    ip(site, "neigh", "replace", "10.9.0.2", "lladdr", mac, "dev", "br0", "nud", "stale")
+    (before,) = [n for n in netlink.neighbours(hop.ifindex) if n.address == hop.address]
+    assert before.state == NUD_STALE
+    assert before.mac == STATION
+
+    netlink.ask(hop)
+    # Its answer came by the bridge, which knows now where the station is.
+    eventually(
+        lambda: any(entry.mac == STATION for entry in netlink.fdb(hop.ifindex)),
+        "the bridge has learnt the station from its answer",
+    )
+    ip(site, "neigh", "replace", "10.9.0.2", "lladdr", mac, "dev", "br0", "nud", "stale")
+    netlink.probe(hop)
+    (after,) = [n for n in netlink.neighbours(hop.ifindex) if n.address == hop.address]
+    assert after.state != NUD_STALE
+
+
+def test_asking_makes_no_neighbours(netlink: Netlink) -> None:
+    hop = NextHop(index("br0"), IPv4Address("10.9.0.200"))
+    netlink.ask(hop)
+    assert not [n for n in netlink.neighbours(hop.ifindex) if n.address == hop.address]
+
+
+def test_permanent_neighbours_are_seen_as_such(site: str, netlink: Netlink) -> None:
+    ip(site, "neigh", "add", "203.0.113.1", "lladdr", "02:00:00:00:00:09", "dev", "wan0")
+    (found,) = [n for n in netlink.neighbours(index("wan0")) if n.address == GATEWAY]
+    assert found.state & NUD_PERMANENT
+
+
+def test_qdiscs(site: str, netlink: Netlink) -> None:
+    run(["tc", "-n", site, "qdisc", "add", "dev", "wan0", "root", "tbf", "rate", "1mbit",
+         "burst", "5kb", "latency", "50ms"])  # fmt: skip
+    assert (index("wan0"), "tbf") in [(q.ifindex, q.kind) for q in netlink.qdiscs()]
+
+
+def test_events(site: str) -> None:
+    events = route_events()
+    ip(site, "route", "add", "10.77.0.0/16", "via", "10.9.0.2")
+    run(["bridge", "-n", site, "fdb", "add", "02:00:00:00:00:33", "dev", "p0", "master", "dynamic"])
+    run(["bridge", "-n", site, "fdb", "del", "02:00:00:00:00:33", "dev", "p0", "master"])
+
+    messages, lost = events.read()
+    events.close()
+    assert not lost
+    devices = [route_devices(data) for kind, data in messages if kind == RTM_NEWROUTE]
+    assert frozenset({index("br0")}) in devices
+    neighbours = [
+        neighbour_event(kind, data)
+        for kind, data in messages
+        if kind in (RTM_NEWNEIGH, RTM_DELNEIGH)
+    ]
+    mac = bytes.fromhex("020000000033")
+    stations = [n for n in neighbours if isinstance(n, FdbEntry) and n.mac == mac]
+    assert [station.gone for station in stations] == [False, True]
+    assert {station.port for station in stations} == {index("p0")}
+
+
+def test_lost_events_are_reported(site: str) -> None:
+    events = route_events()
+    batch = [f"route add 10.{i}.{j}.0/24 dev br0" for i in range(60, 124) for j in range(256)]
+    run(["ip", "-n", site, "-batch", "-"], stdin="\n".join(batch))
+
+    lost = False
+    while True:
+        messages, dropped = events.read()
+        lost = lost or dropped
+        if not messages and not dropped:
+            break
+    events.close()
+    assert lost
+
+
+def test_a_large_fdb_is_read_in_time(site: str, netlink: Netlink) -> None:
+    batch = [
+        f"fdb add 02:00:01:00:{i:02x}:{j:02x} dev p0 master dynamic"
+        for i in range(16)
+        for j in range(256)
+    ]
+    run(["bridge", "-n", site, "-batch", "-"], stdin="\n".join(batch))
+
+    began = time.process_time()
+    assert len(netlink.fdb(index("br0"))) >= 4096
+    assert time.process_time() - began < 1.0

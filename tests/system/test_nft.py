@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The table `inet gw`, and the owner's tables beside it."""
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from hybrid_gateway import bypass
+from hybrid_gateway.errors import RefusedError
+from hybrid_gateway.lab.namespaces import run
+from hybrid_gateway.model import (
+    FallbackTable,
+    Link,
+    OneToOne,
+    PortForward,
+    Protocol,
+    StaticMapping,
+)
+from hybrid_gateway.netlink import Netlink
+from hybrid_gateway.nft import Nft
+
+HOST = IPv4Address("10.9.0.2")
+STATIC = (
+    PortForward(Protocol.TCP, None, 2222, HOST, 22),
+    PortForward(Protocol.UDP, IPv4Address("203.0.113.3"), 53, HOST, 53),
+    OneToOne(IPv4Address("203.0.113.9"), IPv4Address("10.9.0.9")),
+)
+POOLS = (
+    (),
+    (IPv4Address("203.0.113.3"),),
+    (IPv4Address("203.0.113.3"), IPv4Address("203.0.113.4")),
+)
+DEVICES = frozenset({"br0", "p0", "wan0"})
+OWNER = """
+table inet filter {
+    chain input { type filter hook input priority 0; policy drop; }
+    chain forward { type filter hook forward priority 0; policy accept; ct state invalid drop; }
+}
+table ip6 six {
+    chain forward { type filter hook forward priority 0; policy drop; }
+}
+table ip empty {
+    chain forward { type filter hook forward priority 0; policy accept; }
+}
+table ip closed {
+    chain way { type filter hook forward priority 10; policy drop; }
+}
+table netdev early {
+    chain far { type filter hook ingress device "far0" priority 0; drop; }
+    chain wan { type filter hook ingress device "wan0" priority 0; accept; }
+}
+"""
+
+
+def listed() -> str:
+    return run(["nft", "-s", "list", "ruleset"])
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("static", [(), STATIC])
+@pytest.mark.parametrize("pool", POOLS, ids=len)
+def test_every_table_is_taken_by_the_kernel(
+    pool: tuple[IPv4Address, ...], static: tuple[StaticMapping, ...]
+) -> None:
+    nft = Nft()
+    table = FallbackTable(("br0", "p7"), "wan0", pool, static=static)  # type: ignore[arg-type]
+
+    assert nft.fingerprint() == ""
+    written = nft.write(table)
+    assert written == nft.fingerprint() != ""
+    assert nft.write(table) == written
+    assert ":10000-19999" in listed()
+    nft.remove()
+    assert nft.fingerprint() == ""
+    nft.remove()
+    assert listed() == ""
+
+
+@pytest.mark.usefixtures("site")
+def test_an_edited_table_has_another_fingerprint() -> None:
+    nft = Nft()
+    written = nft.write(FallbackTable(("br0",), "wan0"))
+    run(["nft", "add", "rule", "inet", "gw", "forward", "counter"])
+    assert nft.fingerprint() != written
+    assert nft.write(FallbackTable(("br0",), "wan0")) == written
+
+
+@pytest.mark.usefixtures("site")
+def test_the_owners_tables_stay() -> None:
+    run(["nft", "-f", "-"], stdin=OWNER)
+    before = listed()
+    nft = Nft()
+    nft.write(FallbackTable(("br0",), "wan0"))
+    nft.remove()
+    assert listed() == before
+
+
+@pytest.mark.usefixtures("site")
+def test_chains_that_xdp_would_pass_are_named() -> None:
+    run(["nft", "-f", "-"], stdin=OWNER)
+    nft = Nft()
+    nft.write(FallbackTable(("br0",), "wan0"))
+    assert bypass.chains(nft.base_chains(), DEVICES) == [
+        "nft inet filter forward",
+        "nft ip closed way",
+        "nft netdev early wan",
+    ]
+
+
+def test_shaping_is_named(site: str) -> None:
+    run(["tc", "-n", site, "qdisc", "add", "dev", "wan0", "root", "tbf", "rate", "1mbit",
+         "burst", "5kb", "latency", "50ms"])  # fmt: skip
+    run(["tc", "-n", site, "qdisc", "add", "dev", "far0", "root", "pfifo", "limit", "10"])
+    run(["tc", "-n", site, "qdisc", "add", "dev", "wan0", "clsact"])
+    netlink = Netlink()
+    links: tuple[Link, ...] = netlink.links()
+    assert bypass.qdiscs(netlink.qdiscs(), links, DEVICES) == ["qdisc wan0 tbf"]
+
+
+@pytest.mark.usefixtures("site")
+def test_a_namespace_without_iptables_has_none() -> None:
+    assert bypass.legacy_tables() == []
+
+
+def test_what_is_not_accepted_is_refused() -> None:
+    found = ["nft inet filter forward", "qdisc wan0 tbf"]
+    bypass.refuse(found, found, "f")
+    bypass.refuse(found, ("*",), "f")
+    with pytest.raises(RefusedError, match="qdisc wan0 tbf") as caught:
+        bypass.refuse(found, found[:1], "gateway.yaml")
+    assert "filter forward" not in caught.value.message
+    assert caught.value.where == "gateway.yaml"
