@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,24 +80,38 @@ class Nft:
                 continue
             if (chain["family"], chain["table"]) == (FAMILY, TABLE):
                 continue
-            device = chain.get("dev", ())
-            found.append(
-                BaseChain(
-                    chain["family"],
-                    chain["table"],
-                    chain["name"],
-                    chain["hook"],
-                    chain.get("policy", "accept"),
-                    (device,) if isinstance(device, str) else tuple(device),
-                    self._has_rules(chain),
-                )
-            )
+            found.append(self._inspect(chain))
         return tuple(found)
 
-    def _has_rules(self, chain: dict[str, Any]) -> bool:
+    def _devices(self, chain: dict[str, Any]) -> tuple[str, ...]:
+        """libnftables 1.0.6 tells the devices of an ingress chain in text only."""
+        if chain["hook"] not in ("ingress", "egress"):
+            return ()
+        self._library.set_json_output(False)
+        try:
+            _, text, _ = self._library.cmd(
+                f"list chain {chain['family']} {chain['table']} {chain['name']}"
+            )
+        finally:
+            self._library.set_json_output(True)
+        hook = next((line for line in str(text).splitlines() if " hook " in line), "")
+        return tuple(re.findall(r'"([^"]+)"', hook))
+
+    def _inspect(self, chain: dict[str, Any]) -> BaseChain:
+        """The listing of all chains leaves out rules, and the devices of a netdev chain."""
         named = {key: chain[key] for key in ("family", "table", "name")}
         items = self._run([{"list": {"chain": named}}], f"listing chain {chain['name']}")
-        return any("rule" in item for item in items)
+        described = next((item["chain"] for item in items if "chain" in item), chain)
+        device = described.get("dev") or self._devices(chain)
+        return BaseChain(
+            chain["family"],
+            chain["table"],
+            chain["name"],
+            chain["hook"],
+            chain.get("policy", "accept"),
+            (device,) if isinstance(device, str) else tuple(device),
+            any("rule" in item for item in items),
+        )
 
 
 def _stable(value: Any) -> Any:
