@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Loading over what is pinned, attaching beside what is not ours, and leaving nothing behind."""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+import pytest
+from _gw_native import lib
+
+from hybrid_gateway import abi
+from hybrid_gateway.bpf import DEV_PORT, DataPlane, DeviceRecord, LoadReport, MapSizes
+from hybrid_gateway.bpf.attach import query
+from hybrid_gateway.errors import GwError, RefusedError
+from hybrid_gateway.instance import Instance
+from tests.lib.packets import LAN, SERVER, WAN, udp
+
+from .conftest import CAPACITY
+from .plane import Plane, object_dir
+from .site import PORTS, Site
+
+SIZES = MapSizes(64)
+
+
+@pytest.fixture
+def entered(site: Site) -> Iterator[Site]:
+    with site.entered():
+        yield site
+
+
+@pytest.fixture
+def instance(entered: Site) -> Iterator[Instance]:
+    """A name of one test's own, and nothing of that name afterwards."""
+    name = Instance(f"{entered.name}y")
+    yield name
+    DataPlane(name.name, object_dir()).remove()
+    assert not name.pin_dir.exists()
+
+
+def _load(instance: Instance, sizes: MapSizes = SIZES) -> tuple[DataPlane, LoadReport]:
+    """What a starting agent does."""
+    dataplane = DataPlane(instance.name, object_dir())
+    dataplane.verify()
+    return dataplane, dataplane.load(sizes)
+
+
+class TestLoading:
+    """Whether sessions live on, and the reason when they do not."""
+
+    def test_for_the_first_time(self, instance: Instance) -> None:
+        _, report = _load(instance)
+
+        assert report == LoadReport(False, "nothing was loaded before")
+
+    def test_again(self, instance: Instance) -> None:
+        first, _ = _load(instance)
+        first.set_addresses([IPv4Address(WAN.ip)])
+        first.close()
+        second, report = _load(instance)
+
+        assert report == LoadReport(True, "")
+        assert len(second.table("gw_addresses").every_key()) == 1
+
+    def test_with_another_size(self, instance: Instance) -> None:
+        _load(instance)
+        _, report = _load(instance, MapSizes(128))
+
+        assert not report.reused
+        assert "64" in report.reason
+        assert "128" in report.reason
+        assert _load(instance, MapSizes(128))[1].reused
+
+    def test_of_another_abi(self, instance: Instance) -> None:
+        first, _ = _load(instance)
+        first.table("gw_settings").set(0, abi.new("gw_settings", abi_version=abi.VERSION + 1))
+        first.close()
+        _, report = _load(instance)
+
+        assert not report.reused
+        assert f"ABI version {abi.VERSION + 1}" in report.reason
+
+    def test_with_a_map_missing(self, instance: Instance) -> None:
+        _load(instance)
+        (instance.pinned_maps / "gw_hosts").unlink()
+        _, report = _load(instance)
+
+        assert not report.reused
+        assert "gw_hosts" in report.reason
+
+    def test_is_asked_for(self, instance: Instance) -> None:
+        with pytest.raises(GwError, match="not loaded"):
+            DataPlane(instance.name, object_dir()).session_count()
+
+    def test_a_restarted_agent_finds_the_sessions(self, plane: Plane) -> None:
+        port = plane.lan(udp(LAN.ip, SERVER, 4000, 53)).packet["UDP"].sport
+        again = DataPlane(plane.instance.name, object_dir())
+
+        assert again.load(MapSizes(CAPACITY, pool=2)).reused
+        assert [session.outside[1] for session in again.sessions(0, 10)[0]] == [port]
+        assert again.session_count() == 1
+        again.close()
+        assert plane.wan(udp(SERVER, WAN.ip, 53, port)).counted == {"FORWARD": 1}
+
+
+class TestAttaching:
+    """Links and filters on devices."""
+
+    def test_the_mode_is_told(self, plane: Plane) -> None:
+        assert plane.dataplane.attached() == dict.fromkeys(map(plane.site.ifindex, PORTS), "native")
+
+    def test_again_keeps_the_link(self, plane: Plane) -> None:
+        ifindex = plane.site.ifindex("lan0")
+
+        assert plane.dataplane.attach(ifindex, "lan0", False) == "native"
+        assert len(plane.dataplane.attached()) == len(PORTS)
+
+    def test_a_foreign_program_is_left_alone(
+        self, plane: Plane, entered: Site, instance: Instance
+    ) -> None:
+        theirs, _ = _load(instance)
+        ours = plane.dataplane
+        free, taken = entered.ifindex("mgmt0"), entered.ifindex("lan0")
+        program = query(taken)
+
+        with pytest.raises(RefusedError, match="gw_xdp") as caught:
+            theirs.attach(taken, "lan0", False)
+        assert caught.value.code == "bpf.foreign-program"
+        assert "lan0" in str(caught.value)
+        assert query(taken) == program
+        assert theirs.attach(free, "mgmt0", False) == "native"
+        with pytest.raises(RefusedError):
+            ours.attach(free, "mgmt0", False)
+
+    def test_detaching_leaves_nothing(self, entered: Site, instance: Instance) -> None:
+        dataplane, _ = _load(instance)
+        ifindex = entered.ifindex("mgmt0")
+        dataplane.attach(ifindex, "mgmt0", True)
+        assert query(ifindex)[1] == "native"
+
+        dataplane.detach(ifindex, "mgmt0")
+        assert query(ifindex)[0] == 0
+        assert dataplane.attached() == {}
+        assert lib.gw_tc_prepare(ifindex) == 1, "clsact was left behind"
+        lib.gw_tc_remove(ifindex)
+        dataplane.detach(ifindex, "mgmt0")
+
+    def test_the_owner_s_clsact_stays(self, entered: Site, instance: Instance) -> None:
+        dataplane, _ = _load(instance)
+        ifindex = entered.ifindex("mgmt0")
+        assert lib.gw_tc_prepare(ifindex) == 1
+        dataplane.attach(ifindex, "mgmt0", True)
+        dataplane.detach(ifindex, "mgmt0")
+
+        assert lib.gw_tc_prepare(ifindex) == 0, "clsact was not ours to take away"
+        lib.gw_tc_remove(ifindex)
+
+    def test_removing_leaves_nothing(self, entered: Site, instance: Instance) -> None:
+        dataplane, _ = _load(instance)
+        dataplane.attach(entered.ifindex("mgmt0"), "mgmt0", False)
+        dataplane.close()
+
+        DataPlane(instance.name, object_dir()).remove()
+        assert query(entered.ifindex("mgmt0"))[0] == 0
+        assert not instance.pin_dir.exists()
+
+
+def test_the_device_table_is_replaced_whole(plane: Plane) -> None:
+    row = plane.row("lan1")
+    assert row
+    plane.dataplane.set_devices([r for r in plane.site.records() if r.name != "lan0"])
+
+    assert plane.row("lan0") == 0
+    assert plane.row("lan1") == row
+    assert plane.site.ifindex("lan0") not in plane.dataplane.counters()
+
+
+def test_two_devices_of_one_slot_are_refused(plane: Plane) -> None:
+    mac = bytes(6)
+    twins = [DeviceRecord(n, DEV_PORT, n, mac, "twin") for n in (5000, 5000 + lib.GW_DEVICES_MAX)]
+
+    with pytest.raises(GwError, match="slot"):
+        plane.dataplane.set_devices(twins)

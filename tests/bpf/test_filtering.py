@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What may come in through a mapping (RFC 4787 section 5, RFC 5382 section 4.3)."""
+
+import socket
+from contextlib import closing
+
+import pytest
+from _gw_native import lib
+from scapy.layers.inet import ICMP, TCP, UDP
+
+from tests.lib.packets import LAN, SERVER, SERVER2, WAN, echo, tcp, to_lan, to_wan, udp
+
+from .plane import Plane, forwarded
+
+ENDPOINT_INDEPENDENT = lib.GW_FILTER_ENDPOINT_INDEPENDENT
+ADDRESS = lib.GW_FILTER_ADDRESS_DEPENDENT
+ADDRESS_AND_PORT = lib.GW_FILTER_ADDRESS_AND_PORT_DEPENDENT
+MODES = [
+    # filtering, from another port of the same host, from another host
+    (ENDPOINT_INDEPENDENT, "FORWARD", "FORWARD"),
+    (ADDRESS, "FORWARD", "DROP_FILTERED"),
+    (ADDRESS_AND_PORT, "DROP_FILTERED", "DROP_FILTERED"),
+]
+
+
+@pytest.mark.parametrize(("filtering", "other_port", "other_host"), MODES)
+def test_udp(plane: Plane, filtering: int, other_port: str, other_host: str) -> None:
+    plane.configure(filtering=filtering)
+    port = plane.lan(udp(LAN.ip, SERVER, 4000, 53)).packet[UDP].sport
+
+    for remote, sport, verdict in (
+        (SERVER, 53, "FORWARD"),
+        (SERVER, 54, other_port),
+        (SERVER2, 53, other_host),
+    ):
+        outcome = plane.wan(udp(remote, WAN.ip, sport, port))
+        assert outcome.verdict == verdict
+        if verdict == "FORWARD":
+            forwarded(outcome, to_lan(udp(remote, LAN.ip, sport, 4000, ttl=63)))
+
+
+@pytest.mark.parametrize(("filtering", "other_port", "other_host"), MODES)
+def test_tcp(plane: Plane, filtering: int, other_port: str, other_host: str) -> None:
+    plane.configure(filtering=filtering)
+    port = plane.lan(tcp(LAN.ip, SERVER, 4000, 80)).packet[TCP].sport
+
+    for remote, sport, verdict in ((SERVER, 81, other_port), (SERVER2, 80, other_host)):
+        outcome = plane.wan(tcp(remote, WAN.ip, sport, port))
+        assert outcome.verdict == verdict
+        if verdict == "FORWARD":
+            assert outcome.counted == {"FORWARD": 1, "NAT_NEW_SESSION": 1}
+            forwarded(outcome, to_lan(tcp(remote, LAN.ip, sport, 4000, ttl=63)))
+            answer = plane.lan(tcp(LAN.ip, remote, 4000, sport, "SA"))
+            forwarded(answer, to_wan(tcp(WAN.ip, remote, port, sport, "SA", ttl=63)))
+
+
+def test_a_session_from_outside_has_its_own_origin(plane: Plane) -> None:
+    plane.lan(udp(LAN.ip, SERVER, 4000, 53))
+    port = plane.session().outside[1]
+    plane.wan(udp(SERVER, WAN.ip, 54, port))
+
+    assert sorted(session.origin for session in plane.sessions()) == ["inbound", "outbound"]
+    assert {session.inside for session in plane.sessions()} == {plane.sessions()[0].inside}
+    assert plane.host(LAN.ip) == (2, 1)
+
+
+def test_what_opens_nothing_is_dropped(plane: Plane) -> None:
+    port = plane.lan(tcp(LAN.ip, SERVER, 4000, 80)).packet[TCP].sport
+
+    for flags in ("A", "SA", "F", "R", "RA", "FA", "SF", "SR", ""):
+        assert plane.wan(tcp(SERVER, WAN.ip, 81, port, flags)).verdict == "DROP_NO_SESSION"
+        assert plane.wan(tcp(SERVER2, WAN.ip, 80, port, flags)).verdict == "DROP_FILTERED"
+
+
+def test_nobody_s_port_is_silent(plane: Plane) -> None:
+    assert plane.wan(udp(SERVER, WAN.ip, 53, 20000)).verdict == "DROP_NO_MAPPING"
+    assert plane.wan(tcp(SERVER, WAN.ip, 80, 49999)).verdict == "DROP_NO_MAPPING"
+    assert plane.wan(tcp(SERVER, WAN.ip, 80, 49999, "A")).verdict == "DROP_NO_MAPPING"
+
+
+def test_ports_outside_the_range_are_the_host_s(plane: Plane) -> None:
+    for port in (22, 10000, 19999, 50000):
+        assert plane.wan(udp(SERVER, WAN.ip, 53, port)).verdict == "PUNT_HOST"
+        assert plane.wan(tcp(SERVER, WAN.ip, 80, port)).verdict == "PUNT_HOST"
+
+
+def test_echo_without_a_session_is_the_host_s(plane: Plane) -> None:
+    identifier = plane.lan(echo(LAN.ip, SERVER, 77)).packet[ICMP].id
+
+    assert plane.wan(echo(SERVER, WAN.ip, identifier)).verdict == "PUNT_HOST"
+    assert plane.wan(echo(SERVER2, WAN.ip, identifier, reply=True)).verdict == "PUNT_HOST"
+    assert plane.wan(echo(SERVER, WAN.ip, identifier ^ 1, reply=True)).verdict == "PUNT_HOST"
+
+
+def test_a_permit_ends_with_its_last_session(plane: Plane) -> None:
+    port = plane.lan(udp(LAN.ip, SERVER, 4000, 53)).packet[UDP].sport
+    plane.lan(udp(LAN.ip, SERVER, 4000, 54))
+    plane.lan(udp(LAN.ip, SERVER2, 4000, 53))
+
+    plane.expire(lambda session: session.remote[1] == 53 and str(session.remote[0]) == SERVER)
+    plane.lan(udp(LAN.ip, SERVER2, 4000, 53))
+    assert plane.wan(udp(SERVER, WAN.ip, 99, port)).verdict == "FORWARD"
+    plane.expire(lambda session: str(session.remote[0]) == SERVER)
+    plane.sweep()
+    assert plane.wan(udp(SERVER, WAN.ip, 98, port)).verdict == "DROP_FILTERED"
+    assert plane.wan(udp(SERVER2, WAN.ip, 53, port)).verdict == "FORWARD"
+
+
+def test_a_socket_of_the_host_comes_before_silence(plane: Plane) -> None:
+    """A port that a mapping took and a socket then bound: what filtering refuses is the host's."""
+    plane.configure(ports=(30000, 30000))
+    plane.lan(udp(LAN.ip, SERVER, 4000, 53))
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as late:
+        late.bind((WAN.ip, 30000))
+        assert plane.wan(udp(SERVER2, WAN.ip, 53, 30000)).verdict == "PUNT_HOST"
+        assert plane.wan(udp(SERVER, WAN.ip, 53, 30000)).verdict == "FORWARD"
