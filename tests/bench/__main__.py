@@ -6,7 +6,6 @@ import os
 import sys
 
 from tests.bench import nat44, plot, report
-from tests.bench.measure import MeasurementError
 from tests.bench.path import ROOT
 
 ROUNDS = 9
@@ -29,24 +28,24 @@ def main() -> int:
         print("the benchmark makes network namespaces: run it as root", file=sys.stderr)
         return 1
     notes: list[str] = []
-    try:
-        if chosen.profile:
-            print(nat44.profiled(notes.append, bare=chosen.bare))
-            return 0
-        outcome = nat44.measure(chosen.rounds, notes.append, bare=chosen.bare)
-    except MeasurementError as error:
-        report.progress("")
-        print(error, file=sys.stderr)
-        return 1
+    if chosen.profile:
+        print(nat44.profiled(notes.append, bare=chosen.bare))
+        return 0
+    outcome = nat44.measure(chosen.rounds, notes.append, bare=chosen.bare)
     report.progress("")
     print(report.table(outcome.figures))
     for note in notes:
         print(f"note: {note}")
     report.write_json(ROOT / "build/bench.json", outcome.figures)
     picture = ROOT / f"build/bench-{chosen.group}.svg"
-    plot.draw(outcome, picture)
-    print(f"\nwritten: build/bench.json, {picture.relative_to(ROOT)}")
-    return 0
+    written = ["build/bench.json"]
+    if outcome.hits and outcome.openings:
+        plot.draw(outcome, picture)
+        written.append(str(picture.relative_to(ROOT)))
+    print(f"\nwritten: {', '.join(written)}")
+    for failure in outcome.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    return 1 if outcome.failures else 0
 
 
 if __name__ == "__main__":

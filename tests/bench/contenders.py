@@ -2,7 +2,9 @@
 """What stands in the middle of a path, each with the evidence that it did what was measured."""
 
 import json
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -25,8 +27,30 @@ table ip nat {
 """
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What the middle says that it did, since the beginning or between two times."""
+
+    opened: int = 0  # sessions
+    fast: int | None = None  # frames on the fast path, where that is told apart
+    others: Mapping[str, int] = field(default_factory=dict)  # frames by what became of them
+
+    def since(self, before: "Evidence") -> "Evidence":
+        return Evidence(
+            self.opened - before.opened,
+            None if self.fast is None else self.fast - (before.fast or 0),
+            {
+                name: count
+                for name, value in self.others.items()
+                if (count := value - before.others.get(name, 0))
+            },
+        )
+
+
 class Contender:
     """A path, its generator, and something in between that forwards."""
+
+    translates = True
 
     def __init__(self, label: str, *, verify: bool = False) -> None:
         self.label = label
@@ -58,16 +82,13 @@ class Contender:
     def forget(self) -> None:
         """Ends all sessions and mappings."""
 
-    def opened(self) -> int:
-        """Sessions opened since the beginning."""
-        return 0
-
-    def fast(self) -> int | None:
-        """Frames that took the fast way since the beginning, where that is told apart."""
-        return None
+    def evidence(self) -> Evidence:
+        return Evidence()
 
 
 class BareRedirect(Contender):
+    translates = False
+
     def install(self, stack: ExitStack) -> None:
         stack.enter_context(Redirect(self.path))
 
@@ -84,13 +105,13 @@ class Nftables(Contender):
     def forget(self) -> None:
         self.path.middle("conntrack", "-F")
 
-    def opened(self) -> int:
+    def evidence(self) -> Evidence:
         """Chains of type nat see the first packet of each connection, and no other."""
         rules = json.loads(self.path.middle("nft", "-j", "list", "chain", "ip nat postrouting"))
         for item in rules["nftables"]:
             for expression in item.get("rule", {}).get("expr", []):
                 if "counter" in expression:
-                    return int(expression["counter"]["packets"])
+                    return Evidence(opened=int(expression["counter"]["packets"]))
         raise RuntimeError("the masquerade rule has gone")
 
 
@@ -136,8 +157,9 @@ class HybridGateway(Contender):
     def forget(self) -> None:
         self.plane.clear()
 
-    def opened(self) -> int:
-        return self.plane.counters().get("NAT_NEW_SESSION", 0)
-
-    def fast(self) -> int:
-        return self.plane.counters().get("FORWARD", 0)
+    def evidence(self) -> Evidence:
+        counters = self.plane.counters()
+        others = {
+            name: value for name, value in counters.items() if name.startswith(("DROP_", "PUNT_"))
+        }
+        return Evidence(counters.get("NAT_NEW_SESSION", 0), counters.get("FORWARD", 0), others)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Alternating runs: every round measures every contender, so that a drift meets all alike."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from tests.bench.contenders import Contender
+from tests.bench.contenders import Contender, Evidence
 from tests.bench.generator import Flows, Result
 from tests.bench.report import progress
 
@@ -79,27 +79,27 @@ def _try_once(contender: Contender, case: Case) -> Result:
         contender.forget()
     if case.known:
         contender.generator.send(*case.known)
-    opened, fast = contender.opened(), contender.fast()
+    before = contender.evidence()
     result = contender.generator.send(case.frames, case.flows)
-    _verify(contender, case, result, opened, fast)
+    found = contender.evidence().since(before)
+    if complaints := list(_complaints(contender, case, result, found)):
+        complaints += [f"{name} {count}" for name, count in found.others.items()]
+        raise MeasurementError(f"{case.name}, {contender.label}: {', '.join(complaints)}")
     return result
 
 
-def _verify(
-    contender: Contender, case: Case, result: Result, opened: int, fast: int | None
-) -> None:
-    """Everything arrived, translated, and took the way whose cost this is."""
-    what = f"{case.name}, {contender.label}"
-    translates = contender.label != "redirect"
+def _complaints(contender: Contender, case: Case, result: Result, found: Evidence) -> Iterator[str]:
+    """Everything has to arrive, translated, and by the way whose cost this is."""
     if result.lost:
-        raise MeasurementError(f"{what}: {result.lost} of {result.frames} frames were lost")
-    if translates and result.untranslated:
-        raise MeasurementError(f"{what}: {result.untranslated} frames were not translated")
-    sessions = contender.opened() - opened
-    if translates and sessions != case.opens:
-        raise MeasurementError(f"{what}: {sessions} sessions were opened, not {case.opens}")
-    if fast is not None and (took := (contender.fast() or 0) - fast) != case.frames:
-        raise MeasurementError(f"{what}: only {took} of {case.frames} frames took the fast path")
+        yield f"{result.lost} of {result.frames} frames were lost"
+    if not contender.translates:
+        return
+    if result.untranslated:
+        yield f"{result.untranslated} frames were not translated"
+    if found.opened != case.opens:
+        yield f"{found.opened} sessions were opened, not {case.opens}"
+    if found.fast is not None and found.fast != case.frames:
+        yield f"{found.fast} of {case.frames} frames took the fast path"
 
 
 def alternate(

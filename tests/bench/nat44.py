@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The group nat44: hits, new sessions and new mappings against nftables masquerade."""
 
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
@@ -8,7 +9,7 @@ from statistics import median
 from tests.bench.contenders import BareRedirect, Contender, HybridGateway, Nftables
 from tests.bench.gateway import Gateway
 from tests.bench.generator import Flows
-from tests.bench.measure import Case, Note, Series, alternate
+from tests.bench.measure import Case, MeasurementError, Note, Series, alternate
 from tests.bench.profile import profile
 from tests.bench.report import Figure
 from tests.bench.resident import measure_running, measure_start
@@ -49,9 +50,12 @@ REFERENCE_REDIRECT_NS = 94.0
 
 @dataclass(frozen=True)
 class Outcome:
+    """What could be measured, and why the rest could not."""
+
     figures: list[Figure]
     hits: list[Series]
     openings: list[Series]
+    failures: list[str]
 
 
 def measure(rounds: int, note: Note, *, bare: bool = False) -> Outcome:
@@ -63,12 +67,28 @@ def measure(rounds: int, note: Note, *, bare: bool = False) -> Outcome:
         contenders.append(ours)
         for contender in contenders:
             stack.enter_context(contender)
-        hits = [alternate(case, contenders, rounds, note) for case in HITS]
-        openings = [alternate(case, contenders[1:], rounds, note) for case in OPENINGS]
+        failures: list[str] = []
+        hits = list(_series(HITS, contenders, rounds, note, failures))
+        openings = list(_series(OPENINGS, contenders[1:], rounds, note, failures))
         if isinstance(ours.plane, Gateway):
             resident = [*measure_running(ours.plane), measure_start()]
-    figures = [_redirect(hits), *map(_hit, hits), *map(_opening, openings), *resident]
-    return Outcome(figures, hits, openings)
+    figures = [*_redirect(hits), *map(_hit, hits), *map(_opening, openings), *resident]
+    return Outcome(figures, hits, openings, failures)
+
+
+def _series(
+    cases: Iterable[Case],
+    contenders: list[Contender],
+    rounds: int,
+    note: Note,
+    failures: list[str],
+) -> Iterator[Series]:
+    """One figure that fails leaves the others."""
+    for case in cases:
+        try:
+            yield alternate(case, contenders, rounds, note)
+        except MeasurementError as error:
+            failures.append(str(error))
 
 
 def profiled(note: Note, *, bare: bool = False) -> str:
@@ -77,9 +97,10 @@ def profiled(note: Note, *, bare: bool = False) -> str:
         return profile(ours, (*HITS, *OPENINGS), note)
 
 
-def _redirect(hits: list[Series]) -> Figure:
+def _redirect(hits: list[Series]) -> Iterator[Figure]:
     runs = [ns for series in hits for ns in series.ns_per_frame(BASELINE)]
-    return Figure("redirect", median(runs), "ns", "reference", REFERENCE_REDIRECT_NS)
+    if runs:
+        yield Figure("redirect", median(runs), "ns", "reference", REFERENCE_REDIRECT_NS)
 
 
 def _hit(series: Series) -> Figure:

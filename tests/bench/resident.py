@@ -15,7 +15,7 @@ ANSWERS = 11
 IDLE_SECONDS = 5.0
 # The limits that the gateway has set itself; 0.5 % of a core is what rounds to none.
 START_LIMIT_S, STATUS_LIMIT_MS, RSS_LIMIT_MB, IDLE_LIMIT_PERCENT = 1.0, 150.0, 60.0, 0.5
-LEAST_PERCENT = 0.001
+LEAST_PERCENT = 0.01
 
 
 def measure_running(gateway: Gateway) -> list[Figure]:

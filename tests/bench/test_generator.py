@@ -46,9 +46,9 @@ def test_nothing_arrives_without_a_middle(path: MeasuredPath) -> None:
 
 def test_flows_are_as_many_as_asked_for() -> None:
     with Nftables("test", verify=True) as nftables:
-        before = nftables.opened()
+        before = nftables.evidence()
         result = nftables.generator.send(FRAMES, FLOWS)
-        opened = nftables.opened() - before
+        found = nftables.evidence().since(before)
 
-    assert opened == FLOWS.endpoints * FLOWS.destinations
+    assert found.opened == FLOWS.endpoints * FLOWS.destinations
     assert (result.received, result.untranslated, result.bad_checksum) == (FRAMES, 0, 0)
