@@ -61,11 +61,14 @@ def test_expired_on_the_way_in(wires: Wires, gateway: Gateway) -> None:
     port = wires.send_and_expect(first, at="lan", to="wan")[UDP].sport
     counts = gateway.counting()
     expired = udp(SERVER, WAN.ip, 53, port, ttl=1)
-    answer = wires.send_and_expect(from_wan(expired), at="wan", to="wan", wanted=is_icmp_error)
+    wires.send(from_wan(expired), at="wan")
+    # XDP_TX into a veth waits for another frame to push it unless the far end has an XDP
+    # program: the kernel's veth_xdp_flush() asks for one and does not look at GRO.
+    answer = wires.send_and_expect(first, at="lan", to="wan", wanted=is_icmp_error)
     assert (answer[IP].src, answer[IP].dst) == (WAN.ip, SERVER)
     assert (answer[ICMP].type, answer[ICMP].code) == (11, 0)
     assert bytes(answer[ICMP].payload).startswith(bytes(wire(expired))[:28])
-    counts.expect(REPLY=1)
+    counts.expect(REPLY=1, FORWARD=1)
 
 
 def test_expiry_on_the_way_in_ends_no_session(wires: Wires, gateway: Gateway) -> None:

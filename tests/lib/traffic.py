@@ -59,7 +59,7 @@ class Wires:
     def send_and_expect(
         self, frame: Packet | bytes, *, at: str, to: str, wanted: Wanted = is_test_packet
     ) -> Packet:
-        """Send a frame from host `at`; the first wanted frame that reaches host `to`."""
+        """Send a frame from host `at`; the first wanted frame to reach host `to` from then on."""
         self._sockets[to].discard()
         self.send(frame, at=at)
         for packet in self.arriving(to, wanted, ARRIVES_SECONDS):

@@ -62,7 +62,7 @@ def _run(lab: Lab, keep: bool) -> int:
 def _perform(stage: Stage) -> int:
     """Play every scene and print its row; how many failed."""
     table = Table(
-        (("", 4), ("FEATURE", 20), ("WHAT WAS SENT", 32), ("WHAT CAME OF IT", 34), ("COUNTED", 34))
+        (("", 5), ("FEATURE", 20), ("WHAT WAS SENT", 32), ("WHAT CAME OF IT", 34), ("COUNTED", 34))
     )
     print(table.head())
     failed, began = 0, time.monotonic()

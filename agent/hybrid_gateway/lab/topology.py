@@ -98,7 +98,8 @@ OFFLOADS = "gro on tx off"
 
 A veth pair is not a NIC: a frame that XDP redirects into it is dropped silently unless the
 receiving end has GRO (or an XDP program), and a sender leaves its checksums to an offload which
-the redirect forgets. Real NICs and virtio have neither problem.
+the redirect forgets. With GRO alone an answer by XDP_TX still waits in the ring until the next
+frame comes. Real NICs and virtio have none of these problems.
 """
 
 SYSCTLS = {

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A packet that does not fit the next link: the sender is told the right MTU (RFC 4787 REQ-13)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.packet import Packet
+
+from tests.lib.gateway import Gateway
+from tests.lib.packets import GW_INSIDE, LAN, SERVER, WAN, from_lan, from_wan, udp, wire
+from tests.lib.traffic import Wires, is_icmp_error
+
+MTU = 1300
+BIG = b"x" * 1372
+
+
+@contextmanager
+def narrowed(gateway: Gateway, device: str) -> Iterator[None]:
+    """One way out of the gateway is narrower than the hosts believe."""
+    gateway.lab.run("gw", ["ip", "link", "set", device, "mtu", str(MTU)])
+    try:
+        yield
+    finally:
+        gateway.lab.run("gw", ["ip", "link", "set", device, "mtu", "1500"])
+
+
+def dont_fragment(packet: Packet) -> Packet:
+    packet[IP].flags = "DF"
+    return packet
+
+
+def tells_the_mtu(answer: Packet, sender: str, about: Packet) -> None:
+    assert answer[IP].src == sender
+    assert (answer[ICMP].type, answer[ICMP].code) == (3, 4)
+    assert answer[ICMP].nexthopmtu == MTU
+    assert bytes(answer[ICMP].payload).startswith(bytes(wire(about))[:28])
+
+
+def test_on_the_way_out_the_kernel_answers(wires: Wires, gateway: Gateway) -> None:
+    counts = gateway.counting()
+    big = dont_fragment(udp(LAN.ip, SERVER, 4000, 53, payload=BIG))
+    with narrowed(gateway, "wan0"):
+        answer = wires.send_and_expect(from_lan(big), at="lan", to="lan", wanted=is_icmp_error)
+    tells_the_mtu(answer, GW_INSIDE.ip, big)
+    counts.expect_some(PUNT_TOO_BIG=1)
+
+
+def test_on_the_way_in_xdp_answers(wires: Wires, gateway: Gateway) -> None:
+    first = from_lan(udp(LAN.ip, SERVER, 4000, 53))
+    port = wires.send_and_expect(first, at="lan", to="wan")[UDP].sport
+    counts = gateway.counting()
+    big = dont_fragment(udp(SERVER, WAN.ip, 53, port, payload=BIG))
+    with narrowed(gateway, "br-lan"):
+        wires.send(from_wan(big), at="wan")
+        # It is sent by XDP_TX, which needs a push on veth; see test_ttl.
+        answer = wires.send_and_expect(first, at="lan", to="wan", wanted=is_icmp_error)
+    tells_the_mtu(answer, WAN.ip, big)
+    counts.expect(REPLY=1, FORWARD=1)
+
+
+def test_what_fits_goes_on(wires: Wires, gateway: Gateway) -> None:
+    counts = gateway.counting()
+    fits = dont_fragment(udp(LAN.ip, SERVER, 4000, 53, payload=b"x" * (MTU - 28)))
+    with narrowed(gateway, "wan0"):
+        out = wires.send_and_expect(from_lan(fits), at="lan", to="wan")
+    assert out[IP].len == MTU
+    counts.expect(FORWARD=1, NAT_NEW_MAPPING=1, NAT_NEW_SESSION=1)
