@@ -49,6 +49,11 @@ def status(engine: Engine) -> dict[str, Any]:
 
 def warnings(engine: Engine) -> list[Any]:
     found: list[Any] = [*notices(engine.config), *engine.wanted.warnings, *engine.notes]
+    found += [
+        f"{port['device']} runs XDP in {port['mode']} mode: its driver has no native one"
+        for port in ports(engine)
+        if port["mode"] not in (None, "native")
+    ]
     found += [f"XDP goes past {name}, which appeared later" for name in engine.bypassed]
     return found
 

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Does the steps of a plan, in order, and undoes them in reverse when one fails.
+
+What has to be put back one day is on disk before it is changed.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..bpf import DataPlane
+from ..errors import GwError
+from ..model import Step, StepKind, Written
+from ..netlink import Netlink
+from ..nft import Nft
+from ..restore import RestoreFile
+from .host import HostSteps
+from .plane import PlaneSteps
+from .undo import Undo
+
+log = logging.getLogger(__name__)
+
+
+class Executor:
+    """The one place that changes the system."""
+
+    def __init__(
+        self, dataplane: DataPlane, netlink: Netlink, nft: Nft, restore: RestoreFile, pins: Path
+    ) -> None:
+        self._plane = PlaneSteps(dataplane, nft, pins)
+        self._host = HostSteps(netlink, restore)
+        self._actions: dict[StepKind, Callable[[Any], Undo]] = {
+            StepKind.DETACH: self._plane.detach,
+            StepKind.FORGET: self._host.forget,
+            StepKind.RESTORE_OFFLOAD: self._host.restore_offload,
+            StepKind.RESTORE_SYSCTL: self._host.restore_sysctl,
+            StepKind.REMOVE_TABLE: self._plane.remove_table,
+            StepKind.LOAD: self._plane.load,
+            StepKind.SYSCTL: self._host.set_sysctl,
+            StepKind.TABLE: self._plane.write_table,
+            StepKind.OFFLOAD: self._host.switch_off,
+            StepKind.SETTINGS: self._plane.settings,
+            StepKind.ADDRESSES: self._plane.addresses,
+            StepKind.STATICS: self._plane.statics,
+            StepKind.PREFIXES: self._plane.prefixes,
+            StepKind.DEVICES: self._plane.devices,
+            StepKind.ATTACH: self._plane.attach,
+            StepKind.MANAGE: self._host.manage,
+        }
+
+    @property
+    def written(self) -> Written:
+        """What was written last into places that cannot be read back."""
+        return self._plane.written
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the owner should know about the steps that were done last."""
+        return (*self._plane.notes, *self._host.notes)
+
+    def run(self, steps: Sequence[Step]) -> None:
+        """All of them or none; raises the error of the step that failed, which it names."""
+        self._plane.notes.clear()
+        self._host.notes.clear()
+        done: list[tuple[Step, Undo]] = []
+        for step in steps:
+            try:
+                done.append((step, self._actions[step.kind](step.value)))
+            except BaseException as error:  # whatever it was, half a plan must not stay
+                self._unwind(done)
+                if isinstance(error, GwError):
+                    error.message = f"{step.kind.value} {step.subject}: {error.message}"
+                raise
+
+    def reset(self) -> None:
+        """Nothing of what was written is there any more."""
+        self._plane.written = Written()
+
+    def _unwind(self, done: list[tuple[Step, Undo]]) -> None:
+        for step, undo in reversed(done):
+            try:
+                undo()
+            except GwError as error:
+                log.error("undoing %s %s: %s", step.kind.value, step.subject, error)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Steps on the host: settings, offloads and next hops; noted on disk before they are done."""
+
+import socket
+from dataclasses import replace
+
+from .. import sysctl
+from ..devices import Ethtool
+from ..errors import GwError, KernelError
+from ..model import NextHop, Offload, Sysctl
+from ..netlink import GONE, Netlink
+from ..restore import RestoreFile, SysctlChange
+from .undo import Undo, void
+
+
+class HostSteps:
+    """Each method does one step and returns how to undo it."""
+
+    def __init__(self, netlink: Netlink, restore: RestoreFile) -> None:
+        self._netlink = netlink
+        self._restore = restore
+        self.notes: list[str] = []
+
+    def set_sysctl(self, wanted: Sysctl) -> Undo:
+        before = sysctl.read(wanted.name)
+        changes = self._restore.changes.sysctls
+        recorded = changes.get(wanted.name)
+        changes[wanted.name] = SysctlChange(wanted.base, wanted.value)
+        self._restore.save()
+
+        def forget() -> None:
+            if recorded:
+                changes[wanted.name] = recorded
+            else:
+                changes.pop(wanted.name, None)
+            self._restore.save()
+
+        def undo() -> None:
+            sysctl.write(wanted.name, before)
+            forget()
+
+        try:
+            sysctl.write(wanted.name, wanted.value)
+        except GwError:
+            forget()
+            raise
+        return undo
+
+    def restore_sysctl(self, changed: Sysctl) -> Undo:
+        recorded = self._restore.changes.sysctls.get(changed.name)
+        sysctl.write(changed.name, changed.base)
+        self._restore.changes.sysctls.pop(changed.name, None)
+        self._restore.save()
+
+        def undo() -> None:
+            if recorded:
+                self._restore.changes.sysctls[changed.name] = recorded
+                self._restore.save()
+            sysctl.write(changed.name, changed.value)
+
+        return undo
+
+    def switch_off(self, offload: Offload) -> Undo:
+        original = replace(offload, on=True)
+        self._restore.changes.offloads.add(original)
+        self._restore.save()
+        try:
+            self._switch(offload, False)
+        except KernelError as error:
+            # It cannot hide anything worse than a tag from XDP: forwarding without is better.
+            self.notes.append(error.message)
+        return lambda: void(self.restore_offload(original))
+
+    def restore_offload(self, original: Offload) -> Undo:
+        try:
+            self._switch(original, original.on)
+        except KernelError as error:
+            if error.errno not in GONE:
+                raise
+        self._restore.changes.offloads.discard(original)
+        self._restore.save()
+        return lambda: void(self.switch_off(replace(original, on=False)))
+
+    @staticmethod
+    def _switch(offload: Offload, on: bool) -> None:
+        try:
+            same = socket.if_nametoindex(offload.device) == offload.ifindex
+        except OSError:
+            same = False
+        if not same:
+            return  # the device is gone, and what bears its name now is another one
+        with Ethtool() as tool:
+            tool.switch(offload.device, offload.feature, on)
+
+    def manage(self, hop: NextHop) -> Undo:
+        self._restore.changes.managed.add(hop)
+        self._restore.save()
+        try:
+            self._netlink.manage(hop)
+        except KernelError as error:
+            if error.errno not in GONE:
+                self._restore.changes.managed.discard(hop)
+                self._restore.save()
+                raise
+        return lambda: void(self.forget(hop))
+
+    def forget(self, hop: NextHop) -> Undo:
+        self._netlink.unmanage(hop)
+        self._restore.changes.managed.discard(hop)
+        self._restore.save()
+        return lambda: void(self.manage(hop))

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Steps on the data plane and on its stand-in, the nftables table."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..bpf import (
+    DEV_BRIDGE,
+    DEV_INSIDE,
+    DEV_OUTSIDE,
+    DEV_PORT,
+    DataPlane,
+    DeviceRecord,
+    MapSizes,
+    NatSettings,
+    StaticRecord,
+)
+from ..errors import GwError
+from ..model import (
+    Attachment,
+    Device,
+    FallbackTable,
+    Filtering,
+    Settings,
+    Sizes,
+    StaticMapping,
+    Written,
+)
+from ..nft import Nft
+from .undo import Undo, nothing, void
+
+FILTERING = {
+    Filtering.ENDPOINT_INDEPENDENT: 0,
+    Filtering.ADDRESS_DEPENDENT: 1,
+    Filtering.ADDRESS_AND_PORT_DEPENDENT: 2,
+}
+"""enum gw_filtering of gw_abi.h."""
+
+
+class PlaneSteps:
+    """Each method does one step and returns how to undo it; `written` is what was done last."""
+
+    def __init__(self, dataplane: DataPlane, nft: Nft, pins: Path) -> None:
+        self._dataplane = dataplane
+        self._nft = nft
+        self._pins = pins
+        self.written = Written()
+        self.notes: list[str] = []
+
+    def _write(self, **what: Any) -> None:
+        self.written = replace(self.written, **what)
+
+    # ---- programs and ports -----------------------------------------------------------
+
+    def load(self, sizes: Sizes) -> Undo:
+        before = self.written
+        found_pins = self._pins.exists()
+        try:
+            report = self._dataplane.load(MapSizes(sizes.sessions, sizes.pool))
+        except GwError:
+            if not found_pins:
+                self._dataplane.remove()
+            raise
+        if found_pins and not report.reused:
+            self.notes.append(f"sessions were dropped: {report.reason}")
+        self.written = Written(sizes=sizes, table=before.table, fingerprint=before.fingerprint)
+
+        def undo() -> None:
+            if before.sizes:
+                self._reload(before)
+            elif not found_pins:
+                self._dataplane.remove()
+                self.written = replace(self.written, sizes=None, attachments=())
+            else:
+                # The programs of an earlier agent are still attached, and go on forwarding.
+                self.written = replace(self.written, sizes=None)
+
+        return undo
+
+    def _reload(self, before: Written) -> None:
+        """Back to other map sizes: their sessions are lost, forwarding is not."""
+        assert before.sizes
+        self._dataplane.load(MapSizes(before.sizes.sessions, before.sizes.pool))
+        self._write(sizes=before.sizes)
+        rewrites: tuple[tuple[Callable[[Any], Undo], Any], ...] = (
+            (self.addresses, before.addresses),
+            (self.statics, before.statics),
+            (self.prefixes, before.prefixes),
+            (self.devices, before.devices),
+            (self.settings, before.settings),
+        )
+        for action, value in rewrites:
+            if value is not None:
+                action(value)
+        for attachment in before.attachments:
+            self.attach(attachment)
+
+    def attach(self, attachment: Attachment) -> Undo:
+        was = attachment.ifindex in self._dataplane.attached()
+        try:
+            self._dataplane.attach(attachment.ifindex, attachment.name, attachment.outside)
+        except GwError:
+            if not was:  # its TC programs may be there already
+                self._dataplane.detach(attachment.ifindex, attachment.name)
+            raise
+        others = tuple(a for a in self.written.attachments if a.ifindex != attachment.ifindex)
+        self._write(attachments=(*others, attachment))
+        return nothing if was else lambda: void(self.detach(attachment))
+
+    def detach(self, attachment: Attachment) -> Undo:
+        self._dataplane.detach(attachment.ifindex, attachment.name)
+        others = tuple(a for a in self.written.attachments if a.ifindex != attachment.ifindex)
+        self._write(attachments=others)
+
+        def undo() -> None:
+            if self.written.sizes:
+                self.attach(attachment)
+
+        return undo
+
+    # ---- the tables of the data plane -------------------------------------------------
+
+    def settings(self, settings: Settings) -> Undo:
+        before = self.written.settings
+        self._dataplane.set_settings(_nat_settings(settings))
+        self._write(settings=settings)
+        return (lambda: void(self.settings(before))) if before else nothing
+
+    def addresses(self, addresses: Any) -> Undo:
+        before = self.written.addresses
+        self._dataplane.set_addresses(addresses)
+        self._write(addresses=addresses)
+        return (lambda: void(self.addresses(before))) if before is not None else nothing
+
+    def statics(self, statics: tuple[StaticMapping, ...]) -> Undo:
+        before = self.written.statics
+        self._dataplane.set_statics(
+            [
+                StaticRecord(s.protocol, s.outside, s.outside_port, s.inside, s.inside_port)
+                for s in statics
+            ]
+        )
+        self._write(statics=statics)
+        return (lambda: void(self.statics(before))) if before is not None else nothing
+
+    def prefixes(self, prefixes: Any) -> Undo:
+        before = self.written.prefixes
+        self._dataplane.set_inside_prefixes(prefixes)
+        self._write(prefixes=prefixes)
+        return (lambda: void(self.prefixes(before))) if before is not None else nothing
+
+    def devices(self, devices: tuple[Device, ...]) -> Undo:
+        before = self.written.devices
+        self._dataplane.set_devices([_device_record(device) for device in devices])
+        self._write(devices=devices)
+        return (lambda: void(self.devices(before))) if before is not None else nothing
+
+    # ---- nftables ---------------------------------------------------------------------
+
+    def write_table(self, table: FallbackTable) -> Undo:
+        before = self.written.table
+        self._write(table=table, fingerprint=self._nft.write(table))
+
+        def undo() -> None:
+            if before:
+                self.write_table(before)
+            else:
+                self.remove_table(None)
+
+        return undo
+
+    def remove_table(self, _: None) -> Undo:
+        before = self.written.table
+        self._nft.remove()
+        self._write(table=None, fingerprint="")
+        return (lambda: void(self.write_table(before))) if before else nothing
+
+
+def _nat_settings(settings: Settings) -> NatSettings:
+    timeouts = settings.timeouts
+    return NatSettings(
+        enabled=settings.enabled,
+        addresses=settings.addresses,
+        ports=(settings.ports.low, settings.ports.high),
+        filtering=FILTERING[settings.filtering],
+        udp=timeouts.udp,
+        icmp=timeouts.icmp,
+        tcp_transitory=timeouts.tcp_transitory,
+        tcp_established=timeouts.tcp_established,
+        port_rest=timeouts.port_rest,
+        host_sessions=settings.per_host.sessions,
+        host_ports=settings.per_host.ports,
+    )
+
+
+def _device_record(device: Device) -> DeviceRecord:
+    flags = (
+        device.port * DEV_PORT
+        | device.inside * DEV_INSIDE
+        | device.outside * DEV_OUTSIDE
+        | device.bridge * DEV_BRIDGE
+    )
+    return DeviceRecord(device.ifindex, flags, device.l3_ifindex, device.mac, device.name)

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Steps are done in order, and undone in reverse when one fails."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from hybrid_gateway import sysctl
+from hybrid_gateway.apply import Executor
+from hybrid_gateway.apply.host import HostSteps
+from hybrid_gateway.bpf import DataPlane, LoadReport
+from hybrid_gateway.errors import KernelError, RefusedError
+from hybrid_gateway.model import Offload, StepKind, Sysctl, Wanted, Written
+from hybrid_gateway.netlink import Netlink
+from hybrid_gateway.nft import Nft
+from hybrid_gateway.plan import Planner
+from hybrid_gateway.resolve import resolve
+from hybrid_gateway.restore import RestoreFile
+from tests.unit.site import CONFIG, OBSERVED
+from tests.unit.test_plan import done
+
+
+class Recorder:
+    """Stands for everything that touches the system; notes each call that changes something."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.fail_at = ""
+        self.links: dict[int, str] = {}
+        self.reused = False
+
+    def note(self, call: str) -> None:
+        self.calls.append(call)
+        if call == self.fail_at:
+            self.fail_at = ""
+            raise RefusedError("no", code="test.refused")
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *values: self.note(name)  # noqa: ARG005
+
+    def load(self, sizes: object) -> LoadReport:
+        assert sizes
+        self.note("load")
+        return LoadReport(self.reused, "")
+
+    def attached(self) -> dict[int, str]:
+        return dict(self.links)
+
+    def attach(self, ifindex: int, name: str, outside: bool) -> str:
+        self.note(f"attach {name}{' outside' if outside else ''}")
+        self.links[ifindex] = "native"
+        return "native"
+
+    def detach(self, ifindex: int, name: str) -> None:
+        self.note(f"detach {name}")
+        self.links.pop(ifindex, None)
+
+    def write(self, table: object) -> str:
+        self.note("write table" if table else "?")
+        return "abc"
+
+    def remove(self) -> None:
+        self.note("remove")
+
+    def manage(self, hop: Any) -> None:
+        self.note(f"manage {hop.address}")
+
+    def unmanage(self, hop: Any) -> None:
+        self.note(f"unmanage {hop.address}")
+
+
+@pytest.fixture
+def system(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    recorder = Recorder()
+    values = {s.name: s.value for s in OBSERVED.sysctls}
+
+    def write(name: str, value: str) -> None:
+        recorder.note(f"{name.removeprefix('net.ipv4.')}={value}")
+        values[name] = value
+
+    def switch(offload: Offload, on: bool) -> None:
+        recorder.note(f"{offload.device} {'on' if on else 'off'}")
+
+    monkeypatch.setattr(sysctl, "read", values.__getitem__)
+    monkeypatch.setattr(sysctl, "write", write)
+    monkeypatch.setattr(HostSteps, "_switch", staticmethod(switch))
+    return recorder
+
+
+@pytest.fixture
+def executor(system: Recorder, tmp_path: Path) -> Executor:
+    return Executor(
+        cast(DataPlane, system),
+        cast(Netlink, system),
+        cast(Nft, system),
+        RestoreFile(tmp_path / "state.json"),
+        tmp_path / "pins",
+    )
+
+
+WANTED = resolve(CONFIG, OBSERVED)
+STEPS = Planner(WANTED, OBSERVED).steps()
+FORWARD = [
+    "load",
+    "ip_forward=1",
+    "ip_local_reserved_ports=8080,20000-49999",
+    "write table",
+    "wan0 off",
+    "set_addresses",
+    "set_statics",
+    "set_inside_prefixes",
+    "set_devices",
+    "set_settings",
+    "attach wan0 outside",
+    "attach lan0",
+    "attach lan1",
+    "manage 203.0.113.1",
+]
+
+
+def test_all_of_a_plan(system: Recorder, executor: Executor) -> None:
+    executor.run(STEPS)
+    assert system.calls == FORWARD
+    assert executor.written == done(WANTED).written
+
+
+def test_a_failure_undoes_what_was_done(
+    system: Recorder, executor: Executor, tmp_path: Path
+) -> None:
+    system.fail_at = "attach lan1"
+    with pytest.raises(RefusedError, match="attach lan1: no") as caught:
+        executor.run(STEPS)
+
+    assert caught.value.code == "test.refused"
+    assert system.calls[len(FORWARD) - 1 :] == [
+        "detach lan1",  # whatever of it was attached before it failed
+        "detach lan0",
+        "detach wan0",
+        "wan0 on",
+        "remove",  # the nftables table
+        "ip_local_reserved_ports=8080",
+        "ip_forward=0",
+        "remove",  # the programs
+    ]
+    assert not RestoreFile(tmp_path / "state.json").changes
+    assert executor.written.sizes is None
+    assert executor.written.table is None
+    assert executor.written.attachments == ()
+
+
+def test_a_failure_returns_to_what_was_written_before(system: Recorder, executor: Executor) -> None:
+    executor.run(STEPS)
+    before = executor.written
+    system.calls.clear()
+    system.fail_at = "manage 203.0.113.1"
+    tables = {StepKind.ADDRESSES, StepKind.SETTINGS, StepKind.TABLE, StepKind.MANAGE}
+    with pytest.raises(RefusedError):
+        executor.run([step for step in STEPS if step.kind in tables])
+
+    names = ["write table", "set_addresses", "set_settings"]
+    assert system.calls == [*names, "manage 203.0.113.1", *reversed(names)]
+    assert executor.written == before
+
+
+def test_programs_of_an_earlier_agent_stay_when_a_plan_fails(
+    system: Recorder, executor: Executor, tmp_path: Path
+) -> None:
+    (tmp_path / "pins").mkdir()
+    system.reused = True
+    system.links = {2: "native", 3: "native", 4: "native"}
+    system.fail_at = "manage 203.0.113.1"
+    with pytest.raises(RefusedError):
+        executor.run(STEPS)
+
+    assert not [call for call in system.calls if call.startswith("detach")]
+    assert system.calls.count("remove") == 1  # the table, not the programs
+
+
+def test_originals_are_recorded_once(system: Recorder, executor: Executor, tmp_path: Path) -> None:
+    assert system
+    executor.run(STEPS)
+    record = RestoreFile(tmp_path / "state.json").changes
+    assert record.sysctls["net.ipv4.ip_forward"].original == "0"
+    assert record.sysctls["net.ipv4.ip_local_reserved_ports"].original == "8080"
+    assert {offload.on for offload in record.offloads} == {True}
+
+
+def test_detaching(system: Recorder, executor: Executor, tmp_path: Path) -> None:
+    executor.run(STEPS)
+    system.calls.clear()
+    executor.run(Planner(Wanted(), done(WANTED)).steps())
+
+    assert system.calls == [
+        "detach lan0",
+        "detach lan1",
+        "detach wan0",
+        "unmanage 203.0.113.1",
+        "wan0 on",
+        "ip_forward=0",
+        "ip_local_reserved_ports=8080",
+        "remove",
+    ]
+    assert not RestoreFile(tmp_path / "state.json").changes
+
+
+def test_a_device_that_went_meanwhile_is_no_error(
+    system: Recorder, executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise KernelError("netlink request 28", 19)
+
+    monkeypatch.setattr(system, "manage", gone, raising=False)
+    executor.run([step for step in STEPS if step.kind is StepKind.MANAGE])
+    assert isinstance(executor.written, Written)
+
+
+def test_a_setting_is_put_back_when_writing_it_fails(
+    system: Recorder, executor: Executor, tmp_path: Path
+) -> None:
+    system.fail_at = "ip_forward=1"
+    steps = [s for s in STEPS if isinstance(s.value, Sysctl)]
+    with pytest.raises(RefusedError):
+        executor.run(steps)
+    assert not RestoreFile(tmp_path / "state.json").changes.sysctls
