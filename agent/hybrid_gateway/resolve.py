@@ -4,7 +4,7 @@
 Pure: the same two inputs always give the same result.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from . import portset
@@ -103,7 +103,8 @@ def resolve(config: Config, observed: Observed) -> Wanted:
             outside_device,
             () if INTERFACE in nat.addresses else pool,
             FALLBACK_PORTS,
-            nat.static,
+            # An entry that moved to another line of the file is the same entry.
+            tuple(replace(entry, line=0) for entry in nat.static),
         ),
         managed=_next_hops(observed, roles.outside),
         warnings=tuple(warnings),

@@ -11,6 +11,8 @@ from hybrid_gateway.model import (
     NextHop,
     Observed,
     Offload,
+    PortForward,
+    Protocol,
     Step,
     StepKind,
     Sysctl,
@@ -199,3 +201,11 @@ def test_detaching_puts_everything_back() -> None:
 
 def test_detaching_what_never_was_attached_does_nothing() -> None:
     assert plan(Wanted(), OBSERVED) == ()
+
+
+def test_an_entry_that_moved_in_the_file_is_no_change() -> None:
+    static = PortForward(Protocol.TCP, None, 2222, IPv4Address("192.168.110.10"), 22, line=9)
+    config = replace(CONFIG, nat44=replace(NAT, static=(static,)))
+    moved = replace(CONFIG, nat44=replace(NAT, static=(replace(static, line=12),)))
+    observed = done(resolve(config, OBSERVED))
+    assert plan(resolve(moved, observed), observed) == ()

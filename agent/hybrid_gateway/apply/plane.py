@@ -64,7 +64,10 @@ class PlaneSteps:
                 self._dataplane.remove()
             raise
         if found_pins and not report.reused:
-            self.notes.append(f"sessions were dropped: {report.reason}")
+            reason = report.reason
+            if before.sizes:
+                reason = f"room for {before.sizes.sessions} became {sizes.sessions}"
+            self.notes.append(f"sessions were dropped: {reason}")
         self.written = Written(sizes=sizes, table=before.table, fingerprint=before.fingerprint)
 
         def undo() -> None:
