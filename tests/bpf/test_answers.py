@@ -92,17 +92,21 @@ def test_what_just_fits_is_forwarded(plane: Plane) -> None:
     assert plane.wan(udp(SERVER, WAN.ip, 53, port, payload=longer)).verdict == "PUNT_CUT"
 
 
-def test_answers_are_limited(plane: Plane) -> None:
-    port = plane.lan(udp(LAN.ip, SERVER, 4000, 53)).packet[UDP].sport
-    expired = bytes(from_wan(udp(SERVER, WAN.ip, 53, port, ttl=1)))
+@pytest.mark.parametrize("refused", ["DROP_TTL", "DROP_TOO_BIG"])
+def test_answers_are_limited(plane: Plane, refused: str) -> None:
+    port = _narrow_session(plane)
+    packet = udp(SERVER, WAN.ip, 53, port, ttl=1)
+    if refused == "DROP_TOO_BIG":
+        packet = _big(SERVER, WAN.ip, 53, port)
+    frame = bytes(from_wan(packet))
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})  # the budget is each core's own
     try:
-        verdicts = [plane.run(expired, "wan0").verdict for _ in range(3 * ERRORS_PER_S)]
+        verdicts = [plane.run(frame, "wan0").verdict for _ in range(3 * ERRORS_PER_S)]
     finally:
         os.sched_setaffinity(0, cores)
 
-    assert set(verdicts) == {"REPLY", "DROP_TTL"}
+    assert set(verdicts) == {"REPLY", refused}
     # A new second may begin meanwhile, and give as many again.
     assert verdicts.count("REPLY") <= 2 * ERRORS_PER_S
 

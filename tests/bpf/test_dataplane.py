@@ -65,8 +65,7 @@ class TestLoading:
         _, report = _load(instance, MapSizes(128))
 
         assert not report.reused
-        assert "64" in report.reason
-        assert "128" in report.reason
+        assert "entries" in report.reason
         assert _load(instance, MapSizes(128))[1].reused
 
     def test_of_another_abi(self, instance: Instance) -> None:

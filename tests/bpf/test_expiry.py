@@ -8,7 +8,7 @@ import pytest
 from scapy.layers.inet import UDP
 from scapy.packet import Packet
 
-from tests.lib.packets import LAN, SERVER, WAN, echo, tcp, udp
+from tests.lib.packets import LAN, LAN2, SERVER, WAN, echo, tcp, udp
 
 from .plane import SETTINGS, Outcome, Plane
 
@@ -59,6 +59,23 @@ def test_only_outbound_packets_refresh(plane: Plane) -> None:
     assert _deadline(plane) == first
     plane.lan(udp(LAN.ip, SERVER, 4000, 53))
     assert _deadline(plane) > first
+
+
+def test_both_ends_of_a_call_refresh_it(plane: Plane) -> None:
+    """Either packet leaves an inside host."""
+    callee = plane.lan(udp(LAN2.ip, SERVER, 5000, 53), LAN2).packet[UDP].sport
+    caller = plane.lan(udp(LAN.ip, WAN.ip, 4000, callee)).packet[UDP].sport
+
+    def left() -> float:
+        (call,) = (session for session in plane.sessions() if session.origin == "hairpin")
+        return call.expires_in
+
+    plane.configure(udp=1000)
+    plane.lan(udp(LAN2.ip, WAN.ip, 5000, caller), LAN2)
+    assert left() > SETTINGS.udp
+    plane.configure(udp=5000)
+    plane.lan(udp(LAN.ip, WAN.ip, 4000, callee))
+    assert left() > 1000
 
 
 def _found_expired(plane: Plane, meet: Callable[[int], Outcome]) -> dict[str, int]:

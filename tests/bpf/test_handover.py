@@ -3,18 +3,21 @@
 
 from ipaddress import IPv4Address
 
+import pytest
 from scapy.layers.inet import UDP
 
 from hybrid_gateway.bpf import StaticRecord
-from tests.lib.packets import LAN, LAN2, ROUTER, SERVER, WAN, from_lan, from_wan, same, udp
+from tests.lib.packets import LAN, LAN2, ROUTER, SERVER, SERVER2, WAN, from_lan, from_wan, same, udp
 
 from .plane import OUTSIDE, Handover, Outcome, Plane
 from .site import (
     DMZ,
     FAR_NARROW,
+    MANAGED,
     NARROW,
     NARROW_MTU,
     NEIGHBOURLESS,
+    NOWHERE,
     STRAY,
     UNRESOLVED,
 )
@@ -82,6 +85,14 @@ def test_an_inside_device_without_xdp(plane: Plane) -> None:
 
     _handed_over(plane, outcome, "PUNT_NOT_A_PORT", "dmz0")
     same(outcome.packet, from_wan(udp(SERVER, DMZ, 4000, 5353, ttl=63)))
+
+
+@pytest.mark.parametrize("inside", [*NOWHERE.values(), MANAGED, SERVER2, WAN.ip])
+def test_no_way_to_the_inside_host(plane: Plane, inside: str) -> None:
+    """No route, one to a device without a role, one back to the Internet, or the host itself."""
+    _forward(plane, inside)
+
+    assert plane.wan(udp(SERVER, WAN.ip, 4000, 53)).counted["DROP_NO_ROUTE"] == 1
 
 
 def test_the_use_of_a_station_is_noted(plane: Plane) -> None:
