@@ -4,7 +4,6 @@
 The examples are derived from the test's name, the same in every run.
 """
 
-import struct
 from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, given, settings
@@ -14,10 +13,10 @@ from scapy.packet import Packet
 from hybrid_gateway.lab import checksums
 from tests.lib.packets import LAN, LAN2, SERVER, SERVER2, WAN, echo, from_lan, from_wan, tcp, udp
 
+from .frames import ETHERNET, IPV4, mended
 from .plane import HANDED_OVER, Outcome, Plane
 from .site import mac_bytes
 
-ETHERNET, IPV4 = 14, 20
 HEADERS = ETHERNET + IPV4 + 20
 SPORT = 4000
 bounded = settings(
@@ -53,15 +52,6 @@ def _answer(left: Packet) -> Packet:
     return echo(SERVER, WAN.ip, left["ICMP"].id, reply=True)
 
 
-def _mended(frame: bytearray) -> bytes:
-    """The same with a right IPv4 header checksum, so that what lies behind is looked at."""
-    header = frame[ETHERNET : ETHERNET + IPV4]
-    if len(header) == IPV4:
-        header[10:12] = b"\0\0"
-        struct.pack_into("!H", frame, ETHERNET + 10, 0xFFFF - checksums.folded(bytes(header)))
-    return bytes(frame)
-
-
 edits = st.lists(
     st.tuples(st.integers(0, HEADERS - 1), st.integers(0, 255)), min_size=0, max_size=4
 )
@@ -79,7 +69,7 @@ def test_damaged_frames(
     frame = bytearray(_sessions(plane)[which])
     for place, value in edits:
         frame[place] = value
-    sent = _mended(frame) if mend else bytes(frame)
+    sent = mended(frame) if mend else bytes(frame)
     # Small numbers cut nothing, so that most frames are whole.
     sent = sent[: max(ETHERNET, len(sent) - max(0, cut - 60))]
 
