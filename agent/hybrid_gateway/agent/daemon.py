@@ -3,6 +3,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import fcntl
 import logging
 import os
@@ -84,11 +85,24 @@ def tell(engine: Engine) -> None:
 
 
 class Lock:
-    """Held for the life of the agent; the kernel lets it go when the process ends."""
+    """Held for the life of the agent; the kernel lets it go however the process ends."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self._file = open(path, "a+")  # noqa: SIM115 - it is closed by the end of the process
+        while True:
+            self._file = open(path, "a+")  # noqa: SIM115 - kept open: closing it unlocks
+            self._take()
+            # An agent that ended meanwhile took the file away: what we hold has no name then.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(path.stat(), os.fstat(self._file.fileno())):
+                    break
+            self._file.close()
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+    def _take(self) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -97,9 +111,13 @@ class Lock:
             raise RefusedError(
                 f"another agent of this instance runs: process {pid}", code="agent.running"
             ) from error
-        self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
+
+    def release(self) -> None:
+        """Leaves no file; the folder stays when somebody else has something in it."""
+        self._path.unlink(missing_ok=True)
+        self._file.close()
+        with contextlib.suppress(OSError):
+            self._path.parent.rmdir()
 
 
 async def serve(instance: Instance, config: Path) -> None:
@@ -174,13 +192,14 @@ def main() -> int:
     )
     try:
         instance = from_environment(options.instance)
-        # The name stays bound: the lock lasts as long as this function.
         lock = Lock(instance.lock)
-        if options.detach:
-            detach(instance, options.config.absolute())
-        else:
-            asyncio.run(serve(instance, options.config.absolute()))
-        del lock
+        try:
+            if options.detach:
+                detach(instance, options.config.absolute())
+            else:
+                asyncio.run(serve(instance, options.config.absolute()))
+        finally:
+            lock.release()
     except GwError as error:
         print(f"gw-agent: {error} [{error.code}]", file=sys.stderr)
         return error.exit_code
