@@ -134,6 +134,7 @@ def _mmdebstrap(suite: str) -> list[str]:
         "--variant=minbase",
         "--quiet",
         '--aptopt=Apt::Install-Recommends "false"',
+        '--aptopt=Acquire::Retries "3"',
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED),
         f"--include={','.join(packages)}",
         f'--setup-hook=mkdir -p "$1"{initrd.parent} "$1"{modules.parent}',
