@@ -23,7 +23,6 @@ enum gw_limit {
 	GW_STATICS_MAX = 4096,
 	GW_PREFIXES_MAX = 1024, /* inside prefixes that the guard knows */
 	GW_HOSTS_MAX = 65536, /* inside hosts that hold sessions at one time */
-	GW_PORT_TRIES = 64, /* outside ports tried for a new mapping before giving up */
 	GW_SLOTS_PER_ADDRESS = 196608, /* 65536 ports for each of the three gw_nat_protocol */
 };
 

@@ -87,6 +87,20 @@ inbound_destination(struct xdp_md *ctx, const struct packet *pkt, struct opening
 	return PARSED;
 }
 
+/* A source that is one of ours or lives inside does not come from outside. */
+static __always_inline bool
+source_is_ours(struct xdp_md *ctx, const struct packet *pkt)
+{
+	struct bpf_fib_lookup fib = {};
+	long found = route_find(ctx, &fib, pkt, pkt->key.tuple.saddr, 0);
+	struct gw_device *way = device(fib.ifindex);
+
+	if (found == BPF_FIB_LKUP_RET_NOT_FWDED)
+		return true;
+	return (found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH) && way &&
+	       way->flags & GW_DEV_INSIDE;
+}
+
 /* Finds out what the session is to be and takes what it needs; on a verdict nothing is taken. */
 static __noinline enum gw_counter
 inbound_prepare(struct xdp_md *ctx, const struct packet *pkt, struct opening *open)
@@ -100,13 +114,13 @@ inbound_prepare(struct xdp_md *ctx, const struct packet *pkt, struct opening *op
 		return GW_PUNT_SOURCE;
 	open->session.flags = GW_SESSION_INBOUND;
 	verdict = inbound_destination(ctx, pkt, open);
-	if (verdict != PARSED)
-		return verdict;
 	host = open->session.leaves.daddr;
-	if (users_acquire(&gw_hosts, &host, open->nat->host_sessions))
-		return PARSED;
-	if (open->session.slot != GW_NO_SLOT)
+	if (verdict == PARSED && source_is_ours(ctx, pkt))
+		verdict = GW_PUNT_SOURCE;
+	if (verdict == PARSED && !users_acquire(&gw_hosts, &host, open->nat->host_sessions))
+		verdict = GW_DROP_HOST_LIMIT;
+	if (verdict != PARSED && open->session.slot != GW_NO_SLOT)
 		mapping_release(open->session.slot, open->session.protocol);
-	return GW_DROP_HOST_LIMIT;
+	return verdict;
 }
 #endif

@@ -15,6 +15,7 @@ from .records import LoadReport
 
 BPFFS = Path("/sys/fs/bpf")
 BPF_FS_MAGIC = 0xCAFE4A11
+RECORDS = "gw_records"
 VERSION_MAP = "gw_settings"
 """Its value begins with the ABI version, in every version."""
 
@@ -57,7 +58,9 @@ class Pins:
         if version != abi.VERSION:
             return f"the pinned maps have ABI version {version}, this is {abi.VERSION}"
         here, there = ffi.new("struct gw_map_info *"), ffi.new("struct gw_map_info *")
-        for name, described in wanted.items():
+        # The records come first: their number is the one that people configure.
+        for name in sorted(wanted, key=lambda name: name != RECORDS):
+            described = wanted[name]
             if pinned[name] < 0 or lib.gw_fd_map_info(pinned[name], there):
                 return f"map {name} is not pinned"
             lib.gw_map_wanted(described, here)
@@ -67,6 +70,8 @@ class Pins:
                 there.value_size,
             ):
                 return f"map {name} has another layout"
+            if here.max_entries != there.max_entries and name == RECORDS:
+                return f"room for sessions: {there.max_entries} before, {here.max_entries} now"
             if here.max_entries != there.max_entries:
                 return f"map {name} has {there.max_entries} entries, wanted {here.max_entries}"
         return ""
