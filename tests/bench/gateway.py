@@ -5,12 +5,14 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
+from tempfile import mkdtemp
 from types import TracebackType
 from typing import Any
 
@@ -40,11 +42,11 @@ class Gateway(AbstractContextManager["Gateway"]):
         self.instance = path.names.middle
         self._netns = path.names.middle
         self._sessions = sessions
-        self._files = ROOT / "build/bench" / self.instance
+        # Not in the checkout, whose path may be too long for a socket.
+        self._files = Path(mkdtemp(prefix="gwbench-"))
         self.start_seconds = 0.0  # from exec to READY=1, from which on it forwards
 
     def __enter__(self) -> "Gateway":
-        self._files.mkdir(parents=True, exist_ok=True)
         config = self._files / "gateway.yaml"
         config.write_text(CONFIG.format(sessions=self._sessions, low=PORTS[0], high=PORTS[1]))
         notify = self._files / "notify"
@@ -58,8 +60,6 @@ class Gateway(AbstractContextManager["Gateway"]):
             except BaseException:
                 self._stop()
                 raise
-            finally:
-                notify.unlink()
         return self
 
     def __exit__(
@@ -125,6 +125,7 @@ class Gateway(AbstractContextManager["Gateway"]):
         raise RuntimeError(f"gw-agent is not ready:\n{log[-2000:]}")
 
     def _stop(self) -> None:
+        shutil.rmtree(self._files)
         process = getattr(self, "_process", None)
         if process is None:
             return

@@ -12,8 +12,6 @@ from tests.bench.path import INSIDE, ROOT, MeasuredPath
 TOOL = ROOT / "build/bench/gw-bench"
 PROGRAMS = ROOT / "build/bench/bench_xdp.bpf.o"
 CPU = 1
-TOLERATED = 0.02
-"""Share of a run that the core may have been another's."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,8 @@ class Result:
         return self.frames - self.received
 
     @property
-    def disturbed(self) -> bool:
-        return self.waited_ns > self.ns * TOLERATED
+    def waited_share(self) -> float:
+        return self.waited_ns / self.ns
 
 
 class Tool:
