@@ -65,7 +65,7 @@ class TestLoading:
         _, report = _load(instance, MapSizes(128))
 
         assert not report.reused
-        assert report.reason == "room for sessions: 32 before, 64 now"
+        assert report.reason == "room for sessions: 64 before, 128 now"
         assert _load(instance, MapSizes(128))[1].reused
 
     def test_of_another_abi(self, instance: Instance) -> None:
