@@ -7,7 +7,6 @@ Everything is read in the network namespace that the process is in.
 import contextlib
 import errno
 import socket
-import struct
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
@@ -15,11 +14,9 @@ from typing import Any
 from .errors import KernelError
 from .model import Address, Link, NextHop, Route
 from .rtnl import (
-    MESSAGES,
     NLM_F_CREATE,
     NLM_F_REPLACE,
     RTEXT_FILTER_SKIP_STATS,
-    RTM_DELNEIGH,
     RTM_GETADDR,
     RTM_GETLINK,
     RTM_GETNEIGH,
@@ -27,7 +24,6 @@ from .rtnl import (
     RTM_GETROUTE,
     RTM_NEWNEIGH,
     Rtnl,
-    decode,
 )
 
 AF_BRIDGE = 7
@@ -256,59 +252,3 @@ def fdb_entry(message: Any, *, gone: bool) -> FdbEntry | None:
     if not mac or not bridge or message.get_attr("NDA_VLAN") not in (None, 0, 1):
         return None
     return FdbEntry(bridge, mac, message["ifindex"], bool(message["state"] & NUD_PERMANENT), gone)
-
-
-@dataclass(frozen=True, slots=True)
-class NeighbourEvent:
-    """An IPv4 neighbour was learned, changed or forgotten."""
-
-    ifindex: int
-    address: IPv4Address
-    state: int
-    gone: bool
-
-
-def neighbour_event(kind: int, data: bytes) -> FdbEntry | NeighbourEvent | None:
-    """What an RTM_NEWNEIGH or RTM_DELNEIGH message says; None: nothing for us."""
-    message = decode(MESSAGES[RTM_NEWNEIGH], data)
-    gone = kind == RTM_DELNEIGH
-    if message["family"] == AF_BRIDGE:
-        return fdb_entry(message, gone=gone)
-    if message["family"] == socket.AF_INET and message.get_attr("NDA_DST"):
-        address = IPv4Address(message.get_attr("NDA_DST"))
-        return NeighbourEvent(message["ifindex"], address, message["state"], gone)
-    return None
-
-
-RTA = struct.Struct("=HH")
-ROUTE_HEADER = 16 + 12
-RTA_OIF, RTA_MULTIPATH = 4, 9
-RTNEXTHOP = struct.Struct("=HBBi")
-
-
-def route_devices(data: bytes) -> frozenset[int]:
-    """The devices that a route message is about; a routing daemon sends them by the thousand."""
-    found = set()
-    offset = ROUTE_HEADER
-    while offset + RTA.size <= len(data):
-        length, kind = RTA.unpack_from(data, offset)
-        if length < RTA.size:
-            break
-        if kind == RTA_OIF:
-            found.add(int.from_bytes(data[offset + 4 : offset + 8], "little"))
-        elif kind == RTA_MULTIPATH:
-            found |= _hop_devices(data[offset + 4 : offset + length])
-        offset += (length + 3) & ~3
-    return frozenset(found)
-
-
-def _hop_devices(data: bytes) -> set[int]:
-    found = set()
-    offset = 0
-    while offset + RTNEXTHOP.size <= len(data):
-        length, _, _, ifindex = RTNEXTHOP.unpack_from(data, offset)
-        if length < RTNEXTHOP.size:
-            break
-        found.add(ifindex)
-        offset += (length + 3) & ~3
-    return found

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
+from hybrid_gateway.events import RouteEvent, neighbour_event, route_event
 from hybrid_gateway.lab.namespaces import inside, run
 from hybrid_gateway.model import Address, NextHop, Route
 from hybrid_gateway.netlink import (
@@ -16,8 +17,6 @@ from hybrid_gateway.netlink import (
     NUD_STALE,
     FdbEntry,
     Netlink,
-    neighbour_event,
-    route_devices,
 )
 from hybrid_gateway.rtnl import RTM_DELNEIGH, RTM_NEWNEIGH, RTM_NEWROUTE, route_events
 
@@ -144,8 +143,8 @@ def test_events(site: str) -> None:
     messages, lost = events.read()
     events.close()
     assert not lost
-    devices = [route_devices(data) for kind, data in messages if kind == RTM_NEWROUTE]
-    assert frozenset({index("br0")}) in devices
+    routes = [route_event(data) for kind, data in messages if kind == RTM_NEWROUTE]
+    assert RouteEvent(frozenset({index("br0")}), IPv4Address("10.9.0.2"), 16) in routes
     neighbours = [
         neighbour_event(kind, data)
         for kind, data in messages

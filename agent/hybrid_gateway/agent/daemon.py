@@ -19,7 +19,7 @@ from ..instance import DEFAULT_CONFIG, Instance, from_environment, object_dir
 from ..notify import notify
 from . import views
 from .engine import Engine
-from .events import Follower
+from .follower import Follower
 
 log = logging.getLogger("gw-agent")
 

@@ -11,6 +11,7 @@ from ..apply import Executor
 from ..bpf import DataPlane
 from ..config import load
 from ..errors import GwError
+from ..events import RouteEvent
 from ..instance import Instance
 from ..mirror import Mirror
 from ..model import BYPASS_ALL, Config, Observed, Step, StepKind, Wanted
@@ -152,9 +153,19 @@ class Engine:
     def outside_devices(self) -> frozenset[int]:
         return frozenset(d.ifindex for d in self.wanted.devices if d.outside)
 
-    def l3_devices(self) -> frozenset[int]:
-        """The devices whose routes matter."""
-        return frozenset(d.l3_ifindex for d in self.wanted.devices)
+    def concerned_by(self, route: RouteEvent, added: bool) -> bool:
+        """Whether a route changes who is inside, or which next hops there are.
+
+        A box with the Internet's routes hears of them all the time; one more by a next hop
+        that is known changes nothing, and one less may leave a next hop managed in vain.
+        """
+        inside = {d.l3_ifindex for d in self.wanted.devices if d.inside}
+        if route.devices & inside:
+            return True
+        if not route.devices & self.outside_devices():
+            return False
+        known = {hop.address for hop in self.wanted.managed}
+        return not route.length or (added and route.gateway not in known)
 
     def look_for_bypass(self) -> None:
         """Rules that the owner made since: too late to refuse, not too late to say."""

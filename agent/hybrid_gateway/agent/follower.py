@@ -5,7 +5,8 @@ import asyncio
 import logging
 
 from ..errors import GwError
-from ..netlink import FdbEntry, neighbour_event, route_devices
+from ..events import neighbour_event, route_event
+from ..netlink import FdbEntry
 from ..observe import Part
 from ..rtnl import (
     RTM_DELADDR,
@@ -76,7 +77,7 @@ class Follower:
             elif kind in (RTM_NEWADDR, RTM_DELADDR):
                 self._mark(Part.ADDRESSES | Part.ROUTES)
             elif kind in (RTM_NEWROUTE, RTM_DELROUTE):
-                if route_devices(data) & self._engine.l3_devices():
+                if self._engine.concerned_by(route_event(data), kind == RTM_NEWROUTE):
                     self._mark(Part.ROUTES)
             elif kind in (RTM_NEWNEIGH, RTM_DELNEIGH):
                 self._neighbour(kind, data)
