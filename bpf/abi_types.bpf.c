@@ -23,6 +23,7 @@ KEEP_ENUM(gw_claim);
 KEEP_ENUM(gw_no_slot);
 KEEP_ENUM(gw_handover_magic);
 KEEP_ENUM(gw_sweeper);
+KEEP_ENUM(gw_sweep_what);
 KEEP_ENUM(gw_counter);
 KEEP_STRUCT(gw_device);
 KEEP_STRUCT(gw_settings);

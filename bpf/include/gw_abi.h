@@ -251,12 +251,18 @@ enum gw_sweeper {
 	GW_SWEEPERS = 2,
 };
 
+enum gw_sweep_what {
+	GW_SWEEP_EXPIRED = 0,
+	GW_SWEEP_ALL = 1, /* live sessions too */
+	GW_SWEEP_ORPHANS = 2, /* live sessions too, if their outside address is not ours any more */
+};
+
 /* gw_sweeps, by enum gw_sweeper: one slice of the records and what came of it. */
 struct gw_sweep {
 	__u64 now; /* CLOCK_MONOTONIC ns */
 	__u32 from; /* first record */
 	__u32 count; /* records to look at */
-	__u32 all; /* 1: remove live sessions too */
+	__u32 what; /* to remove: enum gw_sweep_what */
 	__u32 looked;
 	__u32 removed;
 	__u32 pad;

@@ -37,6 +37,39 @@ struct {
 	__type(value, struct gw_sweep);
 } gw_sweeps SEC(".maps");
 
+/* Has the outside address gone that the session was opened with? It would send from a foreign one
+ * until it ends, and UDP that goes on never ends. */
+static __always_inline bool
+address_is_gone(const struct gw_settings *nat, __u32 address, __u32 slot)
+{
+	if (slot != GW_NO_SLOT)
+		return slot_address(nat, slot) != address;
+	return !bpf_map_lookup_elem(&gw_addresses, &address);
+}
+
+static __always_inline bool
+session_is_orphan(const struct gw_session *session)
+{
+	struct gw_settings *nat = settings();
+
+	if (!nat)
+		return false;
+	if (session->flags & GW_SESSION_INBOUND)
+		return address_is_gone(nat, session->arrives.daddr, session->slot);
+	if (address_is_gone(nat, session->leaves.saddr, session->slot))
+		return true;
+	return session->flags & GW_SESSION_HAIRPIN &&
+	       address_is_gone(nat, session->arrives.daddr, session->peer);
+}
+
+static __always_inline bool
+sweep_wants(const struct gw_sweep *sweep, const struct gw_session *session)
+{
+	if (sweep->what == GW_SWEEP_ALL || sweep->now > session->deadline)
+		return true;
+	return sweep->what == GW_SWEEP_ORPHANS && session_is_orphan(session);
+}
+
 /* One record, for bpf_loop: 1 ends the slice. */
 static long
 sweep_one(__u32 i, __u32 *sweeper)
@@ -54,7 +87,7 @@ sweep_one(__u32 i, __u32 *sweeper)
 	sweep->looked++;
 	if ((session->claim & GW_CLAIM_MASK) != GW_CLAIM_LIVE)
 		return 0;
-	if (!sweep->all && sweep->now <= session->deadline)
+	if (!sweep_wants(sweep, session))
 		return 0;
 	if (session_remove(index)) {
 		count(ROW_SWEEP, GW_NAT_CLOSED_SESSION);
@@ -85,7 +118,7 @@ sweep_next(struct gw_status *status, struct gw_sweep *sweep)
 	}
 	sweep->from = status->cursor;
 	sweep->count = left < SWEEP_SLICE ? left : SWEEP_SLICE;
-	sweep->all = 0;
+	sweep->what = GW_SWEEP_EXPIRED;
 	sweep_slice(GW_SWEEPER_TIMER, sweep);
 	status->cursor += sweep->looked;
 	status->expired += sweep->removed;

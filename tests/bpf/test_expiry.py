@@ -3,14 +3,15 @@
 
 import time
 from collections.abc import Callable
+from ipaddress import IPv4Address
 
 import pytest
-from scapy.layers.inet import UDP
+from scapy.layers.inet import IP, UDP
 from scapy.packet import Packet
 
 from tests.lib.packets import LAN, LAN2, SERVER, WAN, echo, tcp, udp
 
-from .plane import SETTINGS, Outcome, Plane
+from .plane import OUTSIDE, SETTINGS, Outcome, Plane
 
 CLOCK_MONOTONIC_COARSE = 6
 """From <linux/time.h>; Python has no name for it."""
@@ -151,3 +152,24 @@ def test_sessions_are_paged(plane: Plane) -> None:
         seen += [session.inside[1] for session in page]
 
     assert sorted(seen) == list(range(4000, 4010))
+
+
+def test_sessions_end_with_their_outside_address(plane: Plane) -> None:
+    """The same endpoint goes on from the new address, not from one that is not ours."""
+    plane.lan(udp(LAN.ip, SERVER, 4000, 53))
+    plane.lan(tcp(LAN.ip, SERVER, 4000, 80))
+    other = IPv4Address("203.0.113.60")
+    plane.configure(addresses=(other,))
+
+    assert plane.sessions() == []
+    plane.dataplane.set_addresses([other])
+    sent = plane.lan(udp(LAN.ip, SERVER, 4000, 53))
+    assert sent.packet[IP].src == str(other)
+    assert sent.verdict == "FORWARD"
+
+
+def test_sessions_of_other_addresses_go_on(plane: Plane) -> None:
+    plane.lan(udp(LAN.ip, SERVER, 4000, 53))
+    plane.dataplane.set_addresses([OUTSIDE])
+
+    assert len(plane.sessions()) == 1

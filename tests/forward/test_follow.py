@@ -78,9 +78,12 @@ def test_a_new_mac_address(site: Lab) -> None:
 
 
 def test_the_outside_address_changes(site: Lab) -> None:
+    assert pinged(site, "lan", SERVER) == 3
+    assert json.loads(gwctl(site, "--json", "show", "sessions").stdout)["sessions"]
     site.run("gw", ["ip", "addr", "flush", "dev", "wan0"])
     eventually(lambda: warned(site, "no IPv4 address"), "without an address there is no NAT")
     assert status(site)["state"] == "kernel"
+    assert not json.loads(gwctl(site, "--json", "show", "sessions").stdout)["sessions"]
 
     site.run("gw", ["ip", "addr", "add", "203.0.113.77/24", "dev", "wan0"])
     site.run("gw", ["ip", "route", "replace", "default", "via", "203.0.113.1"])

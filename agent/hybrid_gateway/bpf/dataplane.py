@@ -184,6 +184,7 @@ class DataPlane:
         sessions = self._sizes.sessions
         buckets = bucket_count(sessions)
         tables.write_settings(self.table("gw_settings"), settings, sessions, buckets)
+        self._sweep(lib.GW_SWEEP_ORPHANS)
 
     def set_devices(self, records: Sequence[DeviceRecord]) -> None:
         """Replaces the whole table."""
@@ -195,8 +196,12 @@ class DataPlane:
         )
 
     def set_addresses(self, addresses: Sequence[IPv4Address]) -> None:
-        """The outside addresses, of the pool and 1:1; replaces the whole table."""
+        """The outside addresses, of the pool and 1:1; replaces the whole table.
+
+        Sessions of an address that is not ours any more end here and in set_settings().
+        """
         tables.write_addresses(self.table("gw_addresses"), addresses)
+        self._sweep(lib.GW_SWEEP_ORPHANS)
 
     def set_statics(self, statics: Sequence[StaticRecord]) -> None:
         """Replaces the whole table."""
@@ -252,9 +257,13 @@ class DataPlane:
 
     def clear_sessions(self) -> int:
         """Ends every session; returns how many."""
+        return self._sweep(lib.GW_SWEEP_ALL)
+
+    def _sweep(self, what: int) -> int:
+        """Goes through the records slice by slice; returns how many sessions ended."""
         sweeps, removed, start, end = self.table("gw_sweeps"), 0, 0, self._fresh()
         while start < end:
-            sweep = abi.new("gw_sweep", **{"from": start, "count": end - start, "all": 1})
+            sweep = abi.new("gw_sweep", **{"from": start, "count": end - start, "what": what})
             sweeps.set(lib.GW_SWEEPER_AGENT, sweep)
             self._run("gw_sweep_slice")
             done = sweeps.get(lib.GW_SWEEPER_AGENT) or sweep
