@@ -33,6 +33,7 @@ nat44:
 """
 READY_SECONDS = 20.0
 STOP_SECONDS = 20.0
+LOG_END = 4000
 
 
 class Gateway(AbstractContextManager["Gateway"]):
@@ -78,7 +79,10 @@ class Gateway(AbstractContextManager["Gateway"]):
         return self._process.pid
 
     def gwctl(self, *words: str) -> str:
-        return run([str(ROOT / "build/bin/gwctl"), "--instance", self.instance, *words])
+        try:
+            return run([str(ROOT / "build/bin/gwctl"), "--instance", self.instance, *words])
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}\n{self._log_end()}") from None
 
     def clear(self) -> None:
         self.gwctl("clear", "sessions")
@@ -121,8 +125,10 @@ class Gateway(AbstractContextManager["Gateway"]):
                     break
         finally:
             os.close(end)
-        log = (self._files / "agent.log").read_text(errors="replace")
-        raise RuntimeError(f"gw-agent is not ready:\n{log[-2000:]}")
+        raise RuntimeError(f"gw-agent is not ready:\n{self._log_end()}")
+
+    def _log_end(self) -> str:
+        return (self._files / "agent.log").read_text(errors="replace")[-LOG_END:]
 
     def _stop(self) -> None:
         shutil.rmtree(self._files)
