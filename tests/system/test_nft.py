@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The table `inet gw`, and the owner's tables beside it."""
 
+import json
+import select
+import subprocess
+import time
+from collections.abc import Iterator
 from ipaddress import IPv4Address
+from typing import Any
 
+import nftables
 import pytest
 
 from hybrid_gateway import bypass
@@ -17,7 +24,7 @@ from hybrid_gateway.model import (
     StaticMapping,
 )
 from hybrid_gateway.netlink import Netlink
-from hybrid_gateway.nft import Nft
+from hybrid_gateway.nft import Nft, UnreadableError
 
 HOST = IPv4Address("10.9.0.2")
 STATIC = (
@@ -105,6 +112,62 @@ def test_chains_that_xdp_would_pass_are_named() -> None:
         "nft ip closed way",
         "nft netdev early wan",
     ]
+
+
+@pytest.fixture
+def owned(site: str) -> Iterator[None]:
+    """A table that belongs to a running nft, as `nft -i` makes one."""
+    assert site
+    commands = [
+        "add table inet fw { flags owner; }",
+        "add chain inet fw forward { type filter hook forward priority 0; policy accept; }",
+        "add rule inet fw forward ip saddr 10.9.0.0/24 drop",
+    ]
+    with subprocess.Popen(
+        ["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as holder:
+        try:
+            assert holder.stdin
+            print(*commands, sep="\n", file=holder.stdin, flush=True)
+            end = time.monotonic() + 5.0
+            while "drop" not in listed():
+                assert time.monotonic() < end, "the owner has made its rule"
+                select.select([], [], [], 0.05)
+            yield
+        finally:
+            holder.kill()
+
+
+@pytest.mark.usefixtures("owned")
+@pytest.mark.parametrize("unreadable", ["table", "chain"])
+def test_a_table_that_has_an_owner(monkeypatch: pytest.MonkeyPatch, unreadable: str) -> None:
+    """libnftables 1.0.6 prints its flags from beyond a list: any text, or nothing that is JSON."""
+    real = nftables.Nftables.json_cmd
+
+    def damaged(self: Any, request: Any) -> Any:
+        command = json.dumps(request)
+        if '"list"' in command and f'"{unreadable}' in command and '"gw"' not in command:
+            raise json.JSONDecodeError("Invalid control character", command, 0)
+        return real(self, request)
+
+    monkeypatch.setattr(nftables.Nftables, "json_cmd", damaged)
+    nft = Nft()
+    assert nft.fingerprint() == ""
+    assert bypass.chains(nft.base_chains(), DEVICES) == ["nft inet fw forward"]
+    assert nft.write(FallbackTable(("br0",), "wan0")) == nft.fingerprint() != ""
+
+
+@pytest.mark.usefixtures("site")
+def test_chains_are_found_in_a_listing_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    run(["nft", "-f", "-"], stdin=OWNER)
+    read = Nft()
+
+    def no_chains() -> Any:
+        raise UnreadableError("no JSON")
+
+    blind = Nft()
+    monkeypatch.setattr(blind, "_list_chains", no_chains)
+    assert blind.base_chains() == read.base_chains()
 
 
 def test_shaping_is_named(site: str) -> None:
