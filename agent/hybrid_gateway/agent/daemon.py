@@ -136,7 +136,7 @@ async def serve(instance: Instance, config: Path) -> None:
             await server.start()
             try:
                 follower.start()
-                loop.add_signal_handler(signal.SIGHUP, reload, engine)
+                loop.add_signal_handler(signal.SIGHUP, follower.attempt, lambda: reload(engine))
                 notify("READY=1", f"MAINPID={os.getpid()}")
                 tell(engine)
                 await done.wait()
@@ -205,5 +205,11 @@ def main() -> int:
         return error.exit_code
     except OSError as error:
         print(f"gw-agent: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        # A fault of ours. systemd's journal gets one line, and whoever looks for it the rest.
+        log.info("unexpected", exc_info=error)
+        more = "" if options.verbose else "; --verbose shows more"
+        print(f"gw-agent: unexpected {type(error).__name__}: {error}{more}", file=sys.stderr)
         return 1
     return 0

@@ -191,6 +191,17 @@ class Engine:
         forwarding = (
             self.wanted.settings.enabled
             and any(port.outside for port in attached)
+    def fail(self, error: Exception) -> None:
+        """Something that nobody foresaw: kept for `status`, until a look at everything succeeds."""
+        if not isinstance(error, GwError):
+            message = f"unexpected {type(error).__name__}: {error}; the agent's log has more"
+            if message != str(self.error):
+                log.error("unexpected", exc_info=error)
+            error = GwError(message, code="internal")
+        self.error = error
+        self._observer.forget()
+        self._set_state()
+
             and any(not port.outside for port in attached)
         )
         self._change_state("forwarding" if forwarding else "kernel")

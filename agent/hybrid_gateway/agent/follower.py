@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from ..errors import GwError
 from ..events import neighbour_event, route_event
@@ -47,14 +48,15 @@ class Follower:
         self._last = 0.0
 
     def start(self) -> None:
-        self._loop.add_reader(self._routes, self._on_routes)
-        self._loop.add_reader(self._rules, self._on_rules)
+        self._loop.add_reader(self._routes, self.attempt, self._on_routes)
+        self._loop.add_reader(self._rules, self.attempt, self._on_rules)
         self.probe()
 
     def stop(self) -> None:
         for timer in (self._timer, self._retry, self._probe):
             if timer:
                 timer.cancel()
+        self._retry_later()
         for events in (self._routes, self._rules):
             self._loop.remove_reader(events)
             events.close()
@@ -66,11 +68,25 @@ class Follower:
 
     # ---- events -----------------------------------------------------------------------
 
+        self._probe = self._loop.call_later(RETRY_SECONDS, self.probe)
+        self.attempt(self._probe_neighbours)
+
+    def _probe_neighbours(self) -> None:
     def _on_routes(self) -> None:
         messages, lost = self._routes.read()
         if lost:
             log.warning("the kernel dropped events: everything is read again")
             self._mark(Part.ALL, refill=True)
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Runs it; whatever goes wrong is in the status, and everything is looked at again."""
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - see below
+            # Broadly, as nowhere else but in cli and main: the loop would log it and forget it,
+            # and the agent would follow nothing while its status says that all is well.
+            self._engine.fail(error)
+            self._retry_later()
+
         for kind, data in messages:
             if kind in (RTM_NEWLINK, RTM_DELLINK):
                 self._mark(Part.ALL)
@@ -110,7 +126,7 @@ class Follower:
         self._refill = self._refill or refill
         if self._timer is None:
             wait = max(SETTLE_SECONDS, self._last + REST_SECONDS - self._loop.time())
-            self._timer = self._loop.call_later(wait, self._follow)
+            self._timer = self._loop.call_later(wait, self.attempt, self._follow)
 
     def _follow(self) -> None:
         parts, refill = self._dirty, self._refill
@@ -125,3 +141,6 @@ class Follower:
     def _again(self) -> None:
         self._retry = None
         self._mark(Part.ALL, refill=True)
+        self._retry_later()
+
+    def _retry_later(self) -> None:
