@@ -33,6 +33,18 @@ def neighbour_event(kind: int, data: bytes) -> FdbEntry | NeighbourEvent | None:
     return None
 
 
+TCM_IFINDEX = struct.Struct("=i")
+TCM_OFFSET = 16 + 4
+TC_BLOCK = -1
+"""Instead of a device, when several share one block of filters."""
+
+
+def tc_device(data: bytes) -> int:
+    """The ifindex that a message about a qdisc or a filter names, or TC_BLOCK."""
+    (ifindex,) = TCM_IFINDEX.unpack_from(data, TCM_OFFSET)
+    return int(ifindex)
+
+
 @dataclass(frozen=True, slots=True)
 class RouteEvent:
     """What an IPv4 route message is about; a routing daemon sends them by the thousand."""

@@ -28,6 +28,7 @@ from .rtnl import (
 
 AF_BRIDGE = 7
 IFF_UP = 1
+IFF_LOWER_UP = 1 << 16
 IFA_F_SECONDARY = 1
 RTN_UNICAST = 1
 RTM_F_CLONED = 0x200
@@ -219,6 +220,7 @@ def _link(message: Any) -> Link:
         kind=(info.get_attr("IFLA_INFO_KIND") or "") if info else "",
         mtu=message.get_attr("IFLA_MTU") or 0,
         up=bool(message["flags"] & IFF_UP),
+        carrier=bool(message["flags"] & IFF_LOWER_UP),
     )
 
 

@@ -24,7 +24,9 @@ class Part(Flag):
     ROUTES = auto()
     NEIGHBOURS = auto()
     TABLE = auto()
-    ALL = LINKS | ADDRESSES | ROUTES | NEIGHBOURS | TABLE
+    TC = auto()
+    """Filters, ours among them, and qdiscs."""
+    ALL = LINKS | ADDRESSES | ROUTES | NEIGHBOURS | TABLE | TC
 
 
 class Observer:
@@ -57,6 +59,8 @@ class Observer:
             last = replace(last, routes=self._netlink.routes(inside | outside))
         if parts & Part.TABLE:
             last = replace(last, table=self._nft.fingerprint())
+        if parts & Part.TC:
+            last = self._with_programs(last)
         self._last = replace(
             last,
             managed=self._managed(outside),
@@ -71,11 +75,10 @@ class Observer:
         outside = self._outside(config, links)
         inside = self._inside(config, links)
         changes = self._restore.changes
-        return Observed(
+        observed = Observed(
             links=links,
             addresses=self._addresses(outside),
             routes=self._netlink.routes(inside | outside),
-            attached=tuple(sorted(self._dataplane.attached().items())),
             offloads=self._offloads(ports),
             offloads_changed=tuple(sorted(changes.offloads)),
             sysctls=sysctl.observe(changes.sysctls),
@@ -84,6 +87,16 @@ class Observer:
             managed=self._managed(outside),
             managed_changed=frozenset(changes.managed),
             written=written,
+        )
+        return self._with_programs(observed)
+
+    def _with_programs(self, observed: Observed) -> Observed:
+        attached = self._dataplane.attached()
+        return replace(
+            observed,
+            attached=tuple(sorted(attached.items())),
+            handover=self._dataplane.with_filter(attached, egress=False),
+            guard=self._dataplane.with_filter(attached, egress=True),
         )
 
     def forget(self) -> None:

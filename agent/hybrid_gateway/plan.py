@@ -107,13 +107,21 @@ class Planner:
             yield Step(StepKind.SETTINGS, "NAT44", state, settings)
 
     def _ports(self) -> Iterator[Step]:
-        attached = {ifindex for ifindex, _ in self._observed.attached}
         for attachment in self._wanted.attachments:
             known = attachment in self._written.attachments
-            if self._fresh or not known or attachment.ifindex not in attached:
+            if self._fresh or not known or not self._complete(attachment):
                 role = "outside" if attachment.outside else "inside"
                 text = f"attach the programs, as {role} port"
                 yield Step(StepKind.ATTACH, attachment.name, text, attachment)
         for hop in sorted(self._wanted.managed - self._observed.managed):
             text = f"have the kernel watch next hop {hop.address}"
             yield Step(StepKind.MANAGE, str(hop.address), text, hop)
+
+    def _complete(self, port: Attachment) -> bool:
+        """A TC filter goes with the qdisc that somebody deletes, while the XDP link stays."""
+        observed = self._observed
+        return (
+            any(ifindex == port.ifindex for ifindex, _ in observed.attached)
+            and port.ifindex in observed.handover
+            and (not port.outside or port.ifindex in observed.guard)
+        )

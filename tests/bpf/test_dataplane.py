@@ -9,7 +9,7 @@ from _gw_native import lib
 
 from hybrid_gateway import abi
 from hybrid_gateway.bpf import DEV_PORT, DataPlane, DeviceRecord, LoadReport, MapSizes
-from hybrid_gateway.bpf.attach import query
+from hybrid_gateway.bpf.attach import TC_HANDLE, TC_PRIORITY, query
 from hybrid_gateway.errors import GwError, RefusedError
 from hybrid_gateway.instance import Instance
 from tests.lib.packets import LAN, SERVER, WAN, udp
@@ -151,6 +151,25 @@ class TestAttaching:
 
         assert lib.gw_tc_prepare(ifindex) == 0, "clsact was not ours to take away"
         lib.gw_tc_remove(ifindex)
+
+    def test_a_filter_counts_that_runs_our_program(self, entered: Site, instance: Instance) -> None:
+        dataplane, _ = _load(instance)
+        ifindex = entered.ifindex("mgmt0")
+
+        def filters() -> tuple[bool, bool]:
+            ingress = dataplane.with_filter([ifindex], egress=False)
+            return bool(ingress), bool(dataplane.with_filter([ifindex], egress=True))
+
+        assert filters() == (False, False)
+        dataplane.attach(ifindex, "mgmt0", True)
+        assert filters() == (True, True)
+        other = dataplane._program("gw_handover")
+        assert lib.gw_tc_attach(ifindex, True, other, TC_HANDLE, TC_PRIORITY) == 0
+        assert filters() == (True, False)
+        lib.gw_tc_remove(ifindex)
+        assert filters() == (False, False)
+        dataplane.attach(ifindex, "mgmt0", True)
+        assert filters() == (True, True)
 
     def test_removing_leaves_nothing(self, entered: Site, instance: Instance) -> None:
         dataplane, _ = _load(instance)

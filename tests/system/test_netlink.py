@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
-from hybrid_gateway.events import RouteEvent, neighbour_event, route_event
+from hybrid_gateway.events import RouteEvent, neighbour_event, route_event, tc_device
 from hybrid_gateway.lab.namespaces import inside, run
 from hybrid_gateway.model import Address, NextHop, Route
 from hybrid_gateway.netlink import (
@@ -18,7 +18,16 @@ from hybrid_gateway.netlink import (
     FdbEntry,
     Netlink,
 )
-from hybrid_gateway.rtnl import RTM_DELNEIGH, RTM_NEWNEIGH, RTM_NEWROUTE, route_events
+from hybrid_gateway.rtnl import (
+    RTM_DELNEIGH,
+    RTM_DELQDISC,
+    RTM_DELTFILTER,
+    RTM_NEWNEIGH,
+    RTM_NEWQDISC,
+    RTM_NEWROUTE,
+    RTM_NEWTFILTER,
+    route_events,
+)
 
 STATION = bytes.fromhex("020000000002")
 GATEWAY = IPv4Address("203.0.113.1")
@@ -53,6 +62,18 @@ def test_links(netlink: Netlink) -> None:
     assert links["wan0"].kind == "veth"
     assert links["wan0"].up
     assert links["wan0"].mtu == 1500
+
+
+def test_a_link_without_carrier(site: str, netlink: Netlink) -> None:
+    def state(device: str) -> tuple[bool, bool]:
+        link = next(link for link in netlink.links() if link.name == device)
+        return link.up, link.running
+
+    assert state("wan0") == (True, True)
+    ip(site, "link", "set", "far0", "down")
+    eventually(lambda: state("wan0") == (True, False), "its peer is down")
+    ip(site, "link", "set", "wan0", "down")
+    assert state("wan0") == (False, False)
 
 
 def test_addresses(netlink: Netlink) -> None:
@@ -154,6 +175,25 @@ def test_events(site: str) -> None:
     stations = [n for n in neighbours if isinstance(n, FdbEntry) and n.mac == mac]
     assert [station.gone for station in stations] == [False, True]
     assert {station.port for station in stations} == {index("p0")}
+
+
+def test_events_of_qdiscs_and_filters(site: str) -> None:
+    events = route_events()
+    rule = ["protocol", "all", "pref", "7", "bpf", "bytecode", "1,6 0 0 0"]
+    for argv in (
+        ["qdisc", "add", "dev", "wan0", "clsact"],
+        ["filter", "add", "dev", "wan0", "egress", *rule],
+        ["filter", "del", "dev", "wan0", "egress"],
+        ["qdisc", "del", "dev", "wan0", "clsact"],
+    ):
+        run(["tc", "-n", site, *argv])
+
+    messages, lost = events.read()
+    events.close()
+    assert not lost
+    kinds = (RTM_NEWQDISC, RTM_NEWTFILTER, RTM_DELTFILTER, RTM_DELQDISC)
+    found = [(kind, tc_device(data)) for kind, data in messages if kind in kinds]
+    assert found == [(kind, index("wan0")) for kind in kinds]
 
 
 def test_lost_events_are_reported(site: str) -> None:

@@ -4,6 +4,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
+from typing import Any
+
+import pytest
 
 from hybrid_gateway.model import (
     Address,
@@ -37,6 +40,8 @@ def done(wanted: Wanted, observed: Observed = OBSERVED) -> Observed:
     return replace(
         observed,
         attached=tuple((port.ifindex, "native") for port in wanted.attachments),
+        handover=frozenset(port.ifindex for port in wanted.attachments),
+        guard=frozenset(port.ifindex for port in wanted.attachments if port.outside),
         offloads=tuple(replace(offload, on=False) for offload in observed.offloads),
         offloads_changed=tuple(replace(offload, on=True) for offload in wanted.offloads),
         sysctls=wanted.sysctls or observed.sysctls,
@@ -140,6 +145,19 @@ def test_a_port_that_lost_its_programs_gets_them_again() -> None:
     observed = replace(done(WANTED), attached=((2, "native"), (3, "native")))
     steps = plan(WANTED, observed)
     assert [(step.kind, step.subject) for step in steps] == [(StepKind.ATTACH, "wan0")]
+
+
+@pytest.mark.parametrize(
+    ("lost", "port"),
+    [
+        ({"guard": frozenset()}, "wan0"),
+        ({"handover": frozenset({2, 3})}, "wan0"),
+        ({"handover": frozenset({3, 4})}, "lan0"),
+    ],
+)
+def test_a_port_that_lost_a_filter_gets_it_again(lost: dict[str, Any], port: str) -> None:
+    steps = plan(WANTED, replace(done(WANTED), **lost))
+    assert [(step.kind, step.subject) for step in steps] == [(StepKind.ATTACH, port)]
 
 
 def test_more_sessions_mean_new_maps_and_everything_in_them() -> None:

@@ -14,7 +14,7 @@ from ..errors import GwError
 from ..events import RouteEvent
 from ..instance import Instance
 from ..mirror import Mirror
-from ..model import BYPASS_ALL, Config, Observed, Step, StepKind, Wanted
+from ..model import BYPASS_ALL, Config, Link, Observed, Step, StepKind, Wanted
 from ..netlink import Netlink
 from ..nft import Nft
 from ..observe import Observer, Part
@@ -44,6 +44,8 @@ class Engine:
         self.config: Config | None = None
         """The one in force; None before the first apply and after detach."""
         self.wanted = Wanted()
+        self.links: tuple[Link, ...] = ()
+        """As they were at the last look, which every change of a link brings about."""
         self.state = "starting"
         self.since = time.time()
         self.error: GwError | None = None
@@ -81,17 +83,36 @@ class Engine:
         """Does what `prepare` planned; on an error everything is as it was before."""
         prepared = self.prepare(path)
         try:
+            self.dataplane.forget_dead()
             self._run(prepared.steps)
         finally:
             self._observer.forget()
         if path:
             self.config_path = Path(path)
         self.config, self.wanted, self.error = prepared.config, prepared.wanted, None
+        self.links = prepared.observed.links
         self.notes = tuple(self._executor.notes)
         self.look_for_bypass()
         self._follow()
         self._set_state()
         return prepared
+
+    def start(self) -> None:
+        """Applies the configuration, or goes on where an earlier agent of this instance left off.
+
+        Its programs forward whether or not an agent follows them. So what a running agent
+        only tells of (a missing device, a firewall that appeared later) is no reason to
+        refuse then, and an error is kept for `status` and tried again.
+        """
+        if not self.dataplane.attached():
+            self.apply(None)
+            return
+        self.config = load(self.config_path)
+        self.dataplane.verify()
+        self.reconcile(Part.ALL)
+        self.notes = tuple(self._executor.notes)
+        for name in self.bypassed:
+            log.warning("XDP goes past %s", name)
 
     def detach(self) -> tuple[Step, ...]:
         """Takes away everything that was ever put anywhere, and forgets the configuration."""
@@ -126,11 +147,12 @@ class Engine:
             steps = Planner(wanted, observed).steps()
             for warning in set(wanted.warnings) - set(self.wanted.warnings):
                 log.warning("%s", warning)
-            self.wanted = wanted
+            self.wanted, self.links = wanted, observed.links
             if steps:
                 self._observer.forget()
+                self._warn_of_lost(steps)
                 self._run(steps)
-            if parts & Part.TABLE:
+            if parts & (Part.TABLE | Part.TC):
                 self.look_for_bypass()
             self.error = None
             if any(step.kind in (StepKind.DEVICES, StepKind.LOAD) for step in steps):
@@ -141,6 +163,11 @@ class Engine:
             self.error = error
         self._set_state()
 
+    def _warn_of_lost(self, steps: tuple[Step, ...]) -> None:
+        for step in steps:
+            if step.kind is StepKind.ATTACH and step.value in self._executor.written.attachments:
+                log.warning("%s: somebody removed our programs: putting them back", step.subject)
+
     def refill(self) -> None:
         """Events were lost: the mirrored FDB may be wrong."""
         if self.config and self.wanted.sizes:
@@ -149,6 +176,10 @@ class Engine:
             except GwError as error:
                 log.error("mirroring the FDB: %s", error)
                 self.error = error
+
+    def devices(self) -> frozenset[int]:
+        """Everything that takes part."""
+        return frozenset(device.ifindex for device in self.wanted.devices)
 
     def outside_devices(self) -> frozenset[int]:
         return frozenset(d.ifindex for d in self.wanted.devices if d.outside)
@@ -177,6 +208,17 @@ class Engine:
             name for name in found if name not in accepted and BYPASS_ALL not in accepted
         )
 
+    def fail(self, error: Exception) -> None:
+        """Something that nobody foresaw: kept for `status`, until a look at everything succeeds."""
+        if not isinstance(error, GwError):
+            message = f"unexpected {type(error).__name__}: {error}; the agent's log has more"
+            if message != str(self.error):
+                log.error("unexpected", exc_info=error)
+            error = GwError(message, code="internal")
+        self.error = error
+        self._observer.forget()
+        self._set_state()
+
     def _follow(self) -> None:
         if self.wanted.sizes:
             self.mirror.follow(self.wanted.devices)
@@ -191,17 +233,6 @@ class Engine:
         forwarding = (
             self.wanted.settings.enabled
             and any(port.outside for port in attached)
-    def fail(self, error: Exception) -> None:
-        """Something that nobody foresaw: kept for `status`, until a look at everything succeeds."""
-        if not isinstance(error, GwError):
-            message = f"unexpected {type(error).__name__}: {error}; the agent's log has more"
-            if message != str(self.error):
-                log.error("unexpected", exc_info=error)
-            error = GwError(message, code="internal")
-        self.error = error
-        self._observer.forget()
-        self._set_state()
-
             and any(not port.outside for port in attached)
         )
         self._change_state("forwarding" if forwarding else "kernel")

@@ -6,18 +6,22 @@ import logging
 from collections.abc import Callable
 
 from ..errors import GwError
-from ..events import neighbour_event, route_event
+from ..events import TC_BLOCK, neighbour_event, route_event, tc_device
 from ..netlink import FdbEntry
 from ..observe import Part
 from ..rtnl import (
     RTM_DELADDR,
     RTM_DELLINK,
     RTM_DELNEIGH,
+    RTM_DELQDISC,
     RTM_DELROUTE,
+    RTM_DELTFILTER,
     RTM_NEWADDR,
     RTM_NEWLINK,
     RTM_NEWNEIGH,
+    RTM_NEWQDISC,
     RTM_NEWROUTE,
+    RTM_NEWTFILTER,
     nftables_events,
     route_events,
 )
@@ -30,6 +34,7 @@ SETTLE_SECONDS = 0.05
 REST_SECONDS = 0.5
 """At least so long between two looks, however fast events come."""
 RETRY_SECONDS = 10.0
+TC_EVENTS = frozenset({RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTFILTER, RTM_DELTFILTER})
 
 
 class Follower:
@@ -51,32 +56,27 @@ class Follower:
         self._loop.add_reader(self._routes, self.attempt, self._on_routes)
         self._loop.add_reader(self._rules, self.attempt, self._on_rules)
         self.probe()
+        self._retry_later()
 
     def stop(self) -> None:
         for timer in (self._timer, self._retry, self._probe):
             if timer:
                 timer.cancel()
-        self._retry_later()
         for events in (self._routes, self._rules):
             self._loop.remove_reader(events)
             events.close()
 
     def probe(self) -> None:
         """Now, and then as often as XDP's use of neighbours asks for."""
-        delay = self._engine.mirror.probe()
-        self._probe = self._loop.call_later(delay, self.probe)
-
-    # ---- events -----------------------------------------------------------------------
-
         self._probe = self._loop.call_later(RETRY_SECONDS, self.probe)
         self.attempt(self._probe_neighbours)
 
     def _probe_neighbours(self) -> None:
-    def _on_routes(self) -> None:
-        messages, lost = self._routes.read()
-        if lost:
-            log.warning("the kernel dropped events: everything is read again")
-            self._mark(Part.ALL, refill=True)
+        delay = self._engine.mirror.probe()
+        if self._probe:
+            self._probe.cancel()
+        self._probe = self._loop.call_later(delay, self.probe)
+
     def attempt(self, action: Callable[[], None]) -> None:
         """Runs it; whatever goes wrong is in the status, and everything is looked at again."""
         try:
@@ -87,6 +87,13 @@ class Follower:
             self._engine.fail(error)
             self._retry_later()
 
+    # ---- events -----------------------------------------------------------------------
+
+    def _on_routes(self) -> None:
+        messages, lost = self._routes.read()
+        if lost:
+            log.warning("the kernel dropped events: everything is read again")
+            self._mark(Part.ALL, refill=True)
         for kind, data in messages:
             if kind in (RTM_NEWLINK, RTM_DELLINK):
                 self._mark(Part.ALL)
@@ -97,6 +104,8 @@ class Follower:
                     self._mark(Part.ROUTES)
             elif kind in (RTM_NEWNEIGH, RTM_DELNEIGH):
                 self._neighbour(kind, data)
+            elif kind in TC_EVENTS and tc_device(data) in {TC_BLOCK, *self._engine.devices()}:
+                self._mark(Part.TC)
         try:
             self._engine.mirror.recall()
         except GwError as error:
@@ -135,12 +144,12 @@ class Follower:
         if refill:
             self._engine.refill()
         self._last = self._loop.time()
+        self._retry_later()
+
+    def _retry_later(self) -> None:
         if self._engine.error and self._retry is None:
             self._retry = self._loop.call_later(RETRY_SECONDS, self._again)
 
     def _again(self) -> None:
         self._retry = None
         self._mark(Part.ALL, refill=True)
-        self._retry_later()
-
-    def _retry_later(self) -> None:

@@ -7,6 +7,7 @@ it, atomically. What stands on a device and is not ours is named and left alone.
 
 import errno
 import os
+import socket
 from pathlib import Path
 
 from _gw_native import ffi, lib
@@ -45,6 +46,22 @@ def _link_info(link: int) -> tuple[int, int]:
     return ifindex[0], program[0]
 
 
+def _program_id(program: int) -> int:
+    found = ffi.new("__u32 *")
+    result = lib.gw_fd_program_id(program, found)
+    if result:
+        raise KernelError("asking for a program's id", result, code="bpf.query")
+    return int(found[0])
+
+
+def _exists(ifindex: int) -> bool:
+    try:
+        socket.if_indextoname(ifindex)
+    except OSError:
+        return False
+    return True
+
+
 class Attachments:
     """The XDP links and TC filters of one instance, kept under its pin directory."""
 
@@ -64,6 +81,30 @@ class Attachments:
             if ifindex != LINK_GONE:
                 found[ifindex] = query(ifindex)[1]
         return found
+
+    def forget_dead(self) -> None:
+        """Lets go of what is left of devices that vanished while nobody looked."""
+        for path in self._link_paths():
+            link = lib.gw_pinned(os.fsencode(path))
+            if link < 0:
+                continue
+            ifindex, _ = _link_info(link)
+            lib.gw_close(link)
+            if ifindex == LINK_GONE:
+                path.unlink(missing_ok=True)
+                # Whatever bears that number now is another device, with a clsact of its own.
+                self._forget_clsact(path.name)
+        for marker in self._markers():
+            if not _exists(int(marker.name)):
+                self._forget_clsact(marker.name)
+
+    def _markers(self) -> list[Path]:
+        return sorted(self._made_clsact.iterdir()) if self._made_clsact.is_dir() else []
+
+    def _forget_clsact(self, ifindex: str) -> None:
+        marker = self._made_clsact / ifindex
+        if marker.is_dir():
+            marker.rmdir()
 
     def _link_paths(self) -> list[Path]:
         return sorted(self._links.iterdir()) if self._links.is_dir() else []
@@ -126,6 +167,8 @@ class Attachments:
 
     def attach_tc(self, ifindex: int, name: str, program: int, *, egress: bool) -> None:
         """Puts our filter at one end of the device, or another program into it."""
+        if self.has_tc(ifindex, program, egress=egress):
+            return  # the kernel would report a replacement, and that be followed as a change
         made = lib.gw_tc_prepare(ifindex)
         if made < 0:
             raise KernelError(f"{name}: adding clsact", made, code="bpf.tc")
@@ -135,9 +178,12 @@ class Attachments:
         if result:
             raise KernelError(f"{name}: attaching the TC program", result, code="bpf.tc")
 
-    def has_tc(self, ifindex: int, *, egress: bool) -> bool:
-        program = ffi.new("__u32 *")
-        return not lib.gw_tc_query(ifindex, egress, TC_HANDLE, TC_PRIORITY, program)
+    def has_tc(self, ifindex: int, program: int | None = None, *, egress: bool) -> bool:
+        """Whether our filter is there, and runs this very program; None: any."""
+        found = ffi.new("__u32 *")
+        if lib.gw_tc_query(ifindex, egress, TC_HANDLE, TC_PRIORITY, found):
+            return False
+        return program is None or int(found[0]) == _program_id(program)
 
     def detach_tc(self, ifindex: int, name: str, *, egress: bool) -> None:
         result = lib.gw_tc_detach(ifindex, egress, TC_HANDLE, TC_PRIORITY)
@@ -158,14 +204,11 @@ class Attachments:
         path.unlink(missing_ok=True)
         for egress in (False, True):
             self.detach_tc(ifindex, name, egress=egress)
-        marker = self._made_clsact / str(ifindex)
-        if marker.is_dir():
+        if (self._made_clsact / str(ifindex)).is_dir():
             lib.gw_tc_remove(ifindex)
-            marker.rmdir()
+            self._forget_clsact(str(ifindex))
 
     def detach_all(self) -> None:
-        devices = {int(path.name) for path in self._link_paths()}
-        if self._made_clsact.is_dir():
-            devices |= {int(path.name) for path in self._made_clsact.iterdir()}
+        devices = {int(path.name) for path in (*self._link_paths(), *self._markers())}
         for ifindex in sorted(devices):
             self.detach(ifindex, f"device {ifindex}")

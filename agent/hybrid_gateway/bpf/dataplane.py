@@ -3,7 +3,7 @@
 
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def map_sizes(sizes: MapSizes) -> dict[str, int]:
 
 
 class DataPlane:
-    """Not thread-safe. `load()` comes before everything but verify(), attached() and remove()."""
+    """Not thread-safe. `load()` comes before whatever uses programs or maps."""
 
     def __init__(self, instance: str, object_dir: Path) -> None:
         self._pins = Pins(Instance(instance).pin_dir)
@@ -170,6 +170,18 @@ class DataPlane:
     def attached(self) -> dict[int, str]:
         """Device to mode: "native" or "generic"."""
         return self._attachments.attached()
+
+    def with_filter(self, ifindexes: Iterable[int], *, egress: bool) -> frozenset[int]:
+        """Those with our TC program at this end, as it is loaded now; before load() none."""
+        if self._tc is None:
+            return frozenset()
+        program = self._program("gw_guard" if egress else "gw_handover")
+        has = self._attachments.has_tc
+        return frozenset(index for index in ifindexes if has(index, program, egress=egress))
+
+    def forget_dead(self) -> None:
+        """Removes the pins of devices that vanished while no agent ran."""
+        self._attachments.forget_dead()
 
     def remove(self) -> None:
         """Leaves nothing of this instance in the kernel."""

@@ -29,6 +29,13 @@ class Link:
     """"bridge", "veth", "vxlan" and so on; empty for a plain NIC."""
     mtu: int = 1500
     up: bool = True
+    """As the owner set it: "ip link set up"."""
+    carrier: bool = True
+
+    @property
+    def running(self) -> bool:
+        """Whether frames can come and go."""
+        return self.up and self.carrier
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +192,11 @@ class Observed:
     routes: tuple[Route, ...] = ()
     """By inside devices and by the outside device."""
     attached: tuple[tuple[int, str], ...] = ()
-    """(ifindex, mode) of the ports that carry our programs."""
+    """(ifindex, mode) of the ports that carry our XDP program."""
+    handover: frozenset[int] = frozenset()
+    """The ones among them with our current program at TC ingress."""
+    guard: frozenset[int] = frozenset()
+    """And at TC egress."""
     offloads: tuple[Offload, ...] = ()
     """Features that would hide something from XDP, of the devices concerned."""
     offloads_changed: tuple[Offload, ...] = ()
