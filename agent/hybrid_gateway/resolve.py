@@ -129,6 +129,8 @@ def _roles(config: Config, nat: Nat44, observed: Observed) -> _Roles:
             warnings.append(f"port {port.name}: device {port.device} does not exist at the moment")
         elif port.name == nat.outside:
             outside = link
+            if link.master:
+                warnings.append(f"port {port.name}: {link.name} is a port of a bridge")
             ports.append(Device(link.ifindex, link.name, link.ifindex, link.mac, True, False, True))
         elif link.ifindex in by_index:
             ports.append(Device(link.ifindex, link.name, link.ifindex, link.mac, True, True))
@@ -140,7 +142,23 @@ def _roles(config: Config, nat: Nat44, observed: Observed) -> _Roles:
                 f"port {port.name}: {link.name} is neither outside nor inside, "
                 "nor a port of an inside bridge: it takes no part"
             )
+    warnings += _idle(config, observed, frozenset(port.ifindex for port in ports))
     return _Roles(outside, tuple(inside), tuple(ports), tuple(warnings))
+
+
+def _idle(config: Config, observed: Observed, ports: frozenset[int]) -> list[str]:
+    """What is configured well and moves nothing, as no frame can come or go there."""
+    found = []
+    for port in config.ports:
+        link = observed.link(port.device)
+        if link and link.ifindex in ports and not link.running:
+            state = "has no carrier" if link.up else "is down"
+            found.append(f"port {port.name}: {link.name} {state}")
+    for name in config.nat44.inside if config.nat44 else ():
+        link = observed.link(name)
+        if link and link.ifindex not in ports and not link.up:
+            found.append(f"inside device {name} is down")
+    return found
 
 
 def _devices(roles: _Roles) -> tuple[Device, ...]:

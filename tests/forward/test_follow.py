@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hybrid_gateway.instance import Instance
 from hybrid_gateway.lab import GatewayProcess, Lab
 from tests.lib.ctl import gwctl
 from tests.lib.gateway import eventually
@@ -60,6 +61,46 @@ def test_a_port_leaves_and_comes_back(site: Lab) -> None:
     eventually(lambda: not status(site)["warnings"], "it is a port again")
     eventually(lambda: has_xdp(site, "lan1"), "with our program on it")
     assert pinged(site, "lan2", SERVER) == 3
+
+
+def up(lab: Lab) -> dict[str, bool]:
+    ports = json.loads(gwctl(lab, "--json", "show", "ports").stdout)["ports"]
+    return {port["name"]: port["up"] for port in ports}
+
+
+def test_a_port_without_a_link_is_told(site: Lab) -> None:
+    assert up(site) == {"lan0": True, "lan1": True, "wan0": True}
+    site.run("gw", ["ip", "link", "set", "wan0", "down"])
+    eventually(lambda: warned(site, "port wan0: wan0 is down"), "somebody took it down")
+    assert up(site) == {"lan0": True, "lan1": True, "wan0": False}
+    site.run("gw", ["ip", "link", "set", "wan0", "up"])
+    eventually(lambda: not status(site)["warnings"], "it is up again")
+
+    site.run("wan", ["ip", "link", "set", "eth0", "down"])
+    eventually(lambda: warned(site, "port wan0: wan0 has no carrier"), "the cable is out")
+    assert not up(site)["wan0"]
+    site.run("wan", ["ip", "link", "set", "eth0", "up"])
+    eventually(lambda: not status(site)["warnings"], "it is in again")
+
+
+def test_a_device_that_was_replaced_while_no_agent_ran(fresh_lab: Lab) -> None:
+    """What it left behind under the pin directory goes; the new one is a port."""
+    process = GatewayProcess(fresh_lab)
+    with stopped(process):
+        process.start()
+        pins = Instance(fresh_lab.name).pin_dir
+        answer = json.loads(gwctl(fresh_lab, "--json", "show", "ports").stdout)
+        old = next(port["ifindex"] for port in answer["ports"] if port["name"] == "lan1")
+        left = [pins / "links" / str(old), pins / "clsact" / str(old)]
+        assert all(path.exists() for path in left)
+
+        process.kill()
+        fresh_lab.run("gw", ["ip", "link", "del", "lan1"])
+        fresh_lab.run("gw", ["ip", "link", "add", "lan1", "type", "veth", "peer", "name", "far1"])
+        fresh_lab.run("gw", ["ip", "link", "set", "lan1", "master", "br-lan", "up"])
+        process.start()
+        assert not any(path.exists() for path in left)
+        assert has_xdp(fresh_lab, "lan1")
 
 
 def test_a_port_leaves_its_bridge_and_returns(site: Lab) -> None:

@@ -28,6 +28,7 @@ STATUS = {
             "name": "lan0",
             "device": "enp1s0",
             "ifindex": 2,
+            "up": True,
             "role": "inside",
             "mode": "native",
             "l3_device": "br-lan",

@@ -3,6 +3,7 @@
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,22 @@ def test_an_inside_device_without_a_bridge() -> None:
     assert Device(2, "lan0", 2, own, port=True, inside=True) in wanted.devices
     assert [port.name for port in wanted.attachments] == ["wan0", "lan0"]
     assert "lan1" in wanted.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("device", "state", "warning"),
+    [
+        ("wan0", {"up": False, "carrier": False}, "port wan0: wan0 is down"),
+        ("lan1", {"carrier": False}, "port lan1: lan1 has no carrier"),
+        ("br-lan", {"up": False}, "inside device br-lan is down"),
+    ],
+)
+def test_what_moves_no_frames_is_told(device: str, state: dict[str, Any], warning: str) -> None:
+    links = [replace(k, **state) if k.name == device else k for k in OBSERVED.links]
+    wanted = resolve(CONFIG, replace(OBSERVED, links=tuple(links)))
+
+    assert wanted.warnings == (warning,)
+    assert len(wanted.attachments) == 3
 
 
 def test_a_missing_device_is_a_warning_while_running() -> None:

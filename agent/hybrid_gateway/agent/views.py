@@ -76,6 +76,7 @@ def ports(engine: Engine) -> list[dict[str, Any]]:
     attached = engine.attached()
     devices = {device.name: device for device in engine.wanted.devices}
     names = {device.ifindex: device.name for device in engine.wanted.devices}
+    running = {link.name: link.running for link in engine.links}
     answer = []
     for port in engine.config.ports:
         device = devices.get(port.device)
@@ -85,6 +86,7 @@ def ports(engine: Engine) -> list[dict[str, Any]]:
                 "device": port.device,
                 "plane": port.plane.value,
                 "ifindex": device.ifindex if device else None,
+                "up": running.get(port.device),
                 "role": ("outside" if device.outside else "inside") if device else None,
                 "mode": attached.get(device.ifindex) if device else None,
                 "l3_device": names.get(device.l3_ifindex) if device else None,

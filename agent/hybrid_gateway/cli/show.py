@@ -21,7 +21,7 @@ def show() -> None:
 
 @show.command()
 def ports() -> None:
-    """Ports: device, role, and how XDP is attached."""
+    """Ports: device, whether it has a link, role, and how XDP is attached."""
     out = output()
     answer = out.ask("show.ports")
     rows = [
@@ -29,13 +29,14 @@ def ports() -> None:
             port["name"],
             port["device"],
             port.get("ifindex"),
+            text.yes_no(port.get("up")),
             port.get("role"),
             port.get("mode"),
             port.get("l3_device"),
         )
         for port in answer["ports"]
     ]
-    head = ("PORT", "DEVICE", "INDEX", "ROLE", "XDP MODE", "ADDRESSES ON")
+    head = ("PORT", "DEVICE", "INDEX", "UP", "ROLE", "XDP MODE", "ADDRESSES ON")
     out.show(answer, text.table(head, rows, numbers=(2,)) or "no ports")
 
 

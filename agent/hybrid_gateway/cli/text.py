@@ -64,6 +64,10 @@ def count(value: int, what: str) -> str:
     return f"{number(value)} {what}{'' if value == 1 else 's'}"
 
 
+def yes_no(value: bool | None) -> str | None:
+    return None if value is None else "yes" if value else "no"
+
+
 def size(value: float) -> str:
     """Bytes in units of 1000, as links are sold."""
     for unit in ("B", "kB", "MB", "GB"):
