@@ -75,6 +75,12 @@ class Instance:
         return self.pin_dir / "progs"
 
 
+def namespace_lock(inode: int) -> Path:
+    """Held like the lock of an instance, by whichever serves the network namespace of that inode;
+    contains its name."""
+    return RUN_DIR / f"netns-{inode}.lock"
+
+
 def from_environment(name: str | None = None) -> Instance:
     """The instance that was named, or the one of GW_INSTANCE, or "main"."""
     return Instance(name or os.environ.get("GW_INSTANCE") or DEFAULT_INSTANCE)

@@ -3,8 +3,6 @@
 
 import argparse
 import asyncio
-import contextlib
-import fcntl
 import logging
 import os
 import signal
@@ -14,12 +12,13 @@ from typing import Any
 
 from .. import __version__
 from ..api import Server
-from ..errors import GwError, RefusedError
+from ..errors import GwError
 from ..instance import DEFAULT_CONFIG, Instance, from_environment, object_dir
 from ..notify import notify
 from . import views
 from .engine import Engine
 from .follower import Follower
+from .lock import locked
 
 log = logging.getLogger("gw-agent")
 
@@ -84,42 +83,6 @@ def tell(engine: Engine) -> None:
     notify(f"STATUS={engine.state}{': ' + ports if ports else ''}")
 
 
-class Lock:
-    """Held for the life of the agent; the kernel lets it go however the process ends."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        while True:
-            self._file = open(path, "a+")  # noqa: SIM115 - kept open: closing it unlocks
-            self._take()
-            # An agent that ended meanwhile took the file away: what we hold has no name then.
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(path.stat(), os.fstat(self._file.fileno())):
-                    break
-            self._file.close()
-        self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
-
-    def _take(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._file.seek(0)
-            pid = self._file.read().strip() or "unknown"
-            raise RefusedError(
-                f"another agent of this instance runs: process {pid}", code="agent.running"
-            ) from error
-
-    def release(self) -> None:
-        """Leaves no file; the folder stays when somebody else has something in it."""
-        self._path.unlink(missing_ok=True)
-        self._file.close()
-        with contextlib.suppress(OSError):
-            self._path.parent.rmdir()
-
-
 async def serve(instance: Instance, config: Path) -> None:
     """From start to SIGTERM; forwarding begins in here and does not end with it."""
     loop = asyncio.get_running_loop()
@@ -150,7 +113,8 @@ async def serve(instance: Instance, config: Path) -> None:
 
 
 def detach(instance: Instance, config: Path) -> None:
-    """Without a socket: for a gateway whose agent cannot run any more."""
+    """Without a socket: for a gateway whose agent cannot run any more; under its locks."""
+    instance.socket.unlink(missing_ok=True)  # of an agent that was killed
     engine = Engine(instance, config, object_dir())
     try:
         for step in engine.detach():
@@ -192,14 +156,11 @@ def main() -> int:
     )
     try:
         instance = from_environment(options.instance)
-        lock = Lock(instance.lock)
-        try:
+        with locked(instance):
             if options.detach:
                 detach(instance, options.config.absolute())
             else:
                 asyncio.run(serve(instance, options.config.absolute()))
-        finally:
-            lock.release()
     except GwError as error:
         print(f"gw-agent: {error} [{error.code}]", file=sys.stderr)
         return error.exit_code

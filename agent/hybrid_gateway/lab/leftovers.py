@@ -9,7 +9,8 @@ import subprocess
 from itertools import pairwise
 from pathlib import Path
 
-from ..instance import DEFAULT_INSTANCE, Instance
+from ..instance import DEFAULT_INSTANCE, Instance, namespace_lock
+from . import namespaces
 from .namespaces import LabError
 from .network import Lab
 from .places import program
@@ -39,6 +40,10 @@ def remove(lab: Lab) -> None:
         )
     for pid in pids:
         _stop(pid)
+    gateway = lab.namespace("gw")
+    if namespaces.exists(gateway):
+        inode = namespaces.path(gateway).stat().st_ino
+        namespace_lock(inode).unlink(missing_ok=True)
     lab.down()
     _remove_files(Instance(lab.name))
 
