@@ -94,7 +94,7 @@ async def serve(instance: Instance, config: Path) -> None:
         # Events from before the first look make the second one; none is missed in between.
         follower = Follower(engine, loop)
         try:
-            engine.apply(None)
+            engine.start()
             server = Server(Agent(engine, done), instance.socket)
             await server.start()
             try:

@@ -125,6 +125,7 @@ class Engine:
             self._observer.forget()
         self._executor.reset()
         self._restore.remove()
+        self.error = None
         self.mirror.stop()
         self.config, self.wanted, self.notes, self.bypassed = None, Wanted(), (), ()
         self._change_state("detached")
