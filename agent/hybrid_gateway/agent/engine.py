@@ -83,7 +83,6 @@ class Engine:
         """Does what `prepare` planned; on an error everything is as it was before."""
         prepared = self.prepare(path)
         try:
-            self.dataplane.forget_dead()
             self._run(prepared.steps)
         finally:
             self._observer.forget()
@@ -125,8 +124,8 @@ class Engine:
             self._observer.forget()
         self._executor.reset()
         self._restore.remove()
-        self.error = None
         self.mirror.stop()
+        self.error = None
         self.config, self.wanted, self.notes, self.bypassed = None, Wanted(), (), ()
         self._change_state("detached")
         return steps

@@ -29,6 +29,8 @@ from .records import (
 
 XDP_PROGRAMS = ("gw_xdp", "gw_sweep_start", "gw_sweep_slice")
 TC_PROGRAMS = ("gw_guard", "gw_handover")
+SLICE = 32768
+"""Records that one run of a sweep looks at: it keeps its core for less than a millisecond."""
 FRAME = 64
 """Bytes of the frame that the programs are run on which look at none."""
 
@@ -89,6 +91,7 @@ class DataPlane:
     def load(self, sizes: MapSizes) -> LoadReport:
         """Loads both objects over the pinned maps where these fit, over new ones where not."""
         self._pins.prepare()
+        self._attachments.forget_dead()
         xdp, tc = LoadedObject(self._xdp_file), LoadedObject(self._tc_file)
         try:
             wanted = xdp.maps()
@@ -179,10 +182,6 @@ class DataPlane:
         has = self._attachments.has_tc
         return frozenset(index for index in ifindexes if has(index, program, egress=egress))
 
-    def forget_dead(self) -> None:
-        """Removes the pins of devices that vanished while no agent ran."""
-        self._attachments.forget_dead()
-
     def remove(self) -> None:
         """Leaves nothing of this instance in the kernel."""
         self._attachments.detach_all()
@@ -195,8 +194,8 @@ class DataPlane:
     def set_settings(self, settings: NatSettings) -> None:
         sessions = self._sizes.sessions
         buckets = bucket_count(sessions)
-        tables.write_settings(self.table("gw_settings"), settings, sessions, buckets)
-        self._sweep(lib.GW_SWEEP_ORPHANS)
+        if tables.write_settings(self.table("gw_settings"), settings, sessions, buckets):
+            self._sweep(lib.GW_SWEEP_ORPHANS)
 
     def set_devices(self, records: Sequence[DeviceRecord]) -> None:
         """Replaces the whole table."""
@@ -212,8 +211,8 @@ class DataPlane:
 
         Sessions of an address that is not ours any more end here and in set_settings().
         """
-        tables.write_addresses(self.table("gw_addresses"), addresses)
-        self._sweep(lib.GW_SWEEP_ORPHANS)
+        if tables.write_addresses(self.table("gw_addresses"), addresses):
+            self._sweep(lib.GW_SWEEP_ORPHANS)
 
     def set_statics(self, statics: Sequence[StaticRecord]) -> None:
         """Replaces the whole table."""
@@ -275,7 +274,8 @@ class DataPlane:
         """Goes through the records slice by slice; returns how many sessions ended."""
         sweeps, removed, start, end = self.table("gw_sweeps"), 0, 0, self._fresh()
         while start < end:
-            sweep = abi.new("gw_sweep", **{"from": start, "count": end - start, "what": what})
+            count = min(SLICE, end - start)
+            sweep = abi.new("gw_sweep", **{"from": start, "count": count, "what": what})
             sweeps.set(lib.GW_SWEEPER_AGENT, sweep)
             self._run("gw_sweep_slice")
             done = sweeps.get(lib.GW_SWEEPER_AGENT) or sweep
