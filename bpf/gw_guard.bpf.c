@@ -26,36 +26,34 @@ is_inside(__u32 ifindex)
 	return dev && dev->flags & GW_DEV_INSIDE;
 }
 
-/* Does the kernel's own table say that this address lives behind an inside device? */
-static __always_inline bool
-routed_inside(struct __sk_buff *skb, __u32 address)
-{
-	struct bpf_fib_lookup fib = {
-		.family = AF_INET,
-		.ifindex = skb->ifindex,
-		.ipv4_dst = address,
-	};
-	long found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
-
-	return (found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH ||
-		found == BPF_FIB_LKUP_RET_FRAG_NEEDED) &&
-	       is_inside(fib.ifindex);
-}
-
 /*
- * An address may leave if it is one of ours outside. It may not if the frame was received inside,
- * if the agent's list has it (the list outlives the device), or if the route to it leads inside.
+ * An address may leave if it is one of NAT's outside, or one that this host has and that is not
+ * inside. It may not if the agent's list of what is inside has it (the list outlives the device),
+ * if the route to it leads inside, or if the frame was received inside.
  */
 static __always_inline bool
 may_leave(struct __sk_buff *skb, __u32 source)
 {
 	struct gw_prefix prefix = {.length = 32, .address = source};
+	struct bpf_fib_lookup fib = {
+		.family = AF_INET,
+		.ifindex = skb->ifindex,
+		.ipv4_dst = source,
+	};
+	long found;
 
 	if (bpf_map_lookup_elem(&gw_addresses, &source))
 		return true;
-	if (is_inside(skb->ingress_ifindex) || bpf_map_lookup_elem(&gw_inside, &prefix))
+	if (bpf_map_lookup_elem(&gw_inside, &prefix))
 		return false;
-	return !routed_inside(skb, source);
+	found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	if (found == BPF_FIB_LKUP_RET_NOT_FWDED)
+		return true;
+	if ((found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH ||
+	     found == BPF_FIB_LKUP_RET_FRAG_NEEDED) &&
+	    is_inside(fib.ifindex))
+		return false;
+	return !is_inside(skb->ingress_ifindex);
 }
 
 SEC("tc")

@@ -20,7 +20,7 @@ hand_over(struct xdp_md *ctx, const struct outcome *out)
 	handover->magic = GW_HANDOVER_MAGIC;
 	handover->ifindex = out->ifindex;
 	handover->mtu = out->mtu;
-	handover->pad = 0;
+	handover->serial = out->mtu ? bpf_get_prandom_u32() : 0;
 	return XDP_PASS;
 }
 

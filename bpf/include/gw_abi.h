@@ -143,7 +143,7 @@ enum gw_session_flag {
 enum gw_claim {
 	GW_CLAIM_FREE = 0,
 	GW_CLAIM_LIVE = 1,
-	GW_CLAIM_DYING = 2,
+	GW_CLAIM_BUSY = 2, /* being opened or ended, by whoever made it so */
 	GW_CLAIM_MASK = 3,
 	GW_CLAIM_GENERATION = 4, /* added at each new use of the record */
 };
@@ -230,7 +230,7 @@ struct gw_handover {
 	__u32 magic; /* enum gw_handover_magic */
 	__u32 ifindex; /* L3 device to send it from */
 	__u32 mtu; /* not 0: cut it into fragments of at most so many bytes */
-	__u32 pad;
+	__u32 serial; /* of a frame to be cut: random, for GRO merges only what agrees in all of this */
 };
 
 enum gw_handover_magic {
@@ -298,13 +298,14 @@ enum gw_counter {
 	GW_DROP_MALFORMED, /* header fields contradict each other or the frame */
 	GW_DROP_TRUNCATED, /* the frame ends before its headers do */
 	GW_DROP_CHECKSUM, /* IPv4 header checksum */
+	GW_DROP_SOURCE, /* from outside with a source address of ours or of inside */
 	GW_DROP_NO_MAPPING, /* from outside to a NAT port that nobody holds */
 	GW_DROP_FILTERED, /* from outside, refused by the filtering behaviour */
 	GW_DROP_NO_SESSION, /* from outside, TCP in the middle of a connection nobody knows */
 	GW_DROP_NO_PORT, /* outside ports exhausted */
 	GW_DROP_TABLE_FULL, /* sessions exhausted */
 	GW_DROP_HOST_LIMIT, /* the inside host's share is exhausted */
-	GW_DROP_RACE, /* two cores at the same flow: the sender's next try gets through */
+	GW_DROP_RACE, /* another session was just opened or ended with the same addresses */
 	GW_DROP_TTL, /* expired and not answerable */
 	GW_DROP_TOO_BIG, /* does not fit the next link, may not be cut and is not answerable */
 	GW_DROP_NO_ROUTE, /* from outside, no way to the inside host */
@@ -321,6 +322,6 @@ enum gw_counter {
 
 /* gw_counters, a per-CPU array by gw_device.row. */
 struct gw_port_counters {
-	__u64 count[42]; /* by enum gw_counter: GW_COUNTERS of them */
+	__u64 count[43]; /* by enum gw_counter: GW_COUNTERS of them */
 };
 #endif

@@ -49,13 +49,15 @@ inbound_mapping(struct xdp_md *ctx, const struct packet *pkt, struct opening *op
 	__u32 slot;
 
 	/* An echo request is a question to the gateway, not an answer to a mapping. */
-	if (index >= GW_POOL_MAX || port < open->nat->port_low || port > open->nat->port_high ||
-	    icmp)
+	if (index >= GW_POOL_MAX || icmp)
 		return GW_PUNT_HOST;
 	slot = slot_of(index, pkt->key.protocol, port);
 	mapping = bpf_map_lookup_elem(&gw_mappings, &slot);
+	/* A mapping may be older than the range of ports that is configured now. */
 	if (!mapping || !mapping->users)
-		return host_or(ctx, pkt, GW_DROP_NO_MAPPING);
+		return port < open->nat->port_low || port > open->nat->port_high ?
+			       GW_PUNT_HOST :
+			       host_or(ctx, pkt, GW_DROP_NO_MAPPING);
 	if (!filter_permits(open->nat, slot, pkt->key.tuple.saddr))
 		return host_or(ctx, pkt, GW_DROP_FILTERED);
 	if (!inbound_opens(pkt))
@@ -78,8 +80,9 @@ inbound_destination(struct xdp_md *ctx, const struct packet *pkt, struct opening
 
 	if (!fixed)
 		return inbound_mapping(ctx, pkt, open);
+	/* In the middle of a connection that the kernel opened through its rule for the forward. */
 	if (!inbound_opens(pkt))
-		return host_or(ctx, pkt, GW_DROP_NO_SESSION);
+		return GW_PUNT_NO_SESSION;
 	session->flags |= GW_SESSION_STATIC;
 	session->leaves.daddr = fixed->address;
 	if (fixed->port)
@@ -116,9 +119,12 @@ inbound_prepare(struct xdp_md *ctx, const struct packet *pkt, struct opening *op
 	verdict = inbound_destination(ctx, pkt, open);
 	host = open->session.leaves.daddr;
 	if (verdict == PARSED && source_is_ours(ctx, pkt))
-		verdict = GW_PUNT_SOURCE;
-	if (verdict == PARSED && !users_acquire(&gw_hosts, &host, open->nat->host_sessions))
-		verdict = GW_DROP_HOST_LIMIT;
+		verdict = GW_DROP_SOURCE;
+	/* A quarter of its share is out of reach for others: they cannot lock the host out. */
+	if (verdict == PARSED)
+		verdict = users_acquire(&gw_hosts, &host,
+					open->nat->host_sessions - open->nat->host_sessions / 4,
+					GW_DROP_HOST_LIMIT);
 	if (verdict != PARSED && open->session.slot != GW_NO_SLOT)
 		mapping_release(open->session.slot, open->session.protocol);
 	return verdict;

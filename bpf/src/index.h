@@ -3,8 +3,8 @@
  * From a packet's tuple to its session's record. A table of our own in an array map, because a
  * BPF hash costs a call, a keyed hash over bytes and three cache lines for each lookup and 88
  * bytes for each key; this one costs one line and 8 bytes. A bucket is one line of seven entries;
- * a key may stand in either of two buckets, chosen by how full they are, so that neither
- * overflows. An entry holds 32 bits of the hash; whether it is the right one, the record says.
+ * a key may stand in either of two buckets, chosen by how full they are, so that hardly
+ * ever both overflow (then the session is refused: see test_index.py). An entry holds 32 bits of the hash; whether it is the right one, the record says.
  *
  * Entries are taken and given back by compare-and-swap and read without a lock. Only inserting
  * locks, and only the key's first bucket: two cores that open the same flow come to the same lock.
@@ -18,7 +18,7 @@ enum {
 	TAG_TAKEN = 1, /* an entry that is being written */
 	TAG_REAL = 2, /* set in every tag that stands for a key */
 	LOCK_TRIES = 256,
-	FIRST_BUCKET_ENOUGH = 4, /* entries of the first bucket before the second is considered */
+	FIRST_BUCKET_ENOUGH = 2, /* entries of the first bucket before the second is considered */
 	REF_REVERSE = 0x80000000, /* direction bit of a reference */
 	REF_INDEX = 0x7fffffff,
 	REF_NONE = 0xffffffff,

@@ -110,9 +110,9 @@ mapping_release(__u32 slot, __u8 protocol)
 		return;
 	inside.address = mapping->inside_address;
 	inside.port = mapping->inside_port;
-	/* Before the count: from zero on the slot may be somebody else's. */
-	if (mapping->users == 1)
-		mapping->released = seconds(bpf_ktime_get_coarse_ns());
+	/* Before the count: from zero on the slot may be somebody else's. While there are users the
+	 * stamp means nothing. */
+	mapping->released = seconds(bpf_ktime_get_coarse_ns());
 	if (!lower(&mapping->users))
 		return;
 	bpf_map_delete_elem(&gw_endpoints, &inside);

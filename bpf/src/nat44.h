@@ -17,14 +17,21 @@ struct outcome {
 	__u32 row; /* forwarding: the port's row in gw_tx */
 };
 
-/* An error the kernel answers for a sender inside, and we for one outside. */
+/* May the kernel see the packet as it came? To an outside address it would take it for its own. */
+static __always_inline bool
+to_kernel(const struct packet *pkt, const struct gw_session *session)
+{
+	return pkt->key.side == GW_SIDE_INSIDE && !(session->flags & GW_SESSION_HAIRPIN);
+}
+
+/* An error: the kernel answers a sender inside, and we one who sent to an outside address. */
 static __always_inline enum gw_counter
-answer(struct xdp_md *ctx, const struct packet *pkt, enum gw_counter punt, enum gw_counter drop,
-       __u16 mtu)
+answer(struct xdp_md *ctx, const struct packet *pkt, const struct gw_session *session,
+       enum gw_counter punt, enum gw_counter drop, __u16 mtu)
 {
 	bool too_big = punt == GW_PUNT_TOO_BIG;
 
-	if (pkt->key.side == GW_SIDE_INSIDE)
+	if (to_kernel(pkt, session))
 		return punt;
 	if (icmp_error(ctx, too_big ? ICMP_DEST_UNREACH : ICMP_TIME_EXCEEDED,
 		       too_big ? ICMP_FRAG_NEEDED : ICMP_EXC_TTL, mtu))
@@ -32,13 +39,11 @@ answer(struct xdp_md *ctx, const struct packet *pkt, enum gw_counter punt, enum 
 	return drop;
 }
 
-/* A route that leads nowhere. Inside, the kernel answers; outside, the packet is nobody's. */
+/* A route that leads nowhere: the kernel answers if it can, else the packet is nobody's. */
 static __always_inline enum gw_counter
-no_way(const struct packet *pkt, long found)
+no_way(const struct packet *pkt, const struct gw_session *session, long found)
 {
-	if (pkt->key.side == GW_SIDE_OUTSIDE)
-		return GW_DROP_NO_ROUTE;
-	return route_failure(found);
+	return to_kernel(pkt, session) ? route_failure(found) : GW_DROP_NO_ROUTE;
 }
 
 /* Which device the route of this session's packets has to lead to: of GW_DEV_INSIDE, _OUTSIDE. */
@@ -73,22 +78,25 @@ session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *se
 	enum gw_counter verdict;
 	long found;
 
-	if (!session || pkt->ttl <= 1)
-		return answer(ctx, pkt, GW_PUNT_TTL, GW_DROP_TTL, 0);
+	if (!session)
+		return GW_DROP_RACE;
+	if (pkt->ttl <= 1)
+		return answer(ctx, pkt, session, GW_PUNT_TTL, GW_DROP_TTL, 0);
 	translation_of(session, direction, &t);
 	found = route_find(ctx, &fib, pkt, t.to.daddr, pkt->ip_length);
 	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
 		out->mtu = fib.mtu_result;
 		if (pkt->dont_fragment)
-			return answer(ctx, pkt, GW_PUNT_TOO_BIG, GW_DROP_TOO_BIG, out->mtu);
+			return answer(ctx, pkt, session, GW_PUNT_TOO_BIG, GW_DROP_TOO_BIG,
+				      out->mtu);
 		found = route_find(ctx, &fib, pkt, t.to.daddr, 0);
 	}
 	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return no_way(pkt, found);
+		return no_way(pkt, session, found);
 	egress = device(fib.ifindex);
 	/* A session to the Internet whose route has moved elsewhere is not translated there. */
 	if (!egress || !(egress->flags & right_side(session, direction)))
-		return pkt->key.side == GW_SIDE_INSIDE ? GW_PUNT_NOT_NAT : GW_DROP_NO_ROUTE;
+		return to_kernel(pkt, session) ? GW_PUNT_NOT_NAT : GW_DROP_NO_ROUTE;
 	verdict = GW_PUNT_NO_NEIGHBOUR;
 	if (out->mtu)
 		verdict = GW_PUNT_CUT;
@@ -127,6 +135,10 @@ nat44_open(struct xdp_md *ctx, const struct packet *pkt, const struct outcome *o
 
 	if (verdict != PARSED)
 		return refuse(verdict);
+	if (pkt->ttl <= 1) {
+		session_release(&open.session);
+		return refuse(answer(ctx, pkt, &open.session, GW_PUNT_TTL, GW_DROP_TTL, 0));
+	}
 	opened = session_open(&open);
 	if (opened < 0)
 		session_release(&open.session);

@@ -41,7 +41,8 @@ session_deltas(struct gw_session *session)
 		csum_fold(session->protocol == IPPROTO_ICMP ? ports : addresses + ports);
 }
 
-/* Writes the record and lets both directions lead to it. */
+/* Writes the record and lets both directions lead to it; live only once they do, so that no sweep
+ * ends a session that is half open. */
 static __always_inline __s64
 session_insert(struct opening *open)
 {
@@ -55,7 +56,7 @@ session_insert(struct opening *open)
 	record = session_record(index);
 	if (!record)
 		return refuse(GW_DROP_TABLE_FULL);
-	open->session.claim = (record->claim & ~GW_CLAIM_MASK) | GW_CLAIM_LIVE;
+	open->session.claim = (record->claim & ~GW_CLAIM_MASK) | GW_CLAIM_BUSY;
 	*record = open->session;
 	session_place(&open->session, GW_FORWARD_DIRECTION, open->nat, &place);
 	result = index_insert(&place, index);
@@ -63,8 +64,11 @@ session_insert(struct opening *open)
 		goto undo_record;
 	session_place(&open->session, GW_REVERSE_DIRECTION, open->nat, &place);
 	result = index_insert(&place, index | REF_REVERSE);
-	if (result == INSERTED)
+	if (result == INSERTED) {
+		__sync_val_compare_and_swap(&record->claim, open->session.claim,
+					    open->session.claim - GW_CLAIM_BUSY + GW_CLAIM_LIVE);
 		return index;
+	}
 	session_place(&open->session, GW_FORWARD_DIRECTION, open->nat, &place);
 	index_delete(&place, index);
 undo_record:
@@ -79,22 +83,25 @@ session_open(struct opening *open)
 {
 	struct gw_session *session = &open->session;
 	struct gw_permit_key permit = {session->slot, session_remote_address(session)};
+	enum gw_counter verdict;
 	__s64 opened;
 
 	session->created = seconds(open->now);
 	session->tcp_state = session->protocol == IPPROTO_TCP ? GW_TCP_OPENING : GW_TCP_NONE;
 	session->deadline = open->now + open->nat->timeouts[timer_class(session) & (GW_TIMERS - 1)];
 	session_deltas(session);
-	if (session->slot != GW_NO_SLOT && !(session->flags & GW_SESSION_HAIRPIN)) {
-		if (!users_acquire(&gw_permits, &permit, MAPPING_CLAIMED))
-			return refuse(GW_DROP_TABLE_FULL);
+	/* Only what an inside host sends permits answers: a remote must not prolong its own permit by
+	 * opening sessions. */
+	if (session->slot != GW_NO_SLOT &&
+	    !(session->flags & (GW_SESSION_HAIRPIN | GW_SESSION_INBOUND))) {
+		verdict = users_acquire(&gw_permits, &permit, MAPPING_CLAIMED, GW_DROP_TABLE_FULL);
+		if (verdict != PARSED)
+			return refuse(verdict);
 		session->flags |= GW_SESSION_PERMIT;
 	}
 	opened = session_insert(open);
-	if (opened >= 0) {
+	if (opened >= 0)
 		count(open->row, GW_NAT_NEW_SESSION);
-		return opened;
-	}
 	return opened;
 }
 

@@ -14,8 +14,6 @@ outbound_opens(const struct packet *pkt)
 		return GW_PUNT_NO_SESSION;
 	if (pkt->key.protocol == IPPROTO_ICMP && pkt->icmp_type != ICMP_ECHO)
 		return GW_PUNT_ICMP;
-	if (pkt->ttl <= 1)
-		return GW_PUNT_TTL;
 	return PARSED;
 }
 
@@ -63,6 +61,7 @@ hairpin_destination(struct opening *open)
 	struct gw_endpoint *fixed = static_find(&gw_static_in, &outside);
 	struct gw_mapping *mapping;
 	__u32 index, slot, host;
+	enum gw_counter verdict;
 
 	session->flags |= GW_SESSION_HAIRPIN;
 	if (fixed) {
@@ -81,9 +80,10 @@ hairpin_destination(struct opening *open)
 		return GW_PUNT_HOST;
 	host = mapping->inside_address;
 	/* The call keeps the callee's port, which is on the callee's account: that has to last too. */
-	if (!users_acquire(&gw_hosts, &host, open->nat->host_sessions)) {
+	verdict = users_acquire(&gw_hosts, &host, open->nat->host_sessions, GW_DROP_HOST_LIMIT);
+	if (verdict != PARSED) {
 		mapping_release(slot, session->protocol);
-		return GW_DROP_HOST_LIMIT;
+		return verdict;
 	}
 	session->peer = slot;
 	session->leaves.daddr = host;
@@ -101,6 +101,8 @@ outbound_route(struct xdp_md *ctx, const struct packet *pkt)
 
 	if (!unicast(pkt->key.tuple.daddr))
 		return GW_PUNT_HOST;
+	if (pkt->ttl <= 1)
+		return GW_PUNT_TTL;
 	found = route_find(ctx, &fib, pkt, pkt->key.tuple.daddr, 0);
 	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return route_failure(found);
@@ -140,9 +142,12 @@ outbound_prepare(struct xdp_md *ctx, const struct packet *pkt, struct opening *o
 		verdict = GW_PUNT_SOURCE;
 	else if (!open->nat->pool_size)
 		verdict = GW_PUNT_NO_POOL;
-	else if (!users_acquire(&gw_hosts, &host, open->nat->host_sessions))
-		verdict = GW_DROP_HOST_LIMIT;
-	else {
+	else if (!record_left(open->nat))
+		verdict = GW_DROP_TABLE_FULL;
+	else
+		verdict = users_acquire(&gw_hosts, &host, open->nat->host_sessions,
+					GW_DROP_HOST_LIMIT);
+	if (verdict == PARSED) {
 		verdict = translate_source(ctx, open);
 		if (verdict != PARSED)
 			users_release(&gw_hosts, &host);

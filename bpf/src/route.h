@@ -14,6 +14,8 @@ route_find(struct xdp_md *ctx, struct bpf_fib_lookup *fib, const struct packet *
 {
 	fib->family = AF_INET;
 	fib->l4_protocol = pkt->key.protocol;
+	fib->sport = pkt->key.tuple.sport;
+	fib->dport = pkt->key.tuple.dport;
 	fib->tot_len = length;
 	fib->ifindex = pkt->ingress;
 	fib->tos = pkt->tos;

@@ -111,17 +111,16 @@ session_release(const struct gw_session *session)
 	users_release(&gw_hosts, &host);
 }
 
-/* Ends a session, live or expired; returns 1 for the one caller that did it. */
+/* Ends the session that had this claim when it was judged, live or expired; returns 1 for the one
+ * caller that did it. */
 __noinline int
-session_remove(__u32 index)
+session_remove(__u32 index, __u32 claim)
 {
 	struct gw_session *session = session_record(index);
 	struct gw_settings *nat = settings();
-	__u32 claim;
 
 	if (!session || !nat)
 		return 0;
-	claim = session->claim;
 	if ((claim & GW_CLAIM_MASK) != GW_CLAIM_LIVE)
 		return 0;
 	if (__sync_val_compare_and_swap(&session->claim, claim, claim + 1) != claim)
@@ -142,13 +141,17 @@ session_find(const struct packet *pkt, const struct gw_settings *nat, __u64 now,
 	struct gw_session *session;
 	struct gw_tuple expected;
 	struct place place;
+	__u32 claim;
 
 	place_of(&pkt->key, nat, &place);
 	*ref = index_find(&place);
 	if (*ref == REF_NONE)
 		return 0;
 	session = session_record(*ref & REF_INDEX);
-	if (!session || (session->claim & GW_CLAIM_MASK) != GW_CLAIM_LIVE)
+	if (!session)
+		return 0;
+	claim = *(volatile __u32 *)&session->claim;
+	if ((claim & GW_CLAIM_MASK) != GW_CLAIM_LIVE)
 		return 0;
 	/* The tag is a part of the hash and the entry may just have been reused. */
 	expected = *ref & REF_REVERSE ? tuple_reversed(&session->leaves) : session->arrives;
@@ -156,9 +159,13 @@ session_find(const struct packet *pkt, const struct gw_settings *nat, __u64 now,
 	    session_side(session, *ref & REF_REVERSE ? GW_REVERSE_DIRECTION :
 						       GW_FORWARD_DIRECTION) != pkt->key.side)
 		return 0;
+	/* A request and a reply with identifier 0 have the same tuple. */
+	if (pkt->key.protocol == IPPROTO_ICMP &&
+	    (pkt->icmp_type == ICMP_ECHO) != !(*ref & REF_REVERSE))
+		return 0;
 	if (now <= session->deadline)
 		return session;
-	if (session_remove(*ref & REF_INDEX)) {
+	if (session_remove(*ref & REF_INDEX, claim)) {
 		count(pkt->row, GW_NAT_EXPIRED_SESSION);
 		count(pkt->row, GW_NAT_CLOSED_SESSION);
 	}
@@ -183,11 +190,11 @@ session_touch(struct gw_session *session, const struct packet *pkt, enum gw_dire
 	session->traffic[direction & 1].packets++;
 	session->traffic[direction & 1].bytes += pkt->ip_length;
 	if (pkt->key.protocol == IPPROTO_TCP) {
-		__u8 state = tcp_next_state(session, pkt->tcp_flags, direction);
+		__u8 state = tcp_next_state(session, pkt->tcp_flags, direction, refresh);
 
 		/* A closing connection has its 4 minutes from the moment it closes. */
 		if (state == GW_TCP_CLOSING)
-			refresh = state != session->tcp_state;
+			refresh = false;
 		if (state != session->tcp_state) {
 			session->tcp_state = state;
 			refresh = true;
@@ -195,6 +202,16 @@ session_touch(struct gw_session *session, const struct packet *pkt, enum gw_dire
 	}
 	if (refresh)
 		session->deadline = now + nat->timeouts[timer_class(session) & (GW_TIMERS - 1)];
+}
+
+/* Is there a record to be had? Asked before an outside port is taken and would rest for nothing. */
+static __always_inline bool
+record_left(const struct gw_settings *nat)
+{
+	__u32 zero = 0, index;
+	struct gw_status *status = bpf_map_lookup_elem(&gw_status, &zero);
+
+	return status && (status->fresh < nat->sessions || !bpf_map_peek_elem(&gw_free, &index));
 }
 
 /* An unused record's index, or GW_NO_SLOT when the table is full. */

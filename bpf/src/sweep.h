@@ -76,7 +76,7 @@ sweep_one(__u32 i, __u32 *sweeper)
 {
 	struct gw_sweep *sweep = bpf_map_lookup_elem(&gw_sweeps, sweeper);
 	struct gw_session *session;
-	__u32 index;
+	__u32 index, claim;
 
 	if (!sweep)
 		return 1;
@@ -85,11 +85,12 @@ sweep_one(__u32 i, __u32 *sweeper)
 	if (!session)
 		return 1;
 	sweep->looked++;
-	if ((session->claim & GW_CLAIM_MASK) != GW_CLAIM_LIVE)
+	claim = *(volatile __u32 *)&session->claim;
+	if ((claim & GW_CLAIM_MASK) != GW_CLAIM_LIVE)
 		return 0;
 	if (!sweep_wants(sweep, session))
 		return 0;
-	if (session_remove(index)) {
+	if (session_remove(index, claim)) {
 		count(ROW_SWEEP, GW_NAT_CLOSED_SESSION);
 		sweep->removed++;
 	}

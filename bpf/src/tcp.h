@@ -9,7 +9,7 @@
  * transition, and the next segment makes it again.
  */
 static __always_inline __u8
-tcp_next_state(struct gw_session *session, __u8 flags, enum gw_direction direction)
+tcp_next_state(struct gw_session *session, __u8 flags, enum gw_direction direction, bool outbound)
 {
 	__u8 state = session->tcp_state;
 	bool syn = flags & TCP_SYN;
@@ -19,7 +19,11 @@ tcp_next_state(struct gw_session *session, __u8 flags, enum gw_direction directi
 	switch (state) {
 	case GW_TCP_OPENING:
 		/* The answer, or the other half of a simultaneous open. */
-		return syn && direction == GW_REVERSE_DIRECTION ? GW_TCP_SYN_BOTH : state;
+		if (syn)
+			return flags & TCP_ACK || direction == GW_REVERSE_DIRECTION ?
+				       GW_TCP_SYN_BOTH :
+				       state;
+		return state;
 	case GW_TCP_SYN_BOTH:
 		if (syn)
 			return state;
@@ -31,10 +35,13 @@ tcp_next_state(struct gw_session *session, __u8 flags, enum gw_direction directi
 		return session->fins == 3 ? GW_TCP_CLOSING : GW_TCP_ESTABLISHED;
 	case GW_TCP_CLOSING:
 		/* The same endpoints connect anew. */
-		if (!syn || flags & TCP_ACK || direction != GW_FORWARD_DIRECTION)
-			return state;
-		session->fins = 0;
-		return GW_TCP_OPENING;
+		if (syn && !(flags & TCP_ACK)) {
+			session->fins = 0;
+			return GW_TCP_OPENING;
+		}
+		/* An inside host that goes on has not believed the RST, and it knows the sequence
+		 * numbers (RFC 7857 2.2). */
+		return outbound && session->fins != 3 ? GW_TCP_ESTABLISHED : state;
 	}
 	return state;
 }

@@ -8,7 +8,7 @@
  */
 #ifndef GW_USERS_H
 #define GW_USERS_H
-#include "maps.h"
+#include "packet.h"
 
 enum { CAS_TRIES = 8 };
 
@@ -34,21 +34,24 @@ lower(__u32 *count)
 	return __sync_fetch_and_add(count, -1) == 1;
 }
 
-static __always_inline bool
-users_acquire(void *map, const void *key, __u32 limit)
+/* One more user of the entry: PARSED, or why not (`full`: it has `limit` users already). */
+static __always_inline enum gw_counter
+users_acquire(void *map, const void *key, __u32 limit, enum gw_counter full)
 {
 	struct gw_users first = {.users = 1};
 	struct gw_users *entry = bpf_map_lookup_elem(map, key);
 
 	if (entry && raise_if_used(&entry->users, limit))
-		return true;
+		return PARSED;
 	if (entry && entry->users >= limit)
-		return false;
+		return full;
 	if (bpf_map_update_elem(map, key, &first, BPF_NOEXIST) == 0)
-		return true;
+		return PARSED;
 	/* Another core inserted it, or has not yet deleted it: once more, then give up. */
 	entry = bpf_map_lookup_elem(map, key);
-	return entry && raise_if_used(&entry->users, limit);
+	if (!entry)
+		return GW_DROP_TABLE_FULL;
+	return raise_if_used(&entry->users, limit) ? PARSED : GW_DROP_RACE;
 }
 
 static __always_inline void

@@ -8,7 +8,7 @@ import pytest
 from _gw_native import lib
 from scapy.layers.inet import ICMP, TCP, UDP
 
-from tests.lib.packets import LAN, SERVER, SERVER2, WAN, echo, tcp, to_lan, to_wan, udp
+from tests.lib.packets import LAN, LAN2, SERVER, SERVER2, WAN, echo, tcp, to_lan, to_wan, udp
 
 from .plane import Plane, forwarded
 
@@ -114,3 +114,22 @@ def test_a_socket_of_the_host_comes_before_silence(plane: Plane) -> None:
         late.bind((WAN.ip, 30000))
         assert plane.wan(udp(SERVER2, WAN.ip, 53, 30000)).verdict == "PUNT_HOST"
         assert plane.wan(udp(SERVER, WAN.ip, 53, 30000)).verdict == "FORWARD"
+
+
+def test_a_remote_does_not_prolong_its_own_permit(plane: Plane) -> None:
+    """What it opens holds the mapping but not the permit: only the inside host gives that."""
+    port = plane.lan(udp(LAN.ip, SERVER, 4000, 53)).packet[UDP].sport
+    assert plane.wan(udp(SERVER, WAN.ip, 54, port)).verdict == "FORWARD"
+
+    plane.expire(lambda session: session.origin == "outbound")
+    plane.sweep()
+    assert plane.wan(udp(SERVER, WAN.ip, 55, port)).verdict == "DROP_FILTERED"
+    assert plane.wan(udp(SERVER, WAN.ip, 54, port)).verdict == "FORWARD"
+
+
+@pytest.mark.parametrize("source", [LAN2.ip, WAN.ip])
+def test_our_own_addresses_do_not_come_from_outside(plane: Plane, source: str) -> None:
+    plane.configure(filtering=ENDPOINT_INDEPENDENT)
+    port = plane.lan(udp(LAN.ip, SERVER, 4000, 53)).packet[UDP].sport
+
+    assert plane.wan(udp(source, WAN.ip, 53, port)).counted == {"DROP_SOURCE": 1}

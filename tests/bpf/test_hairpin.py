@@ -4,7 +4,7 @@
 from ipaddress import IPv4Address
 
 import pytest
-from scapy.layers.inet import TCP, UDP
+from scapy.layers.inet import ICMP, TCP, UDP
 
 from hybrid_gateway.bpf import StaticRecord
 from tests.lib.packets import GW_INSIDE, LAN, LAN2, SERVER, WAN, echo, tcp, to_lan, udp
@@ -127,3 +127,15 @@ def test_the_callee_is_charged_rightly_after_the_call(plane: Plane) -> None:
 
     assert plane.host(LAN2.ip) == (1, 0)
     assert plane.lan(udp(LAN2.ip, SERVER, 5001, 53), LAN2).verdict == "FORWARD"
+
+
+def test_an_expired_call_is_answered(plane: Plane) -> None:
+    """Not by the kernel, which would take it for its own and refuse it."""
+    callee = _callee(plane)
+    first = plane.lan(udp(LAN.ip, WAN.ip, 4000, callee, ttl=1))
+    assert first.verdict == "REPLY"
+    assert first.packet[ICMP].type == 11
+    assert len(plane.sessions()) == 1
+
+    plane.lan(udp(LAN.ip, WAN.ip, 4000, callee))
+    assert plane.lan(udp(LAN.ip, WAN.ip, 4000, callee, ttl=1)).verdict == "REPLY"

@@ -2,6 +2,7 @@
 """Something is exhausted: the newcomer is refused by name and nobody else notices."""
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 
 import pytest
 from scapy.layers.inet import UDP
@@ -90,8 +91,33 @@ def test_the_session_table(plane: Plane) -> None:
             outcome = plane.lan(udp(LAN.ip, SERVER, 4000, dport))
             assert outcome.verdict == "FORWARD", (dport, outcome.counted)
         assert plane.lan(udp(LAN.ip, SERVER, 4000, 9999)).counted == {"DROP_TABLE_FULL": 1}
-        refused = plane.lan(udp(LAN.ip, SERVER, 4001, 9999)).counted
-        assert refused == {"DROP_TABLE_FULL": 1, "NAT_NEW_MAPPING": 1}
+        # No outside port is taken for it either, which would rest for nothing.
+        assert plane.lan(udp(LAN.ip, SERVER, 4001, 9999)).counted == {"DROP_TABLE_FULL": 1}
         assert plane.host(LAN.ip) == (CAPACITY - 1, 1)
         plane.expire(lambda session: session.inside[1] == 4000)
         assert plane.sweep() == CAPACITY - 1
+
+
+def test_others_cannot_lock_a_host_out(plane: Plane) -> None:
+    """A quarter of its share is for what it opens itself."""
+    plane.configure(host_sessions=8)
+    port = plane.lan(udp(LAN.ip, SERVER, 4000, 53)).packet[UDP].sport
+    for sport in range(100, 105):
+        assert plane.wan(udp(SERVER, WAN.ip, sport, port)).verdict == "FORWARD"
+
+    assert plane.wan(udp(SERVER, WAN.ip, 105, port)).counted == {"DROP_HOST_LIMIT": 1}
+    assert plane.lan(udp(LAN.ip, SERVER, 4000, 54)).verdict == "FORWARD"
+    assert plane.lan(udp(LAN.ip, SERVER, 4000, 55)).verdict == "FORWARD"
+
+
+def test_a_full_table_takes_no_ports(plane: Plane) -> None:
+    """A port that was taken for nothing would rest, and soon all of them."""
+    for dport in range(1, CAPACITY):
+        plane.lan(udp(LAN.ip, SERVER, 4000, dport))
+    for sport in range(5000, 5050):
+        assert plane.lan(udp(LAN.ip, SERVER, sport, 53)).counted == {"DROP_TABLE_FULL": 1}
+
+    plane.configure(ports=(20000, 20003))
+    plane.expire(lambda session: session.inside[0] == IPv4Address(LAN.ip))
+    plane.sweep()
+    assert plane.lan(udp(LAN.ip, SERVER, 5000, 53)).verdict == "FORWARD"

@@ -63,7 +63,10 @@ STATES = [
     (f"{OPENED} >FA <FA >A >S <SA >A", "established"),
     (f"{OPENED} >FA <FA >A >S <SA >A >FA", "established"),
     (f"{OPENED} >R >S <SA >A", "established"),
-    (f"{OPENED} >R <SA >PA", "closing"),
+    # RFC 7857 2.2: a host that goes on has not believed the reset; one that got it does not.
+    (f"{OPENED} <R >PA", "established"),
+    (f"{OPENED} <R <PA", "closing"),
+    (f"{OPENED} >FA <FA >A >PA", "closing"),
     (">S <SA >FA <FA >A", "closing"),  # closed before any other segment
     (">S <SA >FA <A <FA", "closing"),
 ]

@@ -181,3 +181,10 @@ def test_packets_and_bytes_are_counted(plane: Plane) -> None:
         port,
         53,
     ]
+
+
+def test_a_reply_is_no_request(plane: Plane) -> None:
+    """With identifier 0 both have the same tuple."""
+    plane.lan(echo(LAN.ip, SERVER, 0))
+
+    assert plane.lan(echo(LAN.ip, SERVER, 0, reply=True)).verdict == "PUNT_ICMP"

@@ -33,9 +33,12 @@ def _endpoint(address: IPv4Address, port: int, protocol: int) -> Any:
     )
 
 
-def write_settings(table: Map, settings: NatSettings, sessions: int, buckets: int) -> None:
-    """Keeps the seed: the places of live sessions follow from it. `timeouts` are in the order of
-    enum gw_timer_class."""
+def write_settings(table: Map, settings: NatSettings, sessions: int, buckets: int) -> bool:
+    """Returns whether the pool is another one now.
+
+    Keeps the seed: the places of live sessions follow from it. `timeouts` are in the order of enum
+    gw_timer_class.
+    """
     before = table.get(0)
     timers = (settings.udp, settings.icmp, settings.tcp_transitory, settings.tcp_established)
     value = abi.new(
@@ -56,6 +59,7 @@ def write_settings(table: Map, settings: NatSettings, sessions: int, buckets: in
         seed=before.seed if before is not None else 0,
     )
     table.set(0, value)
+    return before is None or list(before.pool) != list(value.pool)
 
 
 def write_statics(inbound: Map, outbound: Map, statics: Sequence[StaticRecord]) -> None:
@@ -71,9 +75,13 @@ def write_statics(inbound: Map, outbound: Map, statics: Sequence[StaticRecord]) 
     outbound.replace(to_outside)
 
 
-def write_addresses(table: Map, addresses: Iterable[IPv4Address]) -> None:
+def write_addresses(table: Map, addresses: Iterable[IPv4Address]) -> bool:
+    """Returns whether an address is gone that was there before."""
     one = ffi.new("__u32 *", 1)
-    table.replace({address.packed: one for address in addresses})
+    wanted = {address.packed: one for address in addresses}
+    before = {_bytes(key) for key in table.every_key()}
+    table.replace(wanted)
+    return bool(before - wanted.keys())
 
 
 def write_prefixes(table: Map, prefixes: Iterable[IPv4Network]) -> None:
