@@ -5,6 +5,8 @@
 """
 
 import contextlib
+import os
+import socket
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -147,6 +149,8 @@ def test_a_share_larger_than_the_whole_is_pointed_out() -> None:
         (b"version: 1\n\tports: {}\n", "not valid YAML: "),
         (b"[" * 50_000, "nested too deeply"),
         (b"version: 1\n#" + b"x" * (1 << 20), "larger than 1 MiB"),
+        # Two bytes each: what is read of it ends within one.
+        (b"version: 1\n#" + "é".encode() * (1 << 19), "larger than 1 MiB"),
         (b"version: 1\n? [a]\n: 1\n", "a key is a list or a mapping, and must be text"),
     ],
 )
@@ -167,6 +171,23 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         config.load(tmp_path / "none.yaml")
 
     assert caught.value.to_json()["code"] == "config.unreadable"
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "socket"])
+def test_something_else_than_a_file(tmp_path: Path, kind: str) -> None:
+    """Least of all does it wait until somebody writes into a FIFO."""
+    path = tmp_path / "gateway.yaml"
+    reason = "not a regular file"
+    with socket.socket(socket.AF_UNIX) as listener:
+        if kind == "fifo":
+            os.mkfifo(path)
+        elif kind == "directory":
+            path.mkdir()
+        else:
+            listener.bind(str(path))
+            reason = "No such device"
+        with pytest.raises(ConfigError, match=rf"gateway\.yaml: cannot be read: {reason}"):
+            config.load(path)
 
 
 def test_errors_for_programs() -> None:
