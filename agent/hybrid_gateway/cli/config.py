@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ..errors import NotRunningError
-from ..instance import DEFAULT_CONFIG
+from ..instance import DEFAULT_CONFIG, DEFAULT_INSTANCE
 from . import text
 from .base import Output, output
 
@@ -112,10 +112,16 @@ def detach(stay: bool) -> None:
     When no agent runs, `gw-agent --detach` removes what an earlier one left.
     """
     out = output()
-    if stay:
-        answer = out.ask("detach", timeout=APPLY_TIMEOUT)
-    else:
-        answer = out.ask_last("shutdown", timeout=APPLY_TIMEOUT, detach=True)
+    try:
+        if stay:
+            answer = out.ask("detach", timeout=APPLY_TIMEOUT)
+        else:
+            answer = out.ask_last("shutdown", timeout=APPLY_TIMEOUT, detach=True)
+    except NotRunningError as error:
+        name = out.instance.name
+        option = "" if name == DEFAULT_INSTANCE else f" --instance {name}"
+        error.message += f"; `gw-agent{option} --detach` removes what an earlier one left"
+        raise
     out.show(answer, _done(answer or {}, "detached"))
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """gwctl lab"""
 
+import os
 from dataclasses import asdict
 
 import click
@@ -8,6 +9,7 @@ import click
 from ..errors import UsageError
 from ..instance import DEFAULT_INSTANCE
 from ..lab import HOSTS, GatewayProcess, Lab, leftovers
+from ..lab.namespaces import LabError
 from ..lab.network import DEFAULT_NAME
 from .base import output
 
@@ -27,6 +29,8 @@ def lab() -> None:
 def _lab(name: str) -> Lab:
     if name == DEFAULT_INSTANCE:
         raise UsageError(f"{name!r} is the name of this host's own gateway; choose another")
+    if os.geteuid():
+        raise LabError("the lab needs root: it makes network namespaces", code="lab.needs-root")
     return Lab(name)
 
 
