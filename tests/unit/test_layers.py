@@ -98,7 +98,7 @@ def test_the_shared_types_need_linux_types_alone() -> None:
 
 
 def test_every_source_file_names_its_licence() -> None:
-    patterns = ("agent/**/*.py", "tests/**/*.py", "bpf/**/*.[ch]", "agent/**/*.[ch]")
+    patterns = ("agent/**/*.py", "tests/**/*.py", "bpf/**/*.[ch]", "agent/**/*.[ch]", ".ci/*")
     files = [path for pattern in patterns for path in ROOT.glob(pattern)]
 
     missing = [
