@@ -6,9 +6,7 @@ from enum import Flag, auto
 
 from . import bypass, sysctl
 from .bpf import DataPlane
-from .bpf.attach import query
 from .devices import Ethtool
-from .errors import RefusedError
 from .model import Address, Config, Link, NextHop, Observed, Offload, Wanted, Written
 from .netlink import NUD_NOARP, NUD_PERMANENT, Netlink
 from .nft import Nft
@@ -156,14 +154,7 @@ class Observer:
         """RefusedError naming all of them that the configuration does not accept."""
         bypass.refuse(self.bypassed(config, links), config.bypass, config.path)
 
-    def foreign_programs(self, wanted: Wanted, observed: Observed) -> None:
+    def foreign_programs(self, wanted: Wanted) -> None:
         """RefusedError when a port carries an XDP program that is not ours."""
-        ours = {ifindex for ifindex, _ in observed.attached}
         for port in wanted.attachments:
-            program, mode = (0, "") if port.ifindex in ours else query(port.ifindex)
-            if program:
-                raise RefusedError(
-                    f"{port.name}: another XDP program (id {program}, {mode}) is attached "
-                    "and is left alone",
-                    code="bpf.foreign-program",
-                )
+            self._dataplane.refuse_foreign(port.ifindex, port.name)

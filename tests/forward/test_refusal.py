@@ -12,6 +12,7 @@ from elftools.elf.elffile import ELFFile
 
 from hybrid_gateway.lab import GatewayProcess, Lab
 from hybrid_gateway.lab.namespaces import LabError
+from hybrid_gateway.lab.places import program
 from tests.lib.traces import has_xdp
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -65,11 +66,30 @@ def refused(lab: Lab, env: dict[str, str] | None = None) -> str:
 
 def test_a_foreign_xdp_program(fresh_lab: Lab, foreign: int) -> None:
     said = refused(fresh_lab)
-    assert "wan0" in said
-    assert "foreign" in said
+    assert f"wan0: another XDP program (foreign, id {foreign}, " in said
+    assert "is left alone" in said
     assert xdp_id(fresh_lab) == foreign
     # Half a gateway would forward without its outside port.
     assert not has_xdp(fresh_lab, "lan0")
+
+
+def test_a_program_of_ours_whose_pins_are_hidden(fresh_lab: Lab) -> None:
+    """As in `ip netns exec`, which mounts a /sys of its own."""
+    process = GatewayProcess(fresh_lab)
+    process.start()
+    process.kill()
+    hidden = ["unshare", "--mount", "sh", "-c", 'umount -l /sys/fs/bpf; exec "$@"', "sh"]
+    argv = [str(program("gw-agent")), "--instance", fresh_lab.name, "--config"]
+    refused = subprocess.run(
+        fresh_lab.argv("gw", [*hidden, *argv, str(fresh_lab.config)]),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "another XDP program (gw_xdp, id " in refused.stderr
+    assert "pins that are not visible here" in refused.stderr
 
 
 @pytest.mark.parametrize("name", ["gw_xdp.bpf.o", "gw_guard.bpf.o"])

@@ -76,7 +76,7 @@ class Engine:
         self.dataplane.verify()
         wanted = resolve(config, observed)
         self._observer.refuse_bypass(config, observed.links)
-        self._observer.foreign_programs(wanted, observed)
+        self._observer.foreign_programs(wanted)
         return Prepared(config, observed, wanted, Planner(wanted, observed).steps())
 
     def apply(self, path: str | Path | None) -> Prepared:

@@ -13,11 +13,13 @@ from pathlib import Path
 from _gw_native import ffi, lib
 
 from ..errors import KernelError, RefusedError
+from ..instance import BPFFS
 
 TC_HANDLE = 0x6777
 """Ours among the filters of a device: "gw"."""
 TC_PRIORITY = 1
 MODES = {1: "native", 2: "generic", 3: "offloaded", 4: "several"}
+OUR_PROGRAM = "gw_xdp"
 LINK_GONE = 0
 """The ifindex of a link whose device is gone."""
 
@@ -123,12 +125,18 @@ class Attachments:
         ours = link >= 0 and _link_info(link)[0] == ifindex
         if link >= 0:
             lib.gw_close(link)
-        if not ours:
-            raise RefusedError(
-                f"{name}: another XDP program ({_program_name(program)}, id {program}, {mode}) "
-                "is attached and is left alone",
-                code="bpf.foreign-program",
+        if ours:
+            return
+        found = _program_name(program)
+        message = f"{name}: another XDP program ({found}, id {program}, {mode}) is attached"
+        if found == OUR_PROGRAM:
+            message += (
+                ", which is another instance's, or this one's with pins that are not visible "
+                f"here: `ip netns exec` hides {BPFFS}, `nsenter --net` does not"
             )
+        else:
+            message += " and is left alone"
+        raise RefusedError(message, code="bpf.foreign-program")
 
     def attach_xdp(self, ifindex: int, name: str, program: int) -> str:
         """Attaches or replaces; native where the driver can, else generic. Returns the mode."""

@@ -158,14 +158,18 @@ class DataPlane:
 
     def attach(self, ifindex: int, name: str, outside: bool) -> str:
         """Puts the programs on a port; the guard stands before XDP forwards. Returns the mode."""
+        self.refuse_foreign(ifindex, name)
         attachments = self._attachments
-        attachments.refuse_foreign(ifindex, name)
         if outside:
             attachments.attach_tc(ifindex, name, self._program("gw_guard"), egress=True)
         elif attachments.has_tc(ifindex, egress=True):
             attachments.detach_tc(ifindex, name, egress=True)
         attachments.attach_tc(ifindex, name, self._program("gw_handover"), egress=False)
         return attachments.attach_xdp(ifindex, name, self._program("gw_xdp"))
+
+    def refuse_foreign(self, ifindex: int, name: str) -> None:
+        """Raises RefusedError when the device has an XDP program that is not of our doing."""
+        self._attachments.refuse_foreign(ifindex, name)
 
     def detach(self, ifindex: int, name: str) -> None:
         self._attachments.detach(ifindex, name)
