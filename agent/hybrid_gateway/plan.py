@@ -7,7 +7,7 @@ The same two models always give the same steps, so what `gwctl plan` prints is w
 
 from collections.abc import Iterator
 
-from .model import Attachment, Observed, Step, StepKind, Wanted
+from .model import IP_FORWARD, Attachment, Observed, Step, StepKind, Wanted
 
 
 class Planner:
@@ -22,7 +22,15 @@ class Planner:
 
     def steps(self) -> tuple[Step, ...]:
         """Removals from the top layer down, then additions from the bottom up."""
-        return (*self._removals(), *self._host(), *self._tables(), *self._ports())
+        return (
+            *self._restored(forwarding=True),
+            *self._removals(),
+            *self._restored(forwarding=False),
+            *self._host(),
+            *self._tables(),
+            *self._ports(),
+            *self._sysctls(forwarding=True),
+        )
 
     # ---- removals ---------------------------------------------------------------------
 
@@ -37,13 +45,20 @@ class Planner:
             if (offload.ifindex, offload.feature) not in kept:
                 text = f"switch {offload.feature} back on"
                 yield Step(StepKind.RESTORE_OFFLOAD, offload.device, text, offload)
-        names = {sysctl.name for sysctl in wanted.sysctls}
-        for sysctl in observed.sysctls:
-            if sysctl.name in observed.sysctls_changed and sysctl.name not in names:
-                text = f"put back {sysctl.base!r}"
-                yield Step(StepKind.RESTORE_SYSCTL, sysctl.name, text, sysctl)
         if observed.table and wanted.table is None:
             yield Step(StepKind.REMOVE_TABLE, "inet gw", "remove the nftables table")
+
+    def _restored(self, *, forwarding: bool) -> Iterator[Step]:
+        """What of the host's own values comes back. Forwarding ends before the guard goes."""
+        names = {sysctl.name for sysctl in self._wanted.sysctls}
+        for sysctl in self._observed.sysctls:
+            if (
+                sysctl.name in self._observed.sysctls_changed
+                and sysctl.name not in names
+                and (sysctl.name == IP_FORWARD) == forwarding
+            ):
+                text = f"put back {sysctl.base!r}"
+                yield Step(StepKind.RESTORE_SYSCTL, sysctl.name, text, sysctl)
 
     def _detachments(self) -> Iterator[Step]:
         """Of ports that are not wanted any more, and of what devices that left have left."""
@@ -64,11 +79,7 @@ class Planner:
         if self._fresh and wanted.sizes:
             text = f"load the programs, with room for {wanted.sizes.sessions} sessions"
             yield Step(StepKind.LOAD, "XDP", text, wanted.sizes)
-        values = {sysctl.name: sysctl.value for sysctl in observed.sysctls}
-        for sysctl in wanted.sysctls:
-            if values.get(sysctl.name) != sysctl.value:
-                text = f"{values.get(sysctl.name, '')!r} becomes {sysctl.value!r}"
-                yield Step(StepKind.SYSCTL, sysctl.name, text, sysctl)
+        yield from self._sysctls(forwarding=False)
         if wanted.table and (
             wanted.table != self._written.table
             or not observed.table
@@ -81,6 +92,16 @@ class Planner:
             if (offload.ifindex, offload.feature) in is_on:
                 text = f"switch {offload.feature} off: it hides frames or tags from XDP"
                 yield Step(StepKind.OFFLOAD, offload.device, text, offload)
+
+    def _sysctls(self, *, forwarding: bool) -> Iterator[Step]:
+        """Forwarding comes last: not before the guard stands and the table translates."""
+        values = {sysctl.name: sysctl.value for sysctl in self._observed.sysctls}
+        for sysctl in self._wanted.sysctls:
+            if (sysctl.name == IP_FORWARD) == forwarding and values.get(
+                sysctl.name
+            ) != sysctl.value:
+                text = f"{values.get(sysctl.name, '')!r} becomes {sysctl.value!r}"
+                yield Step(StepKind.SYSCTL, sysctl.name, text, sysctl)
 
     def _tables(self) -> Iterator[Step]:
         """Settings last: they say that NAT is on."""

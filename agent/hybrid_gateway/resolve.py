@@ -11,6 +11,7 @@ from . import portset
 from .errors import ConfigError, Problem
 from .model import (
     FALLBACK_PORTS,
+    IP_FORWARD,
     Attachment,
     Config,
     Device,
@@ -30,7 +31,6 @@ from .model import (
 )
 
 INTERFACE = "interface"
-IP_FORWARD = "net.ipv4.ip_forward"
 RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
 
 
@@ -230,13 +230,21 @@ def _statics(
 
 
 def _prefixes(observed: Observed, inside: frozenset[int]) -> tuple[IPv4Network, ...]:
-    """What the kernel routes inwards; a default route says nothing about who is inside."""
+    """What the kernel routes inwards, and addresses inside that no such route covers.
+
+    A default route says nothing about who is inside.
+    """
     found = {
         route.destination
         for route in observed.routes
         if route.ifindex in inside and route.destination.prefixlen
     }
-    return tuple(sorted(found))
+    alone = {
+        IPv4Network(address.address.ip)
+        for address in observed.addresses
+        if address.ifindex in inside and not any(address.address.ip in net for net in found)
+    }
+    return tuple(sorted(found | alone))
 
 
 def _next_hops(observed: Observed, outside: Link | None) -> frozenset[NextHop]:

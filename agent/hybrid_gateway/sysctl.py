@@ -5,11 +5,10 @@ from pathlib import Path
 
 from . import portset
 from .errors import KernelError
-from .model import Sysctl
+from .model import IP_FORWARD, Sysctl
 from .restore import SysctlChange
 
 PROC = Path("/proc/sys")
-IP_FORWARD = "net.ipv4.ip_forward"
 RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
 NAMES = (IP_FORWARD, RESERVED_PORTS)
 

@@ -104,7 +104,6 @@ WANTED = resolve(CONFIG, OBSERVED)
 STEPS = Planner(WANTED, OBSERVED).steps()
 FORWARD = [
     "load",
-    "ip_forward=1",
     "ip_local_reserved_ports=8080,20000-49999",
     "write table",
     "wan0 off",
@@ -117,6 +116,7 @@ FORWARD = [
     "attach lan0",
     "attach lan1",
     "manage 203.0.113.1",
+    "ip_forward=1",  # not before the guard stands
 ]
 
 
@@ -134,14 +134,13 @@ def test_a_failure_undoes_what_was_done(
         executor.run(STEPS)
 
     assert caught.value.code == "test.refused"
-    assert system.calls[len(FORWARD) - 1 :] == [
+    assert system.calls[FORWARD.index("attach lan1") + 1 :] == [
         "detach lan1",  # whatever of it was attached before it failed
         "detach lan0",
         "detach wan0",
         "wan0 on",
         "remove",  # the nftables table
         "ip_local_reserved_ports=8080",
-        "ip_forward=0",
         "remove",  # the programs
     ]
     assert not RestoreFile(tmp_path / "state.json").changes
@@ -193,14 +192,14 @@ def test_detaching(system: Recorder, executor: Executor, tmp_path: Path) -> None
     executor.run(Planner(Wanted(), done(WANTED)).steps())
 
     assert system.calls == [
+        "ip_forward=0",
         "detach lan0",
         "detach lan1",
         "detach wan0",
         "unmanage 203.0.113.1",
         "wan0 on",
-        "ip_forward=0",
-        "ip_local_reserved_ports=8080",
         "remove",
+        "ip_local_reserved_ports=8080",
     ]
     assert not RestoreFile(tmp_path / "state.json").changes
 

@@ -70,7 +70,6 @@ def test_from_nothing_everything_in_order() -> None:
     assert kinds(plan(WANTED, OBSERVED)) == [
         "load",
         "sysctl",
-        "sysctl",
         "table",
         "offload",
         "addresses",
@@ -82,7 +81,17 @@ def test_from_nothing_everything_in_order() -> None:
         "attach",
         "attach",
         "manage",
+        "sysctl",
     ]
+
+
+def test_forwarding_begins_last_and_ends_first() -> None:
+    """In between, what the kernel forwards would leave untranslated."""
+    assert plan(WANTED, OBSERVED)[-1].subject == "net.ipv4.ip_forward"
+    observed = done(WANTED)
+    sysctls = tuple(Sysctl(s.name, s.value, s.base) for s in WANTED.sysctls)
+    steps = plan(Wanted(), replace(observed, sysctls=sysctls))
+    assert steps[0].subject == "net.ipv4.ip_forward"
 
 
 def test_the_outside_port_comes_first() -> None:
@@ -204,14 +213,14 @@ def test_detaching_puts_everything_back() -> None:
     )
     steps = plan(Wanted(), observed)
     assert kinds(steps) == [
+        "restore-sysctl",
         "detach",
         "detach",
         "detach",
         "forget",
         "restore-offload",
-        "restore-sysctl",
-        "restore-sysctl",
         "remove-table",
+        "restore-sysctl",
     ]
     bases = [step.value.base for step in steps if isinstance(step.value, Sysctl)]
     assert bases == ["0", "8080"]

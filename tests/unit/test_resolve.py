@@ -166,3 +166,12 @@ def test_without_nat_xdp_has_no_work() -> None:
     assert wanted.sizes is None
     assert not wanted.attachments
     assert wanted.table is None
+
+
+def test_an_inside_address_without_a_route_is_inside() -> None:
+    """A /32, or one that was added with noprefixroute: the guard has to know it."""
+    bridge = next(link for link in OBSERVED.links if link.name == "br-lan")
+    alone = Address(bridge.ifindex, IPv4Interface("10.9.9.1/32"))
+    wanted = resolve(CONFIG, replace(OBSERVED, addresses=(*OBSERVED.addresses, alone)))
+
+    assert wanted.prefixes == (IPv4Network("10.9.9.1/32"), IPv4Network("192.168.110.0/24"))

@@ -5,6 +5,7 @@ Imports nothing of this package, so that every other module may import it.
 """
 
 from .system import (
+    IP_FORWARD,
     Address,
     Attachment,
     Device,
@@ -51,6 +52,7 @@ __all__ = [
     "DEFAULT_PORTS",
     "DEFAULT_SESSIONS",
     "FALLBACK_PORTS",
+    "IP_FORWARD",
     "Address",
     "Attachment",
     "Config",

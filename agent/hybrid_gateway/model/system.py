@@ -64,6 +64,10 @@ class NextHop:
     address: IPv4Address
 
 
+IP_FORWARD = "net.ipv4.ip_forward"
+"""The one whose place in a plan matters."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Sysctl:
     """A kernel setting: what it is, and what it would be without us."""
