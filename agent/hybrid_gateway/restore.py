@@ -61,6 +61,8 @@ class Changes:
     """Everything to put back; all the rest of our doing is found again by its pins and names."""
 
     sysctls: dict[str, SysctlChange] = field(default_factory=dict)
+    forwarding: dict[str, SysctlChange] = field(default_factory=dict)
+    """What the kernel changed along with ip_forward: see forwarding.py."""
     offloads: set[Offload] = field(default_factory=set)
     managed: set[NextHop] = field(default_factory=set)
 
@@ -95,10 +97,8 @@ class RestoreFile:
         stored = {
             "version": VERSION,
             "place": self._place,
-            "sysctls": {
-                name: {"original": change.original, "ours": change.ours}
-                for name, change in sorted(changes.sysctls.items())
-            },
+            "sysctls": _stored(changes.sysctls),
+            "forwarding": _stored(changes.forwarding),
             "offloads": [
                 [offload.ifindex, offload.device, offload.feature, offload.on]
                 for offload in sorted(changes.offloads)
@@ -115,12 +115,24 @@ class RestoreFile:
             self._path.parent.rmdir()
 
 
+def _stored(sysctls: dict[str, SysctlChange]) -> dict[str, dict[str, str]]:
+    return {
+        name: {"original": change.original, "ours": change.ours}
+        for name, change in sorted(sysctls.items())
+    }
+
+
+def _sysctls(stored: dict[str, Any]) -> dict[str, SysctlChange]:
+    return {
+        name: SysctlChange(str(change["original"]), str(change["ours"]))
+        for name, change in stored.items()
+    }
+
+
 def _changes(stored: dict[str, Any]) -> Changes:
     return Changes(
-        {
-            name: SysctlChange(str(change["original"]), str(change["ours"]))
-            for name, change in stored["sysctls"].items()
-        },
+        _sysctls(stored["sysctls"]),
+        _sysctls(stored.get("forwarding", {})),
         {
             Offload(int(ifindex), str(device), str(feature), bool(on))
             for ifindex, device, feature, on in stored["offloads"]

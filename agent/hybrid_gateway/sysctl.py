@@ -13,9 +13,14 @@ RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
 NAMES = (IP_FORWARD, RESERVED_PORTS)
 
 
+def _path(name: str) -> Path:
+    """Names with slashes are paths: a device may have dots in its name."""
+    return PROC / (name if "/" in name else name.replace(".", "/"))
+
+
 def read(name: str) -> str:
     try:
-        return (PROC / name.replace(".", "/")).read_text().strip()
+        return _path(name).read_text().strip()
     except OSError as error:
         raise KernelError(f"reading {name}", error.errno or 0, code="sysctl.read") from error
 
@@ -23,7 +28,7 @@ def read(name: str) -> str:
 def write(name: str, value: str) -> None:
     # The kernel takes an empty list of ports only as an empty line.
     try:
-        (PROC / name.replace(".", "/")).write_text(f"{value}\n")
+        _path(name).write_text(f"{value}\n")
     except OSError as error:
         raise KernelError(
             f"setting {name} to {value!r}", error.errno or 0, code="sysctl.write"

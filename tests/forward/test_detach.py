@@ -69,6 +69,36 @@ def test_detach_without_an_agent(fresh_lab: Lab) -> None:
     assert Traces.of(fresh_lab) == before
 
 
+def test_what_changes_along_with_ip_forward_comes_back(fresh_lab: Lab) -> None:
+    """The kernel sets forwarding of every device, and accept_redirects, when ip_forward changes."""
+    for setting in (
+        "ip_forward=0",
+        "conf.lan0.forwarding=1",
+        "conf.default.forwarding=1",
+        "conf.all.accept_redirects=0",
+        "conf.default.accept_redirects=0",
+    ):
+        fresh_lab.run("gw", ["sysctl", "-q", "-w", f"net.ipv4.{setting}"])
+    fresh_lab.run("gw", ["ip", "link", "add", "wan0.5", "type", "bridge"])
+    fresh_lab.run("gw", ["sysctl", "-q", "-w", "net/ipv4/conf/wan0.5/forwarding=1"])
+    before = _conf(fresh_lab)
+    process = GatewayProcess(fresh_lab)
+    process.start()
+    assert pinged(fresh_lab, "lan", SERVER) == 3
+    assert _conf(fresh_lab) != before
+    # The record outlives the agent, and a second one makes none of its own.
+    process.kill()
+    process.start()
+    fresh_lab.run("gw", ["ip", "link", "add", "later0", "type", "bridge"])
+    fresh_lab.run("gw", ["sysctl", "-q", "-w", "net.ipv4.conf.lan1.forwarding=0"])
+    gwctl(fresh_lab, "detach")
+    process.stop()
+    later = "net.ipv4.conf.later0."
+    after = _conf(fresh_lab)
+    assert f"{later}forwarding = 1" in after  # as the default was
+    assert [line for line in after if not line.startswith(later)] == before
+
+
 def test_two_gateways_on_one_host(gateway: Gateway, fresh_lab: Lab) -> None:
     """Both forward, and taking one away does not touch the other."""
     process = GatewayProcess(fresh_lab)
@@ -92,3 +122,8 @@ def test_a_lab_goes_down_with_everything(fresh_lab: Lab) -> None:
     assert not Instance(fresh_lab.name).pin_dir.exists()
     assert not Instance(fresh_lab.name).state_dir.exists()
     assert not fresh_lab.state().namespaces
+
+
+def _conf(lab: Lab) -> list[str]:
+    settings = r"^net\.ipv4\.(ip_forward$|conf\..*\.(forwarding|accept_redirects)$)"
+    return lab.run("gw", ["sysctl", "-a", "-r", settings]).splitlines()

@@ -85,6 +85,7 @@ def system(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
     monkeypatch.setattr(sysctl, "read", values.__getitem__)
     monkeypatch.setattr(sysctl, "write", write)
+    monkeypatch.setattr(sysctl, "PROC", Path("/nonexistent"))  # no devices
     monkeypatch.setattr(HostSteps, "_switch", staticmethod(switch))
     return recorder
 

@@ -4,10 +4,10 @@
 import socket
 from dataclasses import replace
 
-from .. import sysctl
+from .. import forwarding, sysctl
 from ..devices import Ethtool
 from ..errors import GwError, KernelError
-from ..model import NextHop, Offload, Sysctl
+from ..model import IP_FORWARD, NextHop, Offload, Sysctl
 from ..netlink import GONE, Netlink
 from ..restore import RestoreFile, SysctlChange
 from .undo import Undo, void
@@ -22,21 +22,24 @@ class HostSteps:
         self.notes: list[str] = []
 
     def set_sysctl(self, wanted: Sysctl) -> Undo:
-        before = sysctl.read(wanted.name)
-        changes = self._restore.changes.sysctls
-        recorded = changes.get(wanted.name)
-        changes[wanted.name] = SysctlChange(wanted.base, wanted.value)
+        before, others = sysctl.read(wanted.name), _others(wanted)
+        changes = self._restore.changes
+        recorded, along = changes.sysctls.get(wanted.name), changes.forwarding
+        changes.sysctls[wanted.name] = SysctlChange(wanted.base, wanted.value)
+        if others and before != wanted.value:
+            changes.forwarding = forwarding.consequences(wanted.value, others)
         self._restore.save()
 
         def forget() -> None:
             if recorded:
-                changes[wanted.name] = recorded
+                changes.sysctls[wanted.name] = recorded
             else:
-                changes.pop(wanted.name, None)
+                changes.sysctls.pop(wanted.name, None)
+            changes.forwarding = along
             self._restore.save()
 
         def undo() -> None:
-            sysctl.write(wanted.name, before)
+            forwarding.write(wanted.name, before, others)
             forget()
 
         try:
@@ -47,16 +50,21 @@ class HostSteps:
         return undo
 
     def restore_sysctl(self, changed: Sysctl) -> Undo:
-        recorded = self._restore.changes.sysctls.get(changed.name)
-        sysctl.write(changed.name, changed.base)
-        self._restore.changes.sysctls.pop(changed.name, None)
+        others = _others(changed)
+        changes = self._restore.changes
+        recorded, along = changes.sysctls.get(changed.name), changes.forwarding
+        forwarding.write(changed.name, changed.base, forwarding.without_us(along) if others else {})
+        changes.sysctls.pop(changed.name, None)
+        if others:
+            changes.forwarding = {}
         self._restore.save()
 
         def undo() -> None:
             if recorded:
-                self._restore.changes.sysctls[changed.name] = recorded
+                changes.sysctls[changed.name] = recorded
+                changes.forwarding = along
                 self._restore.save()
-            sysctl.write(changed.name, changed.value)
+            forwarding.write(changed.name, changed.value, others)
 
         return undo
 
@@ -109,3 +117,8 @@ class HostSteps:
         self._restore.changes.managed.discard(hop)
         self._restore.save()
         return lambda: void(self.manage(hop))
+
+
+def _others(setting: Sysctl) -> dict[str, str]:
+    """What the kernel will change along with it, as it is."""
+    return forwarding.current() if setting.name == IP_FORWARD else {}
