@@ -2,6 +2,7 @@
 """The running gateway, and the watch over its outside port that every test here is under."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -82,6 +83,17 @@ def fresh_lab(tmp_path: Path) -> Iterator[Lab]:
         stack.callback(leftovers.remove, built)
         built.up()
         yield built
+
+
+@pytest.fixture
+def foreign_object(tmp_path: Path) -> Path:
+    """Somebody else's XDP program, compiled."""
+    compiled = tmp_path / "foreign.bpf.o"
+    source = Path(__file__).with_name("foreign.bpf.c")
+    multiarch = subprocess.check_output(["gcc", "-print-multiarch"], text=True).strip()
+    command = ["clang", "-O2", "-g", "-target", "bpf", f"-I/usr/include/{multiarch}"]
+    subprocess.run([*command, "-c", source, "-o", compiled], check=True)
+    return compiled
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

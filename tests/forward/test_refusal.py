@@ -28,23 +28,12 @@ def objects(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def foreign(fresh_lab: Lab, tmp_path: Path) -> Iterator[int]:
+def foreign(fresh_lab: Lab, foreign_object: Path) -> Iterator[int]:
     """Somebody else's XDP program on wan0; its id."""
-    compiled = tmp_path / "foreign.bpf.o"
-    source = Path(__file__).with_name("foreign.bpf.c")
-    include = f"-I/usr/include/{multiarch()}"
-    subprocess.run(
-        ["clang", "-O2", "-g", "-target", "bpf", include, "-c", source, "-o", compiled],
-        check=True,
-    )
-    load = ["ip", "link", "set", "dev", "wan0", "xdp", "object", str(compiled), "section", "xdp"]
-    fresh_lab.run("gw", load)
+    load = ["xdp", "object", str(foreign_object), "section", "xdp"]
+    fresh_lab.run("gw", ["ip", "link", "set", "dev", "wan0", *load])
     yield xdp_id(fresh_lab)
     fresh_lab.run("gw", ["ip", "link", "set", "dev", "wan0", "xdp", "off"])
-
-
-def multiarch() -> str:
-    return subprocess.check_output(["gcc", "-print-multiarch"], text=True).strip()
 
 
 def xdp_id(lab: Lab) -> int:

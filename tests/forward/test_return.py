@@ -5,6 +5,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +68,23 @@ def test_past_a_firewall_that_appeared(fresh_lab: Lab, process: GatewayProcess) 
     refused = gwctl(fresh_lab, "check", check=False)
     assert refused.returncode == 1
     assert "nft inet mine f" in refused.stderr
+
+
+def test_with_a_program_of_somebody_else_on_a_port(
+    fresh_lab: Lab, process: GatewayProcess, foreign_object: Path
+) -> None:
+    """What fails is told and tried again; the rest forwards as before, with its table."""
+    fresh_lab.run("gw", ["ip", "link", "delete", "lan1"])
+    fresh_lab.run("gw", ["ip", "link", "add", "lan1", "type", "veth", "peer", "name", "far1"])
+    fresh_lab.run("gw", ["ip", "link", "set", "lan1", "master", "br-lan"])
+    load = ["xdp", "object", str(foreign_object), "section", "xdp"]
+    fresh_lab.run("gw", ["ip", "link", "set", "dev", "lan1", *load])
+    process.start()
+    answer = status(fresh_lab)
+    assert answer["state"] == "failed"
+    assert "lan1: another XDP program (foreign, " in answer["error"]
+    assert pinged(fresh_lab, "lan", SERVER) == 3
+    assert "table inet gw" in fresh_lab.run("gw", ["nft", "list", "tables"])
 
 
 @pytest.mark.parametrize(

@@ -164,11 +164,15 @@ class PlaneSteps:
 
     def write_table(self, table: FallbackTable) -> Undo:
         before = self.written.table
+        # An earlier agent's says the same, most likely; without one the kernel translates nothing.
+        of_another = not before and bool(self._nft.fingerprint())
         self._write(table=table, fingerprint=self._nft.write(table))
 
         def undo() -> None:
             if before:
                 self.write_table(before)
+            elif of_another:
+                self._write(table=None, fingerprint="")
             else:
                 self.remove_table(None)
 
