@@ -2,6 +2,7 @@
 """Bad configurations: one clear error with file, line and key, exit 2, nothing changed."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,12 @@ def test_applying_twice_does_nothing_the_second_time(gateway: Gateway) -> None:
     before = kernel_state(gateway)
     gateway.ctl("apply", "--config", str(gateway.config))
     assert kernel_state(gateway) == before
+
+
+def test_a_fifo_does_not_hold_the_agent(gateway: Gateway, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo.yaml"
+    os.mkfifo(fifo)
+    refused = gateway.ctl("check", "--config", str(fifo), check=False)
+    assert refused.returncode == 2
+    assert f"{fifo}: cannot be read: not a regular file" in refused.stderr
+    assert gateway.call("status")["state"] == "forwarding"

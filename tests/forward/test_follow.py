@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -218,3 +219,26 @@ def cpu_seconds(pid: int) -> float:
 def resident_megabytes(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+
+def test_a_firewall_that_belongs_to_a_running_nft(site: Lab) -> None:
+    """`nft -i` keeps its tables to itself: libnftables 1.0.6 lists such tables wrongly."""
+    commands = (
+        "add table inet held { flags owner; }",
+        "add chain inet held f { type filter hook forward priority 0; }",
+        "add rule inet held f drop",
+    )
+    argv = site.argv("gw", ["nft", "-i"])
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as holder:
+        try:
+            assert holder.stdin
+            holder.stdin.write("\n".join((*commands, "")).encode())
+            holder.stdin.flush()
+            eventually(lambda: warned(site, "nft inet held f"), "the chain is named")
+            refused = gwctl(site, "check", check=False)
+            assert "nft inet held f" in refused.stderr
+        finally:
+            holder.kill()
+    # The kernel reports nothing when a table goes with its owner; the next look sees it.
+    gwctl(site, "apply")
+    assert not warned(site, "held")
