@@ -33,6 +33,7 @@ enum {
 	ICMP_TIME_EXCEEDED = 11,
 	ICMP_EXC_TTL = 0,
 	ETHERTYPE_QINQ = 0x88a8,
+	IPV4_PLAIN = 0x45, /* version 4, no options */
 	IP_DF_BIT = 0x4000,
 	IP_FRAGMENT_BITS = 0x3fff, /* MF and the offset */
 	TCP_FIN = 0x01,
@@ -83,17 +84,19 @@ packet_headers(struct xdp_md *ctx, __u32 transport_length, struct headers *h)
 static __always_inline bool
 same_mac(const __u8 *a, const __u8 *b)
 {
-	return *(const __u16 *)a == *(const __u16 *)b &&
-	       *(const __u16 *)(a + 2) == *(const __u16 *)(b + 2) &&
+	return *(const __u32 *)a == *(const __u32 *)b &&
 	       *(const __u16 *)(a + 4) == *(const __u16 *)(b + 4);
 }
 
 static __always_inline enum gw_counter
 parse_ethernet(const struct ethhdr *eth, const struct gw_device *port)
 {
-	if (eth->h_proto == bpf_htons(ETH_P_8021Q) || eth->h_proto == bpf_htons(ETHERTYPE_QINQ))
+	/* The struct is packed: by its name this would be read in bytes. */
+	__u16 type = *(const __u16 *)((const __u8 *)eth + 2 * ETH_ALEN);
+
+	if (type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETHERTYPE_QINQ))
 		return GW_PUNT_VLAN;
-	if (eth->h_proto != bpf_htons(ETH_P_IP))
+	if (type != bpf_htons(ETH_P_IP))
 		return GW_PUNT_NOT_IPV4;
 	if (!same_mac(eth->h_dest, port->mac))
 		return GW_PUNT_OTHER_MAC;
@@ -109,19 +112,25 @@ ipv4_checksum_right(const struct iphdr *ip)
 #pragma unroll
 	for (int i = 0; i < 5; i++)
 		sum += words[i];
+	/* 33 bits, then 18, then no more than 0x10001: of the multiples of 0xffff only one is left. */
 	sum = (sum & 0xffffffff) + (sum >> 32);
-	return csum_fold(csum_fold(csum_word32(sum) + (sum >> 32))) == 0xffff;
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (sum & 0xffff) + (sum >> 16) == 0xffff;
 }
 
 static __always_inline enum gw_counter
 parse_ipv4(const struct iphdr *ip, __u32 room, struct packet *pkt)
 {
+	__u8 first = *(const __u8 *)ip;
+
 	pkt->ip_length = bpf_ntohs(ip->tot_len);
-	if (ip->version != 4 || ip->ihl < 5 || pkt->ip_length < ip->ihl * 4)
+	if (first != IPV4_PLAIN && (first >> 4 != 4 || (first & 0xf) < 5))
+		return GW_DROP_MALFORMED;
+	if (pkt->ip_length < (first & 0xf) * 4)
 		return GW_DROP_MALFORMED;
 	if (pkt->ip_length > room)
 		return GW_DROP_TRUNCATED;
-	if (ip->ihl > 5)
+	if (first != IPV4_PLAIN)
 		return GW_PUNT_OPTIONS;
 	if (!ipv4_checksum_right(ip))
 		return GW_DROP_CHECKSUM;

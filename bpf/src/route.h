@@ -5,7 +5,10 @@
 #include "counters.h"
 #include "packet.h"
 
-enum { AF_INET = 2 };
+enum {
+	AF_INET = 2,
+	IPV4_MIN_MTU = 68, /* fits every link (RFC 791 3.2), so no MTU has to be found out */
+};
 
 /* Asks for the way to `target` as the kernel would see this packet. A length of 0 asks no MTU. */
 static __always_inline long
@@ -16,7 +19,7 @@ route_find(struct xdp_md *ctx, struct bpf_fib_lookup *fib, const struct packet *
 	fib->l4_protocol = pkt->key.protocol;
 	fib->sport = pkt->key.tuple.sport;
 	fib->dport = pkt->key.tuple.dport;
-	fib->tot_len = length;
+	fib->tot_len = length > IPV4_MIN_MTU ? length : 0;
 	fib->ifindex = pkt->ingress;
 	fib->tos = pkt->tos;
 	fib->ipv4_src = pkt->key.tuple.saddr;

@@ -134,12 +134,27 @@ session_remove(__u32 index, __u32 claim)
 	return 1;
 }
 
+/* Does a packet of this session look so when it arrives? */
+static __always_inline bool
+session_expects(const struct gw_session *session, const struct gw_session_key *key, bool reverse)
+{
+	const struct gw_tuple *t = &key->tuple;
+
+	if (session->protocol != key->protocol)
+		return false;
+	if (!reverse)
+		return tuple_equal(&session->arrives, t) &&
+		       session_side(session, GW_FORWARD_DIRECTION) == key->side;
+	return session->leaves.saddr == t->daddr && session->leaves.daddr == t->saddr &&
+	       session->leaves.sport == t->dport && session->leaves.dport == t->sport &&
+	       session_side(session, GW_REVERSE_DIRECTION) == key->side;
+}
+
 /* The live session that the key leads to, or 0. One found expired is removed and counts as none. */
 static __always_inline struct gw_session *
 session_find(const struct packet *pkt, const struct gw_settings *nat, __u64 now, __u32 *ref)
 {
 	struct gw_session *session;
-	struct gw_tuple expected;
 	struct place place;
 	__u32 claim;
 
@@ -154,10 +169,7 @@ session_find(const struct packet *pkt, const struct gw_settings *nat, __u64 now,
 	if ((claim & GW_CLAIM_MASK) != GW_CLAIM_LIVE)
 		return 0;
 	/* The tag is a part of the hash and the entry may just have been reused. */
-	expected = *ref & REF_REVERSE ? tuple_reversed(&session->leaves) : session->arrives;
-	if (!tuple_equal(&expected, &pkt->key.tuple) || session->protocol != pkt->key.protocol ||
-	    session_side(session, *ref & REF_REVERSE ? GW_REVERSE_DIRECTION :
-						       GW_FORWARD_DIRECTION) != pkt->key.side)
+	if (!session_expects(session, &pkt->key, *ref & REF_REVERSE))
 		return 0;
 	/* A request and a reply with identifier 0 have the same tuple. */
 	if (pkt->key.protocol == IPPROTO_ICMP &&

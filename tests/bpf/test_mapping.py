@@ -127,13 +127,14 @@ def test_no_port_is_taken_that_is_forwarded(plane: Plane) -> None:
 
 
 def test_a_freed_port_rests(plane: Plane) -> None:
-    plane.configure(ports=(31000, 31001), port_rest=120)
+    # Outside the range of the other tests, whose ports would be resting.
+    plane.configure(ports=(61000, 61001), port_rest=120)
     first = _udp_port(plane, 4000)
     plane.dataplane.clear_sessions()
 
-    assert {first, _udp_port(plane, 4000)} == {31000, 31001}
+    assert {first, _udp_port(plane, 4000)} == {61000, 61001}
     assert plane.lan(udp(LAN.ip, SERVER, 4002, 53)).verdict == "DROP_NO_PORT"
-    plane.configure(ports=(31000, 31001), port_rest=0)
+    plane.configure(ports=(61000, 61001), port_rest=0)
     assert _udp_port(plane, 4002) == first
 
 
