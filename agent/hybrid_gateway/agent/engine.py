@@ -215,6 +215,8 @@ class Engine:
             if message != str(self.error):
                 log.error("unexpected", exc_info=error)
             error = GwError(message, code="internal")
+        elif str(error) != str(self.error):
+            log.error("%s", error)
         self.error = error
         self._observer.forget()
         self._set_state()
