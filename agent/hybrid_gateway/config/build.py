@@ -14,6 +14,8 @@ from ..model import (
     DEFAULT_PORTS,
     DEFAULT_SESSIONS,
     FALLBACK_PORTS,
+    LOCAL_PORTS,
+    LOCAL_PORTS_LEFT,
     Config,
     Filtering,
     Nat44,
@@ -151,6 +153,11 @@ def _port_range(document: Document) -> PortRange:
         message = "must be 1024 or above: ports below belong to services"
     elif found.overlaps(FALLBACK_PORTS):
         message = f"{text} overlaps {FALLBACK_PORTS}, the ports of flows that the kernel translates"
+    elif len(LOCAL_PORTS) - found.shared(LOCAL_PORTS) < LOCAL_PORTS_LEFT:
+        message = (
+            f"{text} leaves the gateway's own connections fewer than {LOCAL_PORTS_LEFT} "
+            f"of the ports {LOCAL_PORTS} that Linux gives out"
+        )
     if message:
         document.add(("nat44", "ports"), message, "config.port-range")
         return default

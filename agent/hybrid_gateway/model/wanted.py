@@ -51,6 +51,10 @@ class PortRange:
     def __contains__(self, port: int) -> bool:
         return self.low <= port <= self.high
 
+    def shared(self, other: "PortRange") -> int:
+        """How many ports are in both."""
+        return max(0, min(self.high, other.high) - max(self.low, other.low) + 1)
+
     def overlaps(self, other: "PortRange") -> bool:
         return self.low <= other.high and other.low <= self.high
 
@@ -59,6 +63,10 @@ DEFAULT_PORTS = PortRange(20000, 49999)
 DEFAULT_SESSIONS = 65536
 FALLBACK_PORTS = PortRange(10000, 19999)
 """Outside ports of the flows that the kernel translates; ours must stay clear of them."""
+LOCAL_PORTS = PortRange(32768, 60999)
+"""Linux's default for net.ipv4.ip_local_port_range: the host's own connections."""
+LOCAL_PORTS_LEFT = 1000
+"""At least so many of those stay with the host; without any, not even ping works."""
 
 
 @dataclass(frozen=True, slots=True)
