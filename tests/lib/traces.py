@@ -32,12 +32,18 @@ class Traces:
         return Traces(
             pins=tuple(str(path) for path in pins.rglob("*")) if pins.exists() else (),
             nft=lab.run("gw", ["nft", "-s", "list", "ruleset"]),
-            sysctls=lab.run("gw", ["sysctl", "-a", "-r", SYSCTLS]),
+            sysctls=_sysctls(lab),
             filters=tuple(_filters(lab, device) for device in DEVICES),
             xdp=tuple(has_xdp(lab, device) for device in DEVICES),
             offloads=tuple(lab.run("gw", ["ethtool", "-k", device]) for device in DEVICES),
             neighbours=lab.run("gw", ["ip", "-4", "neigh", "show", "nud", "permanent"]),
         )
+
+
+def _sysctls(lab: Lab) -> str:
+    lines = lab.run("gw", ["sysctl", "-a", "-r", SYSCTLS]).splitlines(keepends=True)
+    # The connections of this moment are no setting.
+    return "".join(line for line in lines if "nf_conntrack_count" not in line)
 
 
 def _filters(lab: Lab, device: str) -> str:
