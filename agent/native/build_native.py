@@ -36,7 +36,7 @@ def builder() -> FFI:
     ffi.set_source(
         "_gw_native",
         '#include "gw_abi.h"\n#include "gw_native.h"\n',
-        sources=[str(HERE / "gw_native.c")],
+        sources=[str(source) for source in sorted(HERE.glob("*.c"))],
         include_dirs=[str(ABI.parent), str(HERE)],
         libraries=["bpf"],
         extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
