@@ -8,7 +8,6 @@ import json
 import os
 import socket
 import struct
-from types import TracebackType
 from typing import Any, Self
 
 from .errors import GwError, NotRunningError, PermissionDeniedError, RemoteError
@@ -32,12 +31,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -2,10 +2,10 @@
 """What stands in the middle of a path, each with the evidence that it did what was measured."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 
 from tests.bench.dataplane import BareDataPlane
@@ -47,7 +47,7 @@ class Evidence:
         )
 
 
-class Contender:
+class Contender(ABC):
     """A path, its generator, and something in between that forwards."""
 
     translates = True
@@ -68,17 +68,14 @@ class Contender:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    @abstractmethod
     def install(self, stack: ExitStack) -> None:
-        raise NotImplementedError
+        """Puts the contender into the middle of the path; `stack` takes it away again."""
 
+    @abstractmethod
     def forget(self) -> None:
         """Ends all sessions and mappings."""
 
@@ -91,6 +88,9 @@ class BareRedirect(Contender):
 
     def install(self, stack: ExitStack) -> None:
         stack.enter_context(Redirect(self.path))
+
+    def forget(self) -> None:
+        """It remembers nothing."""
 
 
 class Nftables(Contender):
@@ -131,12 +131,7 @@ class ConntrackSize(AbstractContextManager["ConntrackSize"]):
                 run(["sysctl", "-qw", f"{name}={wanted}"])
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for name, value in self._before.items():
             run(["sysctl", "-qw", f"{name}={value}"])
 

@@ -13,7 +13,6 @@ import sys
 from contextlib import AbstractContextManager
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
-from types import TracebackType
 
 from tests.bench.path import (
     INSIDE,
@@ -43,12 +42,7 @@ class BareDataPlane(AbstractContextManager["BareDataPlane"]):
         )
         self._read()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.communicate(timeout=30)
 
     def clear(self) -> None:

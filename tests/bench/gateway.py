@@ -13,7 +13,6 @@ import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import mkdtemp
-from types import TracebackType
 from typing import Any
 
 from tests.bench.path import PORTS, ROOT, MeasuredPath, inside_netns, run
@@ -63,12 +62,7 @@ class Gateway(AbstractContextManager["Gateway"]):
                 raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             self.gwctl("detach")
         finally:

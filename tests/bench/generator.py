@@ -4,7 +4,6 @@
 import json
 import subprocess
 from dataclasses import asdict, dataclass
-from types import TracebackType
 from typing import IO, Self
 
 from tests.bench.path import INSIDE, ROOT, MeasuredPath
@@ -63,12 +62,7 @@ class Tool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # The tool ends at the end of its input.
         self._pipe(self._process.stdin).close()
         self._process.wait(timeout=30)

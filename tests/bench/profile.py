@@ -8,7 +8,6 @@ so these times tell programs and cases apart and are no figures of their own.
 import json
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from types import TracebackType
 
 from tests.bench.contenders import Contender
 from tests.bench.measure import Case, Note, run_once
@@ -26,12 +25,7 @@ class ProgramStatistics(AbstractContextManager["ProgramStatistics"]):
         run(["sysctl", "-qw", f"{SWITCH}=1"])
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         run(["sysctl", "-qw", f"{SWITCH}={self._before}"])
 
     def read(self) -> dict[tuple[str, int], tuple[int, int]]:

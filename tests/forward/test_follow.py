@@ -2,10 +2,8 @@
 """The agent follows what changes on the host, and says what is missing."""
 
 import json
-import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,8 +18,6 @@ from tests.lib.gateway import eventually
 from tests.lib.packets import SERVER
 from tests.lib.programs import pinged
 from tests.lib.traces import has_xdp
-
-IDLE_SECONDS = 5.0
 
 
 @pytest.fixture
@@ -199,21 +195,12 @@ def stopped(process: GatewayProcess) -> Iterator[None]:
         process.stop()
 
 
-def test_an_idle_agent_sleeps(fresh_lab: Lab) -> None:
+def test_the_agent_is_small(fresh_lab: Lab) -> None:
     process = GatewayProcess(fresh_lab)
     with stopped(process):
         process.start()
         eventually(lambda: settled(fresh_lab), "the start is over")
-        time.sleep(1.0)  # what its own changes made the kernel report
-        before = cpu_seconds(process.pid)
-        time.sleep(IDLE_SECONDS)
-        assert cpu_seconds(process.pid) - before <= 0.02
         assert resident_megabytes(process.pid) <= 60
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_megabytes(pid: int) -> float:
