@@ -27,9 +27,9 @@ is_inside(__u32 ifindex)
 }
 
 /*
- * An address may leave if it is one of NAT's outside, or one that this host has and that is not
- * inside. It may not if the agent's list of what is inside has it (the list outlives the device),
- * if the route to it leads inside, or if the frame was received inside.
+ * An address may leave if it is one of ours outside. It may not if the frame was received inside,
+ * if the agent's list of what is inside has it (the list outlives the device), or if the route to
+ * it leads inside.
  */
 static __always_inline bool
 may_leave(struct __sk_buff *skb, __u32 source)
@@ -44,16 +44,12 @@ may_leave(struct __sk_buff *skb, __u32 source)
 
 	if (bpf_map_lookup_elem(&gw_addresses, &source))
 		return true;
-	if (bpf_map_lookup_elem(&gw_inside, &prefix))
+	if (is_inside(skb->ingress_ifindex) || bpf_map_lookup_elem(&gw_inside, &prefix))
 		return false;
 	found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
-	if (found == BPF_FIB_LKUP_RET_NOT_FWDED)
-		return true;
-	if ((found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH ||
-	     found == BPF_FIB_LKUP_RET_FRAG_NEEDED) &&
-	    is_inside(fib.ifindex))
-		return false;
-	return !is_inside(skb->ingress_ifindex);
+	return !((found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH ||
+		  found == BPF_FIB_LKUP_RET_FRAG_NEEDED) &&
+		 is_inside(fib.ifindex));
 }
 
 SEC("tc")
@@ -63,13 +59,15 @@ gw_guard(struct __sk_buff *skb)
 	struct gw_device *port = device(skb->ifindex);
 	struct iphdr ip;
 
-	if (!port || skb->protocol != bpf_htons(ETH_P_IP))
+	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return TC_ACT_UNSPEC;
 	if (bpf_skb_load_bytes_relative(skb, 0, &ip, sizeof(ip), BPF_HDR_START_NET))
 		return TC_ACT_UNSPEC;
 	if (may_leave(skb, ip.saddr))
 		return TC_ACT_UNSPEC;
-	count(port->row, GW_DROP_GUARD);
+	/* The agent may have no use for the port any more; as long as the guard stands, it guards. */
+	if (port)
+		count(port->row, GW_DROP_GUARD);
 	return TC_ACT_SHOT;
 }
 

@@ -66,9 +66,13 @@ class Planner:
         names = {link.ifindex: link.name for link in self._observed.links}
         known = {attachment.ifindex: attachment for attachment in self._written.attachments}
         attached = {ifindex for ifindex, _ in self._observed.attached}
+        # A device that was renamed goes on forwarding: its guard stays until NAT has another.
+        guarding = self._wanted.table and not any(a.outside for a in self._wanted.attachments)
         for ifindex in sorted((attached | set(known)) - wanted):
             default = Attachment(ifindex, names.get(ifindex, f"device {ifindex}"))
             attachment = known.get(ifindex, default)
+            if guarding and attachment.outside and ifindex in names:
+                continue
             text = "remove the programs from this port"
             yield Step(StepKind.DETACH, attachment.name, text, attachment)
 

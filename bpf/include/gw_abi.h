@@ -5,7 +5,8 @@
  * CFFI reads this file with nothing but the guard and include lines stripped, so: fixed-width
  * types, padding spelled out and zeroed, enums for constants, no bit-fields, attributes or macros.
  * Addresses, ports and MAC addresses are in network byte order, everything else in host order.
- * Raise GW_ABI_VERSION with every change of a layout or of a map: pins outlive upgrades.
+ * From the first release on, raise GW_ABI_VERSION with every change of a layout or of a map: pins
+ * outlive upgrades.
  */
 #ifndef GW_ABI_H
 #define GW_ABI_H

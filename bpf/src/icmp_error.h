@@ -60,7 +60,7 @@ struct error_packet {
 	__u8 quote[ERROR_QUOTE];
 } __attribute__((packed));
 
-/* The frame becomes an error about itself, to its sender. False: leave it alone, it was not sent. */
+/* The frame becomes an error about itself, to its sender; 0: no error was made of it. */
 static __noinline int
 icmp_error(struct xdp_md *ctx, __u8 type, __u8 code, __u16 mtu)
 {

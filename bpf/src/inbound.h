@@ -120,10 +120,8 @@ inbound_prepare(struct xdp_md *ctx, const struct packet *pkt, struct opening *op
 	host = open->session.leaves.daddr;
 	if (verdict == PARSED && source_is_ours(ctx, pkt))
 		verdict = GW_DROP_SOURCE;
-	/* A quarter of its share is out of reach for others: they cannot lock the host out. */
 	if (verdict == PARSED)
-		verdict = users_acquire(&gw_hosts, &host,
-					open->nat->host_sessions - open->nat->host_sessions / 4,
+		verdict = users_acquire(&gw_hosts, &host, share_of_others(open->nat),
 					GW_DROP_HOST_LIMIT);
 	if (verdict != PARSED && open->session.slot != GW_NO_SLOT)
 		mapping_release(open->session.slot, open->session.protocol);

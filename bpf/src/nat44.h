@@ -133,6 +133,8 @@ nat44_open(struct xdp_md *ctx, const struct packet *pkt, const struct outcome *o
 					  outbound_prepare(ctx, pkt, &open);
 	__s64 opened;
 
+	if (verdict == GW_PUNT_TTL)
+		verdict = answer(ctx, pkt, &open.session, GW_PUNT_TTL, GW_DROP_TTL, 0);
 	if (verdict != PARSED)
 		return refuse(verdict);
 	if (pkt->ttl <= 1) {

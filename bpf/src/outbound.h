@@ -80,7 +80,7 @@ hairpin_destination(struct opening *open)
 		return GW_PUNT_HOST;
 	host = mapping->inside_address;
 	/* The call keeps the callee's port, which is on the callee's account: that has to last too. */
-	verdict = users_acquire(&gw_hosts, &host, open->nat->host_sessions, GW_DROP_HOST_LIMIT);
+	verdict = users_acquire(&gw_hosts, &host, share_of_others(open->nat), GW_DROP_HOST_LIMIT);
 	if (verdict != PARSED) {
 		mapping_release(slot, session->protocol);
 		return verdict;
@@ -138,7 +138,9 @@ outbound_prepare(struct xdp_md *ctx, const struct packet *pkt, struct opening *o
 		verdict = outbound_route(ctx, pkt);
 	if (verdict != PARSED)
 		return verdict;
-	if (!source_belongs(ctx, pkt))
+	if (pkt->ttl <= 1)
+		verdict = GW_PUNT_TTL; /* a call: before it takes a port, which would rest */
+	else if (!source_belongs(ctx, pkt))
 		verdict = GW_PUNT_SOURCE;
 	else if (!open->nat->pool_size)
 		verdict = GW_PUNT_NO_POOL;

@@ -216,6 +216,14 @@ session_touch(struct gw_session *session, const struct packet *pkt, enum gw_dire
 		session->deadline = now + nat->timeouts[timer_class(session) & (GW_TIMERS - 1)];
 }
 
+/* How many sessions others may open to one inside host: a quarter of its share is out of their
+ * reach, so that they cannot lock it out. */
+static __always_inline __u32
+share_of_others(const struct gw_settings *nat)
+{
+	return nat->host_sessions - nat->host_sessions / 4;
+}
+
 /* Is there a record to be had? Asked before an outside port is taken and would rest for nothing. */
 static __always_inline bool
 record_left(const struct gw_settings *nat)

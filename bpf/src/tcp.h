@@ -19,11 +19,7 @@ tcp_next_state(struct gw_session *session, __u8 flags, enum gw_direction directi
 	switch (state) {
 	case GW_TCP_OPENING:
 		/* The answer, or the other half of a simultaneous open. */
-		if (syn)
-			return flags & TCP_ACK || direction == GW_REVERSE_DIRECTION ?
-				       GW_TCP_SYN_BOTH :
-				       state;
-		return state;
+		return syn && direction == GW_REVERSE_DIRECTION ? GW_TCP_SYN_BOTH : state;
 	case GW_TCP_SYN_BOTH:
 		if (syn)
 			return state;
@@ -34,8 +30,8 @@ tcp_next_state(struct gw_session *session, __u8 flags, enum gw_direction directi
 			session->fins |= 1 << direction;
 		return session->fins == 3 ? GW_TCP_CLOSING : GW_TCP_ESTABLISHED;
 	case GW_TCP_CLOSING:
-		/* The same endpoints connect anew. */
-		if (syn && !(flags & TCP_ACK)) {
+		/* The same endpoints connect anew. A remote cannot revive what an inside host opened. */
+		if (syn && !(flags & TCP_ACK) && (outbound || direction == GW_FORWARD_DIRECTION)) {
 			session->fins = 0;
 			return GW_TCP_OPENING;
 		}

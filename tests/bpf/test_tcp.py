@@ -67,6 +67,8 @@ STATES = [
     (f"{OPENED} <R >PA", "established"),
     (f"{OPENED} <R <PA", "closing"),
     (f"{OPENED} >FA <FA >A >PA", "closing"),
+    # Only the inside host, or the one who opened it, connects anew on the same endpoints.
+    (f"{OPENED} >FA <FA >A <S <S <A", "closing"),
     (">S <SA >FA <FA >A", "closing"),  # closed before any other segment
     (">S <SA >FA <A <FA", "closing"),
 ]

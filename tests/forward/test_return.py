@@ -58,6 +58,17 @@ def test_without_one_of_its_devices(fresh_lab: Lab, process: GatewayProcess) -> 
     assert "no network device lan1" in refused.stderr
 
 
+def test_a_name_that_is_wrong_changes_nothing(fresh_lab: Lab, process: GatewayProcess) -> None:
+    """Not taken for a device that is missing: the one it meant is there, and forwards."""
+    config = process.config.with_name("typo.yaml")
+    config.write_text(process.config.read_text().replace("device: wan0", "device: wna0"))
+    refused = agent(fresh_lab, "--config", str(config))
+    assert refused.returncode == 2
+    assert "no network device wna0" in refused.stderr
+    assert has_xdp(fresh_lab, "wan0")
+    assert pinged(fresh_lab, "lan", SERVER) == 3
+
+
 def test_past_a_firewall_that_appeared(fresh_lab: Lab, process: GatewayProcess) -> None:
     fresh_lab.run("gw", ["nft", CLOSED])
     process.start()

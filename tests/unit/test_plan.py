@@ -226,6 +226,15 @@ def test_detaching_puts_everything_back() -> None:
     assert bases == ["0", "8080"]
 
 
+def test_a_renamed_outside_device_keeps_its_guard() -> None:
+    observed = done(WANTED)
+    links = [replace(ln, name="wan9") if ln.name == "wan0" else ln for ln in observed.links]
+    observed = replace(observed, links=tuple(links))
+    steps = plan(resolve(CONFIG, observed), observed)
+    assert "wan9" not in [s.subject for s in steps if s.kind is StepKind.DETACH]
+    assert "wan0" not in [s.subject for s in steps if s.kind is StepKind.DETACH]
+
+
 def test_detaching_what_never_was_attached_does_nothing() -> None:
     assert plan(Wanted(), OBSERVED) == ()
 

@@ -106,12 +106,22 @@ class Engine:
         if not self.dataplane.attached():
             self.apply(None)
             return
-        self.config = load(self.config_path)
+        config = load(self.config_path)
         self.dataplane.verify()
+        self._refuse_to_abandon(config)
+        self.config = config
         self.reconcile(Part.ALL)
         self.notes = tuple(self._executor.notes)
         for name in self.bypassed:
             log.warning("XDP goes past %s", name)
+
+    def _refuse_to_abandon(self, config: Config) -> None:
+        """ConfigError for a name that is wrong: the port that it meant is here, and forwards."""
+        observed = self._observer.observe(config, self._executor.written)
+        named = {port.device for port in config.ports}
+        attached = self.dataplane.attached()
+        if any(link.ifindex in attached and link.name not in named for link in observed.links):
+            check_devices(config, observed)
 
     def detach(self) -> tuple[Step, ...]:
         """Takes away everything that was ever put anywhere, and forgets the configuration."""
@@ -140,6 +150,9 @@ class Engine:
     def reconcile(self, parts: Part) -> None:
         """Follows what changed on the host; an error is kept for `status`, not raised."""
         if self.config is None:
+            # Detached: nothing can be wrong with what is not there, whatever went wrong since.
+            self.error = None
+            self._change_state("detached")
             return
         try:
             observed = self._observer.observe(self.config, self._executor.written, parts)
