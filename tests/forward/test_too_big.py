@@ -3,13 +3,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.packet import Packet
 
 from tests.lib.gateway import Gateway
 from tests.lib.packets import GW_INSIDE, LAN, SERVER, WAN, from_lan, from_wan, udp, wire
-from tests.lib.traffic import Wires, is_icmp_error
+from tests.lib.traffic import ARRIVES_SECONDS, Wires, is_icmp_error, is_test_packet
 
 MTU = 1300
 BIG = b"x" * 1372
@@ -66,3 +67,22 @@ def test_what_fits_goes_on(wires: Wires, gateway: Gateway) -> None:
         out = wires.send_and_expect(from_lan(fits), at="lan", to="wan")
     assert out[IP].len == MTU
     counts.expect(FORWARD=1, NAT_NEW_MAPPING=1, NAT_NEW_SESSION=1)
+
+
+def test_what_may_be_cut_is_cut(wires: Wires, gateway: Gateway) -> None:
+    """Translated first, by the same session as everything else, and cut by us: the kernel would
+    cut only what it has routed itself."""
+    counts = gateway.counting()
+    big = udp(LAN.ip, SERVER, 4000, 53, payload=BIG)
+    with narrowed(gateway, "wan0"):
+        wires.send(from_lan(big), at="lan")
+        pieces = list(islice(wires.arriving("wan", is_test_packet, ARRIVES_SECONDS), 2))
+    port = int.from_bytes(bytes(pieces[0][IP].payload)[:2], "big")
+    whole = udp(WAN.ip, SERVER, port, 53, ttl=63, payload=BIG)
+
+    assert all(len(bytes(piece[IP])) <= MTU for piece in pieces)
+    assert [(piece[IP].frag, int(piece[IP].flags)) for piece in pieces] == [(0, 1), (160, 0)]
+    assert all(piece[IP].src == WAN.ip and piece[IP].ttl == 63 for piece in pieces)
+    cut = b"".join(bytes(piece[IP].payload) for piece in pieces)
+    assert cut == bytes(wire(whole)[IP].payload)
+    counts.expect(PUNT_CUT=1, HANDED_OVER=1, NAT_NEW_MAPPING=1, NAT_NEW_SESSION=1)
