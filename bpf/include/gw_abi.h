@@ -5,15 +5,16 @@
  * CFFI reads this file with nothing but the guard and include lines stripped, so: fixed-width
  * types, padding spelled out and zeroed, enums for constants, no bit-fields, attributes or macros.
  * Addresses, ports and MAC addresses are in network byte order, everything else in host order.
- * From the first release on, raise GW_ABI_VERSION with every change of a layout or of a map: pins
- * outlive upgrades.
+ * Raise GW_ABI_VERSION with every change of a layout or of a map: pins outlive upgrades. Sessions
+ * are carried over by the names of the fields that the pinned maps' BTF has, so a field that
+ * changes its meaning changes its name.
  */
 #ifndef GW_ABI_H
 #define GW_ABI_H
 #include <linux/types.h>
 
 enum gw_abi {
-	GW_ABI_VERSION = 1,
+	GW_ABI_VERSION = 2,
 };
 
 enum gw_limit {
@@ -21,10 +22,14 @@ enum gw_limit {
 	GW_PORTS_MAX = 64, /* XDP ports, that is counter rows and redirect targets */
 	GW_POOL_MAX = 16, /* outside addresses of the pool */
 	GW_FDB_MAX = 8192, /* stations behind the inside bridges */
-	GW_STATICS_MAX = 4096,
+	GW_STATICS_MAX = 16384, /* prefixes that the static mappings come to, each way */
+	GW_BACKENDS_MAX = 8, /* of one load-shared port forward */
+	GW_ADDRESSES_MAX = 4096, /* outside addresses, of the pool and 1:1 */
 	GW_PREFIXES_MAX = 1024, /* inside prefixes that the guard knows */
 	GW_HOSTS_MAX = 65536, /* inside hosts that hold sessions at one time */
 	GW_SLOTS_PER_ADDRESS = 196608, /* 65536 ports for each of the three gw_nat_protocol */
+	GW_BATCH_MAX = 512, /* records of gw_saved_batch and gw_picks */
+	GW_LOG_BYTES = 1048576, /* of the ring gw_log */
 };
 
 /* What a device is for. A bridge port carries its bridge's INSIDE flag. */
@@ -41,8 +46,9 @@ struct gw_device {
 	__u32 flags; /* enum gw_device_flag */
 	__u32 l3_ifindex; /* the device that has the addresses: the bridge of a port, or itself */
 	__u32 row; /* of a port: its row in gw_counters and gw_tx */
+	__u32 address; /* of the L3 device, to answer inside senders from; 0: it has none */
 	__u8 mac[6]; /* of the L3 device; only frames to it are routed */
-	__u8 pad[2];
+	__u8 pad[6];
 };
 
 enum gw_filtering {
@@ -68,6 +74,12 @@ enum gw_timer_class {
 	GW_TIMERS = 4,
 };
 
+/* What the data path reports to gw_log. */
+enum gw_log_what {
+	GW_LOG_SESSIONS = 1,
+	GW_LOG_MAPPINGS = 2,
+};
+
 /* gw_settings, one record, written by the agent. */
 struct gw_settings {
 	__u32 abi_version; /* first in every version: says how to read the pinned maps */
@@ -83,6 +95,10 @@ struct gw_settings {
 	__u32 host_sessions; /* at most so many sessions for one inside host */
 	__u32 host_ports; /* and so many outside ports */
 	__u32 bucket_mask; /* buckets of gw_sessions, a power of two, minus 1 */
+	__u32 endpoint_mask; /* of gw_endpoints likewise */
+	__u32 mss; /* the largest that a SYN may announce (bytes), 0: whatever it says */
+	__u32 log; /* enum gw_log_what */
+	__u32 pad;
 	__u64 seed; /* random; the places in gw_sessions follow from it, so it lives with the pins */
 };
 
@@ -111,8 +127,9 @@ enum gw_bucket_size {
 	GW_BUCKET_ENTRIES = 7,
 };
 
-/* gw_sessions: one cache line of entries, each a part of a key's hash and a reference: an index
- * into gw_records with the direction in the top bit. See bpf/src/index.h. */
+/* gw_sessions and gw_endpoints: one cache line of entries, each a part of a key's hash and a
+ * reference. Of a session: its index in gw_records with the direction in the top bit; of an inside
+ * endpoint: its slot in gw_mappings. See bpf/src/index.h. */
 struct gw_bucket {
 	__u32 lock;
 	__u32 tags[7];
@@ -154,8 +171,7 @@ struct gw_traffic {
 	__u64 bytes; /* of IPv4 */
 };
 
-/* gw_records: one session. `arrives` and `leaves` are the first packet before and after. Two cache
- * lines, of which packets in the forward direction need the first alone. */
+/* One session. `arrives` and `leaves` are the first packet before and after. */
 struct gw_session {
 	__u64 deadline; /* CLOCK_MONOTONIC ns; passed: the session is dead, swept or not */
 	__u32 claim; /* generation and enum gw_claim, changed by compare-and-swap only */
@@ -171,6 +187,11 @@ struct gw_session {
 	struct gw_traffic traffic[2]; /* by enum gw_direction */
 	__u32 peer; /* hairpin: the slot of the answering side, otherwise GW_NO_SLOT */
 	__u32 created; /* CLOCK_MONOTONIC s */
+};
+
+/* gw_records: two cache lines, of which packets in the forward direction need the first alone. */
+struct gw_record {
+	struct gw_session session;
 	__u64 pad[5];
 };
 
@@ -187,7 +208,7 @@ struct gw_mapping {
 	__u32 released; /* CLOCK_MONOTONIC s of the last release, 0: never used */
 };
 
-/* gw_endpoints: inside endpoint to slot. */
+/* An inside or outside endpoint. */
 struct gw_endpoint {
 	__u32 address;
 	__u16 port;
@@ -201,14 +222,54 @@ struct gw_permit_key {
 	__u32 remote;
 };
 
-/* gw_permits value and gw_hosts value: both are counted by sessions. */
+/* gw_permits value: counted by sessions. */
 struct gw_users {
 	__u32 users; /* 0: about to go away */
-	__u32 ports; /* gw_hosts only: mappings held */
+	__u32 pad;
 };
 
-/* gw_static_in (key: outside endpoint) and gw_static_out (key: inside endpoint) give the other one.
- * Port and protocol 0 on both sides: a 1:1 mapping of the address. */
+/* gw_hosts value: what an inside host holds. */
+struct gw_host {
+	__u32 users; /* its sessions; 0: about to go away */
+	__u32 ports; /* its mappings */
+	__u32 pool; /* 1 + index of the pool address that it keeps (RFC 4787 REQ-2), 0: none yet */
+	__u32 pad;
+};
+
+/*
+ * Key of the tries gw_static_in (outside endpoint to inside) and gw_static_out (the way back). A
+ * range of ports is as many prefixes of the port as it takes.
+ */
+enum gw_static_length {
+	GW_STATIC_ADDRESS = 32, /* 1:1, every protocol and port */
+	GW_STATIC_PORT = 64, /* one port */
+};
+
+struct gw_static_key {
+	__u32 length; /* bits that count, of what follows */
+	__u32 address;
+	__u8 protocol; /* IPPROTO_* */
+	__u8 pad;
+	__u16 port;
+};
+
+enum gw_static_flag {
+	GW_STATIC_HOST = 1, /* an identity mapping of the gateway's own address: the kernel's */
+};
+
+struct gw_backend {
+	__u32 address;
+	__u16 shift; /* added to the port, in host order */
+	__u16 share; /* chosen for hashes up to this one, of 0 to 65535; the last has 65535 */
+};
+
+/* Value of both tries. */
+struct gw_static {
+	__u32 flags; /* enum gw_static_flag */
+	__u32 count; /* of backends, from 1 */
+	struct gw_backend backends[8];
+};
+
 struct gw_fdb_key {
 	__u32 bridge; /* ifindex */
 	__u8 mac[6];
@@ -231,7 +292,9 @@ struct gw_handover {
 	__u32 magic; /* enum gw_handover_magic */
 	__u32 ifindex; /* L3 device to send it from */
 	__u32 mtu; /* not 0: cut it into fragments of at most so many bytes */
-	__u32 serial; /* of a frame to be cut: random, for GRO merges only what agrees in all of this */
+	__u32 serial; /* of a frame to be cut or followed: random, for GRO merges what agrees in this */
+	__u32 flow; /* 1 + index of the fragmented packet whose kept fragments follow, 0: none */
+	__u32 pad;
 };
 
 enum gw_handover_magic {
@@ -270,6 +333,70 @@ struct gw_sweep {
 };
 
 /*
+ * A session without its place: how sessions go from map to map, to disk and back. The layout is
+ * part of the file format; gw_session's is not.
+ */
+enum gw_saved_hold {
+	GW_SAVED_MAPPING = 1, /* it holds the mapping of its inside endpoint */
+	GW_SAVED_PEER = 2, /* hairpin: and that of the endpoint it calls */
+	GW_SAVED_PERMIT = 4,
+};
+
+enum gw_saved_result {
+	GW_SAVED_NEW = 0, /* not imported yet */
+	GW_SAVED_DONE = 1,
+	GW_SAVED_MERGED = 2, /* it was there already; the later deadline counts */
+	GW_SAVED_FULL = 3, /* no room */
+	GW_SAVED_CONFLICT = 4, /* its outside port or its flow is somebody else's by now */
+	GW_SAVED_GONE = 5, /* its outside address is not ours any more, or it has expired */
+};
+
+struct gw_saved {
+	struct gw_traffic traffic[2]; /* by enum gw_direction */
+	__u64 left; /* ns until it expires */
+	struct gw_tuple arrives;
+	struct gw_tuple leaves;
+	__u32 age; /* s */
+	__u8 protocol;
+	__u8 flags; /* enum gw_session_flag */
+	__u8 tcp_state; /* enum gw_tcp_state */
+	__u8 fins;
+	__u32 holds; /* enum gw_saved_hold */
+	__u32 result; /* enum gw_saved_result, written by gw_import */
+};
+
+/* gw_picks: a session that the agent wants ended, as it was when the agent looked. */
+struct gw_pick {
+	__u32 index;
+	__u32 claim;
+};
+
+/* gw_batch, one record: how many of gw_saved_batch or gw_picks count, and how many were done. */
+struct gw_batch {
+	__u32 count;
+	__u32 done;
+};
+
+enum gw_log_kind {
+	GW_LOG_SESSION_OPENED = 1,
+	GW_LOG_SESSION_CLOSED = 2,
+	GW_LOG_MAPPING_OPENED = 3,
+	GW_LOG_MAPPING_CLOSED = 4,
+};
+
+/* One record of the ring gw_log (RFC 6888 REQ-12). A mapping has no remote. */
+struct gw_log_event {
+	__u64 time; /* CLOCK_MONOTONIC ns */
+	struct gw_traffic traffic[2]; /* of a closed session: 0 outwards, 1 inwards */
+	struct gw_endpoint inside;
+	struct gw_endpoint outside;
+	struct gw_endpoint remote;
+	__u8 kind; /* enum gw_log_kind */
+	__u8 flags; /* enum gw_session_flag */
+	__u8 pad[6];
+};
+
+/*
  * What happened to a frame, counted per port. Every frame counts once among FORWARD, REPLY,
  * PUNT_* and DROP_*; the rest are events that come on top.
  */
@@ -284,9 +411,9 @@ enum gw_counter {
 	GW_PUNT_NOT_NAT, /* forwarded between devices that NAT does not stand between */
 	GW_PUNT_SOURCE, /* a source address that does not belong behind this port */
 	GW_PUNT_OPTIONS, /* IPv4 options */
-	GW_PUNT_FRAGMENT, /* IPv4 fragment */
+	GW_PUNT_FRAGMENT, /* fragment of a packet whose first one was not seen or is the kernel's */
 	GW_PUNT_PROTOCOL, /* neither TCP, UDP nor ICMP */
-	GW_PUNT_ICMP, /* ICMP other than echo */
+	GW_PUNT_ICMP, /* neither echo nor an error about a session of ours */
 	GW_PUNT_TTL, /* expired: the kernel answers */
 	GW_PUNT_TOO_BIG, /* does not fit the next link: the kernel answers */
 	GW_PUNT_NO_SESSION, /* TCP in the middle of a connection of conntrack's */
@@ -295,6 +422,7 @@ enum gw_counter {
 	GW_PUNT_FDB_MISS, /* translated, handed over: station unknown to the bridge mirror */
 	GW_PUNT_NOT_A_PORT, /* translated, handed over: the way out is no XDP port */
 	GW_PUNT_CUT, /* translated, handed over: to be fragmented for the next link */
+	GW_PUNT_REPLAY, /* translated, handed over: fragments that came before it follow it */
 	GW_PUNT_NO_POOL, /* no outside address is known (yet) */
 	GW_DROP_MALFORMED, /* header fields contradict each other or the frame */
 	GW_DROP_TRUNCATED, /* the frame ends before its headers do */
@@ -310,6 +438,7 @@ enum gw_counter {
 	GW_DROP_TTL, /* expired and not answerable */
 	GW_DROP_TOO_BIG, /* does not fit the next link, may not be cut and is not answerable */
 	GW_DROP_NO_ROUTE, /* from outside, no way to the inside host */
+	GW_DROP_ICMP, /* an ICMP error that contradicts itself */
 	GW_DROP_GUARD, /* TC egress: an inside source address on its way out */
 	GW_DROP_HANDOVER, /* TC ingress: the kernel could not take a handed-over frame */
 	GW_VERDICTS,
@@ -318,11 +447,18 @@ enum gw_counter {
 	GW_NAT_NEW_SESSION,
 	GW_NAT_CLOSED_SESSION,
 	GW_NAT_EXPIRED_SESSION, /* found expired by a packet, before the scan came */
+	GW_NAT_ICMP_ERROR, /* an ICMP error was translated */
+	GW_NAT_REFUSAL, /* a sender inside was told that there is no room (ICMP 3/13) */
+	GW_NAT_MSS_CLAMPED, /* a SYN announced more than nat44.mss-clamp */
+	GW_FRAGMENT_KEPT, /* came before its first fragment: a copy is kept for a while */
+	GW_FRAGMENT_NOT_KEPT, /* likewise, but its sender has as many kept as it may */
+	GW_FRAGMENT_REPLAYED, /* TC ingress: a kept one was sent after its first fragment */
+	GW_LOG_LOST, /* an event for the log that the ring had no room for */
 	GW_COUNTERS,
 };
 
 /* gw_counters, a per-CPU array by gw_device.row. */
 struct gw_port_counters {
-	__u64 count[43]; /* by enum gw_counter: GW_COUNTERS of them */
+	__u64 count[52]; /* by enum gw_counter: GW_COUNTERS of them */
 };
 #endif

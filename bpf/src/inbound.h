@@ -45,9 +45,11 @@ inbound_mapping(struct xdp_md *ctx, const struct packet *pkt, struct opening *op
 	bool icmp = pkt->key.protocol == IPPROTO_ICMP;
 	__u16 port = bpf_ntohs(pkt->key.tuple.dport);
 	__u32 index = pool_index(open->nat, pkt->key.tuple.daddr);
+	__u32 target = pkt->key.tuple.daddr, slot;
 	struct gw_mapping *mapping;
-	__u32 slot;
 
+	if (!bpf_map_lookup_elem(&gw_addresses, &target))
+		return GW_PUNT_NOT_NAT;
 	/* An echo request is a question to the gateway, not an answer to a mapping. */
 	if (index >= GW_POOL_MAX || icmp)
 		return GW_PUNT_HOST;
@@ -76,43 +78,30 @@ inbound_destination(struct xdp_md *ctx, const struct packet *pkt, struct opening
 	struct gw_session *session = &open->session;
 	struct gw_endpoint outside = {pkt->key.tuple.daddr, pkt->key.tuple.dport, pkt->key.protocol,
 				      0};
-	struct gw_endpoint *fixed = static_find(&gw_static_in, &outside);
+	int found;
+	struct gw_endpoint to = {};
 
-	if (!fixed)
+	found = static_find(&outside, false, &pkt->key.tuple, &to);
+	if (found == STATIC_HOST)
+		return GW_PUNT_HOST;
+	if (found == STATIC_NONE)
 		return inbound_mapping(ctx, pkt, open);
 	/* In the middle of a connection that the kernel opened through its rule for the forward. */
 	if (!inbound_opens(pkt))
 		return GW_PUNT_NO_SESSION;
 	session->flags |= GW_SESSION_STATIC;
-	session->leaves.daddr = fixed->address;
-	if (fixed->port)
-		session->leaves.dport = fixed->port;
+	session->leaves.daddr = to.address;
+	session->leaves.dport = to.port;
 	return PARSED;
-}
-
-/* A source that is one of ours or lives inside does not come from outside. */
-static __always_inline bool
-source_is_ours(struct xdp_md *ctx, const struct packet *pkt)
-{
-	struct bpf_fib_lookup fib = {};
-	long found = route_find(ctx, &fib, pkt, pkt->key.tuple.saddr, 0);
-	struct gw_device *way = device(fib.ifindex);
-
-	if (found == BPF_FIB_LKUP_RET_NOT_FWDED)
-		return true;
-	return (found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH) && way &&
-	       way->flags & GW_DEV_INSIDE;
 }
 
 /* Finds out what the session is to be and takes what it needs; on a verdict nothing is taken. */
 static __noinline enum gw_counter
 inbound_prepare(struct xdp_md *ctx, const struct packet *pkt, struct opening *open)
 {
-	__u32 host, target = pkt->key.tuple.daddr;
 	enum gw_counter verdict;
+	__u32 host;
 
-	if (!bpf_map_lookup_elem(&gw_addresses, &target))
-		return GW_PUNT_NOT_NAT;
 	if (!unicast(pkt->key.tuple.saddr))
 		return GW_PUNT_SOURCE;
 	open->session.flags = GW_SESSION_INBOUND;

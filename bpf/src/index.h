@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From a packet's tuple to its session's record. A table of our own in an array map, because a
+ * From a packet's tuple to its session's record, and from an inside endpoint to its mapping. A table of our own in an array map, because a
  * BPF hash costs a call, a keyed hash over bytes and three cache lines for each lookup and 88
  * bytes for each key; this one costs one line and 8 bytes. A bucket is one line of seven entries;
  * a key may stand in either of two buckets, chosen by how full they are, so that both hardly ever
@@ -53,10 +53,25 @@ place_of(const struct gw_session_key *key, const struct gw_settings *nat, struct
 	place->second = (place->first ^ (place->tag * 0x5bd1e995U | 1)) & nat->bucket_mask;
 }
 
-static __always_inline struct gw_bucket *
-bucket(__u32 number)
+/* Of an inside endpoint in gw_endpoints. */
+static __always_inline void
+endpoint_place(const struct gw_endpoint *inside, const struct gw_settings *nat, struct place *place)
 {
-	return bpf_map_lookup_elem(&gw_sessions, &number);
+	__u64 hash = (__u64)inside->protocol << 48 | (__u64)inside->address << 16 | inside->port;
+
+	hash = (hash ^ nat->seed) * 0x9e3779b97f4a7c15ULL;
+	hash ^= hash >> 32;
+	hash *= 0xbf58476d1ce4e5b9ULL;
+	hash ^= hash >> 29;
+	place->tag = hash >> 32 | TAG_REAL;
+	place->first = hash & nat->endpoint_mask;
+	place->second = (place->first ^ (place->tag * 0x5bd1e995U | 1)) & nat->endpoint_mask;
+}
+
+static __always_inline struct gw_bucket *
+bucket(void *table, __u32 number)
+{
+	return bpf_map_lookup_elem(table, &number);
 }
 
 static __always_inline __u32
@@ -69,17 +84,28 @@ bucket_find(const struct gw_bucket *b, __u32 tag)
 	return REF_NONE;
 }
 
-/* The reference that the tag leads to, or REF_NONE. The caller compares the record. */
+/* The reference that the tag leads to, or REF_NONE. The caller compares what it refers to. */
 static __always_inline __u32
-index_find(const struct place *place)
+index_find(void *table, const struct place *place)
 {
-	struct gw_bucket *b = bucket(place->first);
+	struct gw_bucket *b = bucket(table, place->first);
 	__u32 ref = b ? bucket_find(b, place->tag) : REF_NONE;
 
 	if (ref != REF_NONE)
 		return ref;
-	b = bucket(place->second);
+	b = bucket(table, place->second);
 	return b ? bucket_find(b, place->tag) : REF_NONE;
+}
+
+/* Inserting is rarer than finding, and unrolled it would need more stack than there is. */
+static __always_inline bool
+bucket_has(const struct gw_bucket *b, __u32 tag)
+{
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < GW_BUCKET_ENTRIES; i++)
+		if (b->tags[i] == tag)
+			return true;
+	return false;
 }
 
 static __always_inline __u32
@@ -87,7 +113,7 @@ bucket_load(const struct gw_bucket *b)
 {
 	__u32 load = 0;
 
-#pragma unroll
+#pragma clang loop unroll(disable)
 	for (int i = 0; i < GW_BUCKET_ENTRIES; i++)
 		load += b->tags[i] != TAG_FREE;
 	return load;
@@ -96,7 +122,7 @@ bucket_load(const struct gw_bucket *b)
 static __always_inline bool
 bucket_insert(struct gw_bucket *b, __u32 tag, __u32 ref)
 {
-#pragma unroll
+#pragma clang loop unroll(disable)
 	for (int i = 0; i < GW_BUCKET_ENTRIES; i++) {
 		if (b->tags[i] != TAG_FREE ||
 		    __sync_val_compare_and_swap(&b->tags[i], TAG_FREE, TAG_TAKEN) != TAG_FREE)
@@ -124,10 +150,9 @@ enum inserted {
 	INSERT_BUSY,
 };
 
-/* Enters a reference under a key that is not there yet. Global, like the other functions that
- * are not static: the verifier then looks at it once and not once for every way to it. */
-__noinline int
-index_insert(const struct place *place, __u32 ref)
+/* Enters a reference under a key that is not there yet. */
+static __always_inline int
+table_insert(void *table, const struct place *place, __u32 ref)
 {
 	struct gw_bucket *first, *second;
 	enum inserted result = INSERT_FULL;
@@ -135,13 +160,12 @@ index_insert(const struct place *place, __u32 ref)
 
 	if (!place)
 		return INSERT_BUSY;
-	first = bucket(place->first);
-	second = bucket(place->second);
+	first = bucket(table, place->first);
+	second = bucket(table, place->second);
 	if (!first || !second || !bucket_lock(first))
 		return INSERT_BUSY;
 	load = bucket_load(first);
-	if (bucket_find(first, place->tag) != REF_NONE ||
-	    bucket_find(second, place->tag) != REF_NONE)
+	if (bucket_has(first, place->tag) || bucket_has(second, place->tag))
 		result = INSERT_EXISTS;
 	else if (load > FIRST_BUCKET_ENOUGH && bucket_load(second) < load &&
 		 bucket_insert(second, place->tag, ref))
@@ -164,18 +188,44 @@ bucket_delete(struct gw_bucket *b, __u32 tag, __u32 ref)
 	return false;
 }
 
-/* Only for the one that ends the session: nobody else touches its entries. */
-__noinline int
-index_delete(const struct place *place, __u32 ref)
+/* Only for the one that ends what it refers to: nobody else touches its entries. */
+static __always_inline int
+table_delete(void *table, const struct place *place, __u32 ref)
 {
 	struct gw_bucket *b;
 
 	if (!place)
 		return 0;
-	b = bucket(place->first);
+	b = bucket(table, place->first);
 	if (b && bucket_delete(b, place->tag, ref))
 		return 1;
-	b = bucket(place->second);
+	b = bucket(table, place->second);
 	return b && bucket_delete(b, place->tag, ref);
+}
+
+/* Global, like the other functions that are not static: the verifier then looks at it once and not
+ * once for every way to it. */
+__noinline int
+index_insert(const struct place *place, __u32 ref)
+{
+	return table_insert(&gw_sessions, place, ref);
+}
+
+__noinline int
+index_delete(const struct place *place, __u32 ref)
+{
+	return table_delete(&gw_sessions, place, ref);
+}
+
+__noinline int
+endpoint_insert(const struct place *place, __u32 slot)
+{
+	return table_insert(&gw_endpoints, place, slot);
+}
+
+__noinline int
+endpoint_delete(const struct place *place, __u32 slot)
+{
+	return table_delete(&gw_endpoints, place, slot);
 }
 #endif

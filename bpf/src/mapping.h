@@ -9,6 +9,7 @@
 #include <linux/in.h>
 #include <bpf/bpf_endian.h>
 #include "counters.h"
+#include "index.h"
 #include "packet.h"
 #include "users.h"
 
@@ -47,14 +48,20 @@ slot_address(const struct gw_settings *nat, __u32 slot)
 	return index < GW_POOL_MAX ? nat->pool[index] : 0;
 }
 
-/* Paired pooling (RFC 4787 REQ-2): the inside address alone decides on the outside address. */
+/* Paired pooling (RFC 4787 REQ-2): the inside address alone decides on the outside address, and
+ * when the pool changes a host keeps what it has for as long as it holds sessions. */
 static __always_inline __u32
-pool_index_of(const struct gw_settings *nat, __u32 inside_address)
+pool_index_of(const struct gw_settings *nat, struct gw_host *host, __u32 inside_address)
 {
 	/* In host order, for neighbours differ in the last byte and a product mixes upwards only. */
 	__u32 spread = bpf_ntohl(inside_address) * 0x9e3779b1;
+	__u32 index = host->pool - 1;
 
-	return nat->pool_size ? (spread >> 16) % nat->pool_size : 0;
+	if (index >= nat->pool_size) {
+		index = nat->pool_size ? (spread >> 16) % nat->pool_size : 0;
+		host->pool = index + 1;
+	}
+	return index;
 }
 
 /* Which index of the pool an outside address has; GW_POOL_MAX when it is not of the pool. */
@@ -93,7 +100,7 @@ host_wants(struct xdp_md *ctx, __u8 protocol, const struct gw_tuple *tuple)
 static __always_inline void
 host_port_release(__u32 inside_address)
 {
-	struct gw_users *host = bpf_map_lookup_elem(&gw_hosts, &inside_address);
+	struct gw_host *host = bpf_map_lookup_elem(&gw_hosts, &inside_address);
 
 	if (host)
 		lower(&host->ports);
@@ -105,8 +112,10 @@ mapping_release(__u32 slot, __u8 protocol)
 {
 	struct gw_mapping *mapping = bpf_map_lookup_elem(&gw_mappings, &slot);
 	struct gw_endpoint inside = {.protocol = protocol};
+	struct gw_settings *nat = settings();
+	struct place place;
 
-	if (!mapping)
+	if (!mapping || !nat)
 		return;
 	inside.address = mapping->inside_address;
 	inside.port = mapping->inside_port;
@@ -115,21 +124,23 @@ mapping_release(__u32 slot, __u8 protocol)
 	mapping->released = seconds(bpf_ktime_get_coarse_ns());
 	if (!lower(&mapping->users))
 		return;
-	bpf_map_delete_elem(&gw_endpoints, &inside);
+	endpoint_place(&inside, nat, &place);
+	endpoint_delete(&place, slot);
 	host_port_release(inside.address);
 }
 
 /* The mapping's slot with one more user, or GW_NO_SLOT. */
 static __always_inline __u32
-mapping_acquire(const struct gw_endpoint *inside)
+mapping_acquire(const struct gw_endpoint *inside, const struct gw_settings *nat)
 {
-	__u32 *found = bpf_map_lookup_elem(&gw_endpoints, inside);
 	struct gw_mapping *mapping;
+	struct place place;
 	__u32 slot;
 
-	if (!found)
+	endpoint_place(inside, nat, &place);
+	slot = index_find(&gw_endpoints, &place);
+	if (slot == REF_NONE)
 		return GW_NO_SLOT;
-	slot = *found;
 	mapping = bpf_map_lookup_elem(&gw_mappings, &slot);
 	if (!mapping || !raise_if_used(&mapping->users, MAPPING_CLAIMED))
 		return GW_NO_SLOT;
@@ -157,10 +168,11 @@ struct mapping_search {
 static __always_inline bool
 port_is_free(struct mapping_search *search, const struct gw_mapping *mapping)
 {
-	struct gw_endpoint outside = {
+	struct gw_static_key outside = {
+		.length = GW_STATIC_PORT,
 		.address = search->answer.daddr,
-		.port = search->answer.dport,
 		.protocol = search->inside.protocol,
+		.port = search->answer.dport,
 	};
 
 	if (mapping->users)
@@ -221,12 +233,14 @@ port_search(struct mapping_search *search)
 static __always_inline enum gw_counter
 mapping_create(struct mapping_search *search, __u32 *slot)
 {
-	struct gw_users *host = bpf_map_lookup_elem(&gw_hosts, &search->inside.address);
+	struct gw_host *host = bpf_map_lookup_elem(&gw_hosts, &search->inside.address);
 	struct gw_mapping *mapping;
+	struct place place;
+	enum inserted result;
 
 	if (!host || host->ports >= search->nat->host_ports)
 		return GW_DROP_HOST_LIMIT;
-	search->pool_index = pool_index_of(search->nat, search->inside.address);
+	search->pool_index = pool_index_of(search->nat, host, search->inside.address);
 	search->answer.daddr = search->nat->pool[search->pool_index & (GW_POOL_MAX - 1)];
 	*slot = port_search(search);
 	if (*slot == GW_NO_SLOT)
@@ -234,10 +248,14 @@ mapping_create(struct mapping_search *search, __u32 *slot)
 	mapping = bpf_map_lookup_elem(&gw_mappings, slot);
 	if (!mapping)
 		return GW_DROP_RACE;
-	if (bpf_map_update_elem(&gw_endpoints, &search->inside, slot, BPF_NOEXIST)) {
-		/* Another core gave this endpoint a mapping just now: that one counts. */
+	endpoint_place(&search->inside, search->nat, &place);
+	result = endpoint_insert(&place, *slot);
+	if (result != INSERTED) {
 		__sync_val_compare_and_swap(&mapping->users, MAPPING_CLAIMED, 0);
-		*slot = mapping_acquire(&search->inside);
+		if (result == INSERT_FULL)
+			return GW_DROP_TABLE_FULL;
+		/* Another core gave this endpoint a mapping just now: that one counts. */
+		*slot = mapping_acquire(&search->inside, search->nat);
 		return *slot == GW_NO_SLOT ? GW_DROP_RACE : PARSED;
 	}
 	__sync_fetch_and_add(&host->ports, 1);

@@ -44,17 +44,18 @@ struct {
 /* Written by the agent: outside addresses, of the pool and 1:1; the value is not used. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, GW_STATICS_MAX);
+	__uint(max_entries, GW_ADDRESSES_MAX);
 	__type(key, __u32);
 	__type(value, __u32);
 } gw_addresses SEC(".maps");
 
-/* Written by the agent: static mappings, one map for each direction. */
+/* Written by the agent: static mappings, one trie for each direction. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, GW_STATICS_MAX);
-	__type(key, struct gw_endpoint);
-	__type(value, struct gw_endpoint);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct gw_static_key);
+	__type(value, struct gw_static);
 } gw_static_in SEC(".maps"), gw_static_out SEC(".maps");
 
 /* Written by the agent: prefixes that live behind the inside devices, for the guard. */
@@ -82,7 +83,7 @@ struct {
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, struct gw_session);
+	__type(value, struct gw_record);
 } gw_records SEC(".maps");
 
 /* Written by XDP and the sweep: records to use again, oldest first, so that an index rests
@@ -102,12 +103,14 @@ struct {
 	__type(value, struct gw_mapping);
 } gw_mappings SEC(".maps");
 
-/* Written by XDP and the sweep: inside endpoint to its slot in gw_mappings. Agent: sessions. */
+/* Written by XDP and the sweep: inside endpoint to its slot in gw_mappings, as gw_sessions works.
+ * Agent: buckets. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
-	__type(key, struct gw_endpoint);
-	__type(value, __u32);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct gw_bucket);
 } gw_endpoints SEC(".maps");
 
 /* Written by XDP and the sweep. Agent: sessions. */
@@ -124,7 +127,7 @@ struct {
 	__uint(max_entries, GW_HOSTS_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
-	__type(value, struct gw_users);
+	__type(value, struct gw_host);
 } gw_hosts SEC(".maps");
 
 /* Written by XDP and TC, one row a port; per CPU, so that counting needs no atomics. */
@@ -142,4 +145,34 @@ struct {
 	__type(key, __u32);
 	__type(value, struct gw_status);
 } gw_status SEC(".maps");
+
+/* Written by the agent before it runs gw_import, which writes `result`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, GW_BATCH_MAX);
+	__type(key, __u32);
+	__type(value, struct gw_saved);
+} gw_saved_batch SEC(".maps");
+
+/* Written by the agent before it runs gw_remove. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, GW_BATCH_MAX);
+	__type(key, __u32);
+	__type(value, struct gw_pick);
+} gw_picks SEC(".maps");
+
+/* Written by the agent (count) and by gw_import and gw_remove (done). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct gw_batch);
+} gw_batch SEC(".maps");
+
+/* Written by XDP and the sweep, read by the agent: struct gw_log_event. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, GW_LOG_BYTES);
+} gw_log SEC(".maps");
 #endif

@@ -105,13 +105,50 @@ session_open(struct opening *open)
 	return opened;
 }
 
-/* The static mapping of an inside or outside endpoint: a port's own, or its address's. */
-static __always_inline struct gw_endpoint *
-static_find(void *map, struct gw_endpoint *from)
-{
-	struct gw_endpoint *found = bpf_map_lookup_elem(map, from);
-	struct gw_endpoint address = {.address = from->address};
+enum static_found {
+	STATIC_NONE,
+	STATIC_FOUND,
+	STATIC_HOST, /* the gateway's own */
+};
 
-	return found ? found : bpf_map_lookup_elem(map, &address);
+/* Which of the backends takes a session: the same for the same two endpoints, whenever they ask. */
+static __always_inline const struct gw_backend *
+static_backend(const struct gw_static *fixed, const struct gw_tuple *tuple)
+{
+	__u32 spread = (bpf_ntohl(tuple->saddr) ^ bpf_ntohs(tuple->sport)) * 0x9e3779b1;
+
+	spread ^= spread >> 15;
+	spread *= 0x85ebca6b;
+#pragma unroll
+	for (__u32 i = 0; i < GW_BACKENDS_MAX - 1; i++)
+		if (i + 1 >= fixed->count || spread >> 16 <= fixed->backends[i].share)
+			return &fixed->backends[i];
+	return &fixed->backends[GW_BACKENDS_MAX - 1];
+}
+
+/* The static mapping of an inside or outside endpoint: where it leads to, for this packet. */
+__noinline int
+static_find(const struct gw_endpoint *from, bool outwards, const struct gw_tuple *tuple,
+	    struct gw_endpoint *to)
+{
+	struct gw_static_key key = {.length = GW_STATIC_PORT};
+	const struct gw_backend *backend;
+	struct gw_static *fixed;
+
+	if (!from || !tuple || !to)
+		return STATIC_NONE;
+	key.address = from->address;
+	key.protocol = from->protocol;
+	key.port = from->port;
+	fixed = outwards ? bpf_map_lookup_elem(&gw_static_out, &key) :
+			   bpf_map_lookup_elem(&gw_static_in, &key);
+	if (!fixed)
+		return STATIC_NONE;
+	if (fixed->flags & GW_STATIC_HOST)
+		return STATIC_HOST;
+	backend = static_backend(fixed, tuple);
+	to->address = backend->address;
+	to->port = bpf_htons(bpf_ntohs(from->port) + backend->shift);
+	return STATIC_FOUND;
 }
 #endif

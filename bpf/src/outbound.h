@@ -29,17 +29,16 @@ translate_source(struct xdp_md *ctx, struct opening *open)
 		.answer = {session->leaves.daddr, 0, session->leaves.dport, 0},
 		.now = seconds(open->now),
 	};
-	struct gw_endpoint *fixed = static_find(&gw_static_out, &search.inside);
 	enum gw_counter verdict;
+	struct gw_endpoint to = {};
 
-	if (fixed) {
+	if (static_find(&search.inside, true, &session->arrives, &to) == STATIC_FOUND) {
 		session->flags |= GW_SESSION_STATIC;
-		session->leaves.saddr = fixed->address;
-		if (fixed->port)
-			session->leaves.sport = fixed->port;
+		session->leaves.saddr = to.address;
+		session->leaves.sport = to.port;
 		return PARSED;
 	}
-	session->slot = mapping_acquire(&search.inside);
+	session->slot = mapping_acquire(&search.inside, open->nat);
 	if (session->slot == GW_NO_SLOT) {
 		verdict = mapping_create(&search, &session->slot);
 		if (verdict != PARSED)
@@ -58,16 +57,19 @@ hairpin_destination(struct opening *open)
 	struct gw_session *session = &open->session;
 	struct gw_endpoint outside = {session->arrives.daddr, session->arrives.dport,
 				      session->protocol, 0};
-	struct gw_endpoint *fixed = static_find(&gw_static_in, &outside);
 	struct gw_mapping *mapping;
 	__u32 index, slot, host;
 	enum gw_counter verdict;
+	int found;
+	struct gw_endpoint to = {};
 
 	session->flags |= GW_SESSION_HAIRPIN;
-	if (fixed) {
-		session->leaves.daddr = fixed->address;
-		if (fixed->port)
-			session->leaves.dport = fixed->port;
+	found = static_find(&outside, false, &session->arrives, &to);
+	if (found == STATIC_HOST)
+		return GW_PUNT_HOST;
+	if (found == STATIC_FOUND) {
+		session->leaves.daddr = to.address;
+		session->leaves.dport = to.port;
 		return PARSED;
 	}
 	index = pool_index(open->nat, outside.address);
@@ -95,32 +97,20 @@ hairpin_destination(struct opening *open)
 static __always_inline enum gw_counter
 outbound_route(struct xdp_md *ctx, const struct packet *pkt)
 {
-	struct bpf_fib_lookup fib = {};
 	struct gw_device *egress;
-	long found;
+	__u64 way;
 
 	if (!unicast(pkt->key.tuple.daddr))
 		return GW_PUNT_HOST;
 	if (pkt->ttl <= 1)
 		return GW_PUNT_TTL;
-	found = route_find(ctx, &fib, pkt, pkt->key.tuple.daddr, 0);
-	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return route_failure(found);
-	egress = device(fib.ifindex);
+	way = route_ask(ctx, pkt, pkt->key.tuple.daddr);
+	if (!way_known(way))
+		return route_failure(way & WAY_RESULT);
+	egress = device(way_ifindex(way));
 	if (!egress || !(egress->flags & GW_DEV_OUTSIDE))
 		return GW_PUNT_NOT_NAT;
 	return PARSED;
-}
-
-/* Would an answer to this source go back the way the packet came? */
-static __always_inline bool
-source_belongs(struct xdp_md *ctx, const struct packet *pkt)
-{
-	struct bpf_fib_lookup fib = {};
-	long found = route_find(ctx, &fib, pkt, pkt->key.tuple.saddr, 0);
-
-	return (found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH) &&
-	       fib.ifindex == pkt->ingress;
 }
 
 /* Finds out what the session is to be and takes what it needs; on a verdict nothing is taken. */

@@ -27,6 +27,59 @@ route_find(struct xdp_md *ctx, struct bpf_fib_lookup *fib, const struct packet *
 	return bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
 }
 
+enum { WAY_RESULT = 0xff };
+
+/* The way to `target`, MTU aside: what the FIB says (BPF_FIB_LKUP_RET_*) and, above that, the
+ * device. In a frame of its own: a lookup's parameters are large. */
+__noinline __u64
+route_ask(struct xdp_md *ctx, const struct packet *pkt, __u32 target)
+{
+	struct bpf_fib_lookup fib = {};
+	long found;
+
+	if (!pkt)
+		return BPF_FIB_LKUP_RET_BLACKHOLE;
+	found = route_find(ctx, &fib, pkt, target, 0);
+	if (found < 0)
+		return BPF_FIB_LKUP_RET_BLACKHOLE;
+	return (__u64)fib.ifindex << 8 | found;
+}
+
+static __always_inline bool
+way_known(__u64 way)
+{
+	__u8 result = way & WAY_RESULT;
+
+	return result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH;
+}
+
+static __always_inline __u32
+way_ifindex(__u64 way)
+{
+	return way >> 8;
+}
+
+/* Would an answer to this source go back the way the packet came? */
+static __always_inline bool
+source_belongs(struct xdp_md *ctx, const struct packet *pkt)
+{
+	__u64 way = route_ask(ctx, pkt, pkt->key.tuple.saddr);
+
+	return way_known(way) && way_ifindex(way) == pkt->ingress;
+}
+
+/* A source that is one of ours or lives inside does not come from outside. */
+static __always_inline bool
+source_is_ours(struct xdp_md *ctx, const struct packet *pkt)
+{
+	__u64 way = route_ask(ctx, pkt, pkt->key.tuple.saddr);
+	struct gw_device *dev = device(way_ifindex(way));
+
+	if ((way & WAY_RESULT) == BPF_FIB_LKUP_RET_NOT_FWDED)
+		return true;
+	return way_known(way) && dev && dev->flags & GW_DEV_INSIDE;
+}
+
 /* Neither 0/8, 127/8, multicast, reserved nor the broadcast address (RFC 1812 5.3.7). The FIB alone
  * does not say so: a default route covers them all. */
 static __always_inline bool

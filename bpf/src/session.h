@@ -13,7 +13,9 @@
 static __always_inline struct gw_session *
 session_record(__u32 index)
 {
-	return bpf_map_lookup_elem(&gw_records, &index);
+	struct gw_record *record = bpf_map_lookup_elem(&gw_records, &index);
+
+	return record ? &record->session : 0;
 }
 
 static __always_inline struct gw_tuple
@@ -159,7 +161,7 @@ session_find(const struct packet *pkt, const struct gw_settings *nat, __u64 now,
 	__u32 claim;
 
 	place_of(&pkt->key, nat, &place);
-	*ref = index_find(&place);
+	*ref = index_find(&gw_sessions, &place);
 	if (*ref == REF_NONE)
 		return 0;
 	session = session_record(*ref & REF_INDEX);

@@ -5,6 +5,7 @@
  * deleted, and treats it as absent. A preallocated hash may give the element to another key in
  * the moment between a lookup and the count; the count that goes astray then costs an early or
  * late end of one permit or of one unit of a host's share, never a translation.
+ * For the values of gw_permits and gw_hosts alike: both begin with the count.
  */
 #ifndef GW_USERS_H
 #define GW_USERS_H
@@ -38,7 +39,7 @@ lower(__u32 *count)
 static __always_inline enum gw_counter
 users_acquire(void *map, const void *key, __u32 limit, enum gw_counter full)
 {
-	struct gw_users first = {.users = 1};
+	struct gw_host first = {.users = 1}; /* gw_users is its beginning */
 	struct gw_users *entry = bpf_map_lookup_elem(map, key);
 
 	if (entry && raise_if_used(&entry->users, limit))

@@ -13,13 +13,13 @@ from hybrid_gateway.instance import Instance
 
 PINNED = {
     "gw_sessions": ("__u32", "struct gw_bucket"),
-    "gw_endpoints": ("struct gw_endpoint", "__u32"),
+    "gw_endpoints": ("__u32", "struct gw_bucket"),
     "gw_permits": ("struct gw_permit_key", "struct gw_users"),
-    "gw_hosts": ("__u32", "struct gw_users"),
+    "gw_hosts": ("__u32", "struct gw_host"),
     "gw_mappings": ("__u32", "struct gw_mapping"),
     "gw_error_budget": ("__u32", "__u64"),
 }
-HELD_BY_SESSIONS = ("gw_endpoints", "gw_permits", "gw_hosts")
+HELD_BY_SESSIONS = ("gw_permits", "gw_hosts")
 BUDGET = 2 * 8
 """Bytes of struct error_budget in bpf/src/icmp_error.h, one for each CPU."""
 
@@ -54,12 +54,13 @@ class OwnMaps:
             for name in HELD_BY_SESSIONS
             for key in self.maps[name].every_key()
         ]
-        for number, bucket in self._elements(self.maps["gw_sessions"]):
-            if bucket.lock or any(bucket.tags):
-                found.append(f"bucket {number}: lock {bucket.lock}, tags {list(bucket.tags)}")
+        for name in ("gw_sessions", "gw_endpoints"):
+            for number, bucket in self._elements(self.maps[name]):
+                if bucket.lock or any(bucket.tags):
+                    found.append(f"{name} {number}: lock {bucket.lock}, tags {list(bucket.tags)}")
         for index, record in self._elements(self._dataplane.table("gw_records")):
-            if record.claim & lib.GW_CLAIM_MASK != lib.GW_CLAIM_FREE:
-                found.append(f"record {index}: claim {record.claim}")
+            if record.session.claim & lib.GW_CLAIM_MASK != lib.GW_CLAIM_FREE:
+                found.append(f"record {index}: claim {record.session.claim}")
         if self._dataplane.session_count():
             found.append(f"session_count() is {self._dataplane.session_count()}")
         return found

@@ -187,7 +187,7 @@ class Plane:
         for session in found:
             record = records.get(session.index)
             assert record is not None
-            record.deadline = 1
+            record.session.deadline = 1
             records.set(session.index, record)
         return len(found)
 

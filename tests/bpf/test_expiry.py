@@ -39,7 +39,7 @@ def _coarse_ns() -> int:
 def _deadline(plane: Plane) -> int:
     record = plane.dataplane.table("gw_records").get(plane.session().index)
     assert record is not None
-    return int(record.deadline)
+    return int(record.session.deadline)
 
 
 @pytest.mark.parametrize(("packet", "seconds"), KINDS, ids=["udp", "icmp", "tcp"])

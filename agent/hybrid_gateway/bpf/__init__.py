@@ -8,6 +8,7 @@ from .records import (
     DEV_INSIDE,
     DEV_OUTSIDE,
     DEV_PORT,
+    BackendRecord,
     DeviceRecord,
     LoadReport,
     MapSizes,
@@ -17,6 +18,7 @@ from .records import (
 )
 
 __all__ = [
+    "BackendRecord",
     "DEV_BRIDGE",
     "DEV_INSIDE",
     "DEV_OUTSIDE",

@@ -41,28 +41,28 @@ TYPES = {
     "gw_tx": ("__u32", "__u32"),
     "gw_fdb": ("struct gw_fdb_key", "struct gw_fdb_entry"),
     "gw_addresses": ("__u32", "__u32"),
-    "gw_static_in": ("struct gw_endpoint", "struct gw_endpoint"),
-    "gw_static_out": ("struct gw_endpoint", "struct gw_endpoint"),
+    "gw_static_in": ("struct gw_static_key", "struct gw_static"),
+    "gw_static_out": ("struct gw_static_key", "struct gw_static"),
     "gw_inside": ("struct gw_prefix", "__u32"),
-    "gw_records": ("__u32", "struct gw_session"),
+    "gw_records": ("__u32", "struct gw_record"),
     "gw_counters": ("__u32", "struct gw_port_counters"),
     "gw_status": ("__u32", "struct gw_status"),
     "gw_sweeps": ("__u32", "struct gw_sweep"),
 }
 
 
-def bucket_count(sessions: int) -> int:
-    """A power of two, so that a bucket of seven entries holds four of two keys a session."""
-    return 1 << max(0, (2 * sessions - 1) // 4).bit_length()
+def bucket_count(entries: int) -> int:
+    """A power of two, so that a bucket with room for seven entries holds no more than four."""
+    return 1 << max(0, (entries - 1) // 4).bit_length()
 
 
 def map_sizes(sizes: MapSizes) -> dict[str, int]:
     """max_entries of the maps whose size the configuration decides (see bpf/src/maps.h)."""
     return {
-        "gw_sessions": bucket_count(sizes.sessions),
+        "gw_sessions": bucket_count(2 * sizes.sessions),
         "gw_records": sizes.sessions,
         "gw_free": sizes.sessions,
-        "gw_endpoints": sizes.sessions,
+        "gw_endpoints": bucket_count(sizes.sessions),
         "gw_permits": sizes.sessions,
         "gw_mappings": sizes.pool * lib.GW_SLOTS_PER_ADDRESS,
     }
@@ -196,9 +196,7 @@ class DataPlane:
     # ---- tables -----------------------------------------------------------------------
 
     def set_settings(self, settings: NatSettings) -> None:
-        sessions = self._sizes.sessions
-        buckets = bucket_count(sessions)
-        if tables.write_settings(self.table("gw_settings"), settings, sessions, buckets):
+        if tables.write_settings(self.table("gw_settings"), settings, map_sizes(self._sizes)):
             self._sweep(lib.GW_SWEEP_ORPHANS)
 
     def set_devices(self, records: Sequence[DeviceRecord]) -> None:
@@ -219,8 +217,9 @@ class DataPlane:
             self._sweep(lib.GW_SWEEP_ORPHANS)
 
     def set_statics(self, statics: Sequence[StaticRecord]) -> None:
-        """Replaces the whole table."""
+        """Replaces the whole table; sessions of an identity mapping that is gone end here."""
         tables.write_statics(self.table("gw_static_in"), self.table("gw_static_out"), statics)
+        self._sweep(lib.GW_SWEEP_ORPHANS)
 
     def set_inside_prefixes(self, prefixes: Sequence[IPv4Network]) -> None:
         """Replaces the whole table."""

@@ -30,7 +30,10 @@ class LoadReport:
 
 @dataclass(frozen=True, slots=True)
 class NatSettings:
-    """How NAT44 behaves; times in seconds, ports inclusive, `filtering` a GW_FILTER_* number."""
+    """How NAT44 behaves; times in seconds, ports inclusive, `filtering` a GW_FILTER_* number.
+
+    `mss` is in bytes, 0 for no clamping; `log` are flags GW_LOG_SESSIONS and GW_LOG_MAPPINGS.
+    """
 
     enabled: bool
     addresses: tuple[IPv4Address, ...]
@@ -43,28 +46,51 @@ class NatSettings:
     port_rest: int
     host_sessions: int
     host_ports: int
+    mss: int = 0
+    log: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceRecord:
-    """What one device is for: DEV_* flags, the device that has its addresses, that one's MAC."""
+    """What one device is for: DEV_* flags, the device that has its addresses, that one's MAC.
+
+    `address` is that device's own, for ICMP errors to senders behind an inside port.
+    """
 
     ifindex: int
     flags: int
     l3_ifindex: int
     mac: bytes
     name: str = ""
+    address: IPv4Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackendRecord:
+    """One of several inside endpoints that share an outside one, in proportion to `weight`."""
+
+    address: IPv4Address
+    port: int
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class StaticRecord:
-    """An outside endpoint that always leads inside; protocol and both ports 0: 1:1."""
+    """Outside endpoints that always lead inside; protocol and both ports 0: 1:1.
+
+    `ports` consecutive outside ports lead to as many inside ones. With `backends` (at most
+    GW_BACKENDS_MAX) these stand for `inside` and `inside_port`. An identity mapping has the same
+    on both sides; with `host` it is of an address of the gateway, whose kernel gets the packets.
+    """
 
     protocol: int
     outside: IPv4Address
     outside_port: int
     inside: IPv4Address
     inside_port: int
+    ports: int = 1
+    backends: tuple[BackendRecord, ...] = ()
+    host: bool = False
 
 
 @dataclass(frozen=True, slots=True)

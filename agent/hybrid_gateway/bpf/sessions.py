@@ -73,9 +73,10 @@ def read_sessions(
     found: list[SessionInfo] = []
     now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     while cursor < fresh:
-        for index, session in records.slice(cursor, min(BATCH, fresh - cursor)):
+        for index, record in records.slice(cursor, min(BATCH, fresh - cursor)):
             if len(found) == limit:
                 return found, index
+            session = record.session
             cursor = index + 1
             live = session.claim & lib.GW_CLAIM_MASK == lib.GW_CLAIM_LIVE
             if live and session.deadline >= now:

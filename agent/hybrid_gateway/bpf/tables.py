@@ -11,11 +11,13 @@ from _gw_native import ffi, lib
 from .. import abi
 from ..errors import GwError
 from .maps import Map
-from .records import DEV_PORT, DeviceRecord, NatSettings, StaticRecord
+from .records import DEV_PORT, BackendRecord, DeviceRecord, NatSettings, StaticRecord
 
 NS = 1_000_000_000
 FIRST_ROW = 1
 """Row 0 counts what happens on no port."""
+PORTS = 65536
+PORT_BITS = 16
 
 
 def address_number(address: IPv4Address) -> int:
@@ -27,19 +29,27 @@ def _bytes(value: Any) -> bytes:
     return bytes(ffi.buffer(value))
 
 
-def _endpoint(address: IPv4Address, port: int, protocol: int) -> Any:
-    return abi.new(
-        "gw_endpoint", address=address_number(address), port=socket.htons(port), protocol=protocol
-    )
+def arrange(
+    before: Sequence[IPv4Address], addresses: Sequence[IPv4Address]
+) -> tuple[IPv4Address, ...]:
+    """The addresses, with those that stay where they were: mappings are kept by place."""
+    places: list[IPv4Address | None] = [
+        old if old in addresses else None for old in before[: len(addresses)]
+    ]
+    places += [None] * (len(addresses) - len(places))
+    rest = iter([address for address in addresses if address not in places])
+    return tuple(place if place is not None else next(rest) for place in places)
 
 
-def write_settings(table: Map, settings: NatSettings, sessions: int, buckets: int) -> bool:
-    """Returns whether the pool is another one now.
+def write_settings(table: Map, settings: NatSettings, sizes: Mapping[str, int]) -> bool:
+    """Returns whether the pool is another one now; `sizes` are those of the maps.
 
     Keeps the seed: the places of live sessions follow from it. `timeouts` are in the order of enum
     gw_timer_class.
     """
     before = table.get(0)
+    pool = [] if before is None else [_address(n) for n in before.pool[0 : before.pool_size]]
+    addresses = arrange(pool, settings.addresses)
     timers = (settings.udp, settings.icmp, settings.tcp_transitory, settings.tcp_established)
     value = abi.new(
         "gw_settings",
@@ -48,18 +58,76 @@ def write_settings(table: Map, settings: NatSettings, sessions: int, buckets: in
         timeouts=[seconds * NS for seconds in timers],
         port_rest=settings.port_rest * NS,
         filtering=settings.filtering,
-        sessions=sessions,
-        pool_size=len(settings.addresses),
-        pool=[address_number(address) for address in settings.addresses],
+        sessions=sizes["gw_records"],
+        pool_size=len(addresses),
+        pool=[address_number(address) for address in addresses],
         port_low=settings.ports[0],
         port_high=settings.ports[1],
         host_sessions=settings.host_sessions,
         host_ports=settings.host_ports,
-        bucket_mask=buckets - 1,
+        bucket_mask=sizes["gw_sessions"] - 1,
+        endpoint_mask=sizes["gw_endpoints"] - 1,
+        mss=settings.mss,
+        log=settings.log,
         seed=before.seed if before is not None else 0,
     )
     table.set(0, value)
     return before is None or list(before.pool) != list(value.pool)
+
+
+def _address(number: int) -> IPv4Address:
+    return IPv4Address(int(number).to_bytes(4, "little"))
+
+
+def port_prefixes(first: int, count: int) -> Iterator[tuple[int, int]]:
+    """The ports first, first+1, … as (port, length of the prefix), as few as there can be."""
+    end = first + count
+    while first < end:
+        size = first & -first or PORTS
+        while size > end - first:
+            size //= 2
+        yield first, PORT_BITS - size.bit_length() + 1
+        first += size
+
+
+def _keys(protocol: int, address: IPv4Address, port: int, ports: int) -> Iterator[Any]:
+    if not protocol:
+        yield abi.new(
+            "gw_static_key", length=lib.GW_STATIC_ADDRESS, address=address_number(address)
+        )
+        return
+    for first, bits in port_prefixes(port, ports):
+        yield abi.new(
+            "gw_static_key",
+            length=lib.GW_STATIC_PORT - PORT_BITS + bits,
+            address=address_number(address),
+            protocol=protocol,
+            port=socket.htons(first),
+        )
+
+
+def _static(static: StaticRecord) -> Any:
+    """Where the outside endpoints lead to."""
+    value = abi.new("gw_static", flags=static.host and lib.GW_STATIC_HOST)
+    backends = static.backends or (BackendRecord(static.inside, static.inside_port),)
+    if len(backends) > lib.GW_BACKENDS_MAX:
+        raise GwError(f"more than {lib.GW_BACKENDS_MAX} backends", code="bpf.backends")
+    value.count, total, upto = len(backends), sum(b.weight for b in backends), 0
+    for entry, backend in zip(value.backends, backends, strict=False):
+        upto += backend.weight
+        entry.address = address_number(backend.address)
+        entry.shift = (backend.port - static.outside_port) % PORTS
+        entry.share = upto * PORTS // total - 1
+    return value
+
+
+def _way_back(static: StaticRecord, inside_port: int) -> Any:
+    """Where an inside endpoint comes out."""
+    value = abi.new("gw_static", flags=static.host and lib.GW_STATIC_HOST, count=1)
+    value.backends[0].address = address_number(static.outside)
+    value.backends[0].shift = (static.outside_port - inside_port) % PORTS
+    value.backends[0].share = PORTS - 1
+    return value
 
 
 def write_statics(inbound: Map, outbound: Map, statics: Sequence[StaticRecord]) -> None:
@@ -67,10 +135,12 @@ def write_statics(inbound: Map, outbound: Map, statics: Sequence[StaticRecord]) 
     to_inside: dict[bytes, Any] = {}
     to_outside: dict[bytes, Any] = {}
     for static in statics:
-        outside = _endpoint(static.outside, static.outside_port, static.protocol)
-        inside = _endpoint(static.inside, static.inside_port, static.protocol)
-        to_inside[_bytes(outside)] = inside
-        to_outside.setdefault(_bytes(inside), outside)
+        for key in _keys(static.protocol, static.outside, static.outside_port, static.ports):
+            to_inside[_bytes(key)] = _static(static)
+        backends = static.backends or (BackendRecord(static.inside, static.inside_port),)
+        for backend in backends:
+            for key in _keys(static.protocol, backend.address, backend.port, static.ports):
+                to_outside.setdefault(_bytes(key), _way_back(static, backend.port))
     inbound.replace(to_inside)
     outbound.replace(to_outside)
 
@@ -159,6 +229,7 @@ class DeviceTable:
                 flags=record.flags,
                 l3_ifindex=record.l3_ifindex,
                 row=row,
+                address=address_number(record.address) if record.address else 0,
                 mac=list(record.mac),
             )
             self._devices.set(slot, value)
