@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fixtures for every kind of test; what only forwarding tests need is in tests/forward."""
+"""Fixtures for every kind of test: the lab, the running gateway in it, and the data plane alone."""
 
 import os
 from collections.abc import Iterator
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from hybrid_gateway.lab import Lab, leftovers
+
+pytest_plugins = ["tests.bpf.fixtures", "tests.forward.fixtures"]
 
 
 @pytest.fixture(scope="session")

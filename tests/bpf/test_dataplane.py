@@ -14,7 +14,7 @@ from hybrid_gateway.errors import GwError, RefusedError
 from hybrid_gateway.instance import Instance
 from tests.lib.packets import LAN, SERVER, WAN, udp
 
-from .conftest import CAPACITY
+from .fixtures import CAPACITY
 from .plane import Plane, object_dir
 from .site import PORTS, Site
 

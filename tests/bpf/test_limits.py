@@ -9,7 +9,7 @@ from scapy.layers.inet import UDP
 
 from tests.lib.packets import LAN, LAN2, SERVER, SERVER2, WAN, tcp, udp
 
-from .conftest import CAPACITY
+from .fixtures import CAPACITY
 from .plane import Plane
 
 

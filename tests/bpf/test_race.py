@@ -6,7 +6,7 @@ import traceback
 
 from tests.lib.packets import LAN, SERVER, from_lan, udp
 
-from .conftest import CAPACITY
+from .fixtures import CAPACITY
 from .plane import Plane
 
 ROUNDS = 200
