@@ -118,7 +118,7 @@ check: setup
 
 check-fast: setup
 	@$(MAKE) --no-print-directory lint types build
-	$(PYTEST) $(wildcard tests/unit tests/abi tests/bpf)
+	$(PYTEST) -m "not forward" $(wildcard tests/unit tests/abi tests/bpf tests/rfc)
 
 format: $(VENV)/.installed
 	$(VENV)/bin/ruff format $(PYTHON_SOURCES)

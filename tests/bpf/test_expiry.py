@@ -51,17 +51,6 @@ def test_each_kind_has_its_timer(plane: Plane, packet: Packet, seconds: int) -> 
     assert before <= _deadline(plane) - seconds * 10**9 <= after
 
 
-def test_only_outbound_packets_refresh(plane: Plane) -> None:
-    port = plane.lan(udp(LAN.ip, SERVER, 4000, 53)).packet[UDP].sport
-    first = _deadline(plane)
-    plane.configure(udp=1000)
-
-    plane.wan(udp(SERVER, WAN.ip, 53, port))
-    assert _deadline(plane) == first
-    plane.lan(udp(LAN.ip, SERVER, 4000, 53))
-    assert _deadline(plane) > first
-
-
 def test_both_ends_of_a_call_refresh_it(plane: Plane) -> None:
     """Either packet leaves an inside host."""
     callee = plane.lan(udp(LAN2.ip, SERVER, 5000, 53), LAN2).packet[UDP].sport

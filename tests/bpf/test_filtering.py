@@ -24,22 +24,6 @@ MODES = [
 
 
 @pytest.mark.parametrize(("filtering", "other_port", "other_host"), MODES)
-def test_udp(plane: Plane, filtering: int, other_port: str, other_host: str) -> None:
-    plane.configure(filtering=filtering)
-    port = plane.lan(udp(LAN.ip, SERVER, 4000, 53)).packet[UDP].sport
-
-    for remote, sport, verdict in (
-        (SERVER, 53, "FORWARD"),
-        (SERVER, 54, other_port),
-        (SERVER2, 53, other_host),
-    ):
-        outcome = plane.wan(udp(remote, WAN.ip, sport, port))
-        assert outcome.verdict == verdict
-        if verdict == "FORWARD":
-            forwarded(outcome, to_lan(udp(remote, LAN.ip, sport, 4000, ttl=63)))
-
-
-@pytest.mark.parametrize(("filtering", "other_port", "other_host"), MODES)
 def test_tcp(plane: Plane, filtering: int, other_port: str, other_host: str) -> None:
     plane.configure(filtering=filtering)
     port = plane.lan(tcp(LAN.ip, SERVER, 4000, 80)).packet[TCP].sport

@@ -30,15 +30,6 @@ def test_udp_to_a_mapping_and_back(plane: Plane) -> None:
     assert sorted(session.origin for session in plane.sessions()) == ["hairpin", "outbound"]
 
 
-def test_the_caller_keeps_its_mapping(plane: Plane) -> None:
-    callee = _callee(plane)
-    caller = plane.lan(udp(LAN.ip, SERVER, 4000, 53)).packet[UDP].sport
-
-    there = plane.lan(udp(LAN.ip, WAN.ip, 4000, callee))
-
-    forwarded(there, to_lan(udp(WAN.ip, LAN2.ip, caller, 5000, ttl=63), LAN2))
-
-
 def test_tcp_to_a_mapping(plane: Plane) -> None:
     callee = plane.lan(tcp(LAN2.ip, SERVER, 5000, 80), LAN2).packet[TCP].sport
 

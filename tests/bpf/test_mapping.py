@@ -10,35 +10,15 @@ import pytest
 from scapy.layers.inet import ICMP, TCP, UDP
 
 from hybrid_gateway.bpf import StaticRecord
-from tests.lib.packets import LAN, LAN2, SERVER, SERVER2, WAN, echo, tcp, to_wan, udp
+from tests.lib.packets import LAN, LAN2, SERVER, WAN, echo, tcp, udp
 
-from .plane import ONE_TO_ONE, OUTSIDE, SETTINGS, Plane, forwarded
+from .plane import OUTSIDE, SETTINGS, Plane
 
 
 def _udp_port(plane: Plane, sport: int, target: str = SERVER, host: str = LAN.ip) -> int:
     outcome = plane.lan(udp(host, target, sport, 53))
     assert outcome.verdict == "FORWARD", outcome.counted
     return int(outcome.packet[UDP].sport)
-
-
-def test_a_mapping_is_endpoint_independent(plane: Plane) -> None:
-    first = plane.lan(udp(LAN.ip, SERVER, 4000, 53))
-    port = first.packet[UDP].sport
-
-    other_port = plane.lan(udp(LAN.ip, SERVER, 4000, 54))
-    forwarded(other_port, to_wan(udp(WAN.ip, SERVER, port, 54, ttl=63)))
-    assert other_port.counted == {"FORWARD": 1, "NAT_NEW_SESSION": 1}
-    other_host = plane.lan(udp(LAN.ip, SERVER2, 4000, 53))
-    forwarded(other_host, to_wan(udp(WAN.ip, SERVER2, port, 53, ttl=63)))
-    assert plane.host(LAN.ip) == (3, 1)
-
-
-def test_two_hosts_never_share_a_port(plane: Plane) -> None:
-    plane.configure(ports=(20000, 20007))
-    ports = [_udp_port(plane, 4000), _udp_port(plane, 4000, host=LAN2.ip)]
-    ports += [_udp_port(plane, 4001 + i) for i in range(6)]
-
-    assert sorted(ports) == list(range(20000, 20008))
 
 
 def test_protocols_have_ports_of_their_own(plane: Plane) -> None:
@@ -50,24 +30,6 @@ def test_protocols_have_ports_of_their_own(plane: Plane) -> None:
     assert plane.host(LAN.ip) == (3, 3)
 
 
-def test_parity_is_kept(plane: Plane) -> None:
-    plane.configure(ports=(20001, 20200))
-    for sport in range(4000, 4080):
-        assert _udp_port(plane, sport) % 2 == sport % 2
-
-
-@pytest.mark.parametrize("ports", [(20000, 20009), (20000, 20010), (20001, 20010), (20001, 20011)])
-def test_parity_is_kept_while_such_a_port_is_free(plane: Plane, ports: tuple[int, int]) -> None:
-    plane.configure(ports=ports)
-    everything = range(ports[0], ports[1] + 1)
-    even = [port for port in everything if port % 2 == 0]
-
-    assert sorted(_udp_port(plane, 4000 + 2 * i) for i in range(len(even))) == even
-    odd = _udp_port(plane, 4998)
-    assert odd % 2 == 1
-    assert odd in everything
-
-
 def test_ports_stay_in_their_range_and_are_random(plane: Plane) -> None:
     low, high = SETTINGS.ports
     ports = [_udp_port(plane, 4000 + i) for i in range(60)]
@@ -76,21 +38,6 @@ def test_ports_stay_in_their_range_and_are_random(plane: Plane) -> None:
     assert len(set(ports)) == len(ports)
     steps = {after - before for before, after in pairwise(ports)}
     assert len(steps) > 30
-
-
-def test_a_privileged_port_gets_an_unprivileged_one(plane: Plane) -> None:
-    assert _udp_port(plane, 123) >= SETTINGS.ports[0]
-
-
-def test_pooling_is_paired(plane: Plane) -> None:
-    plane.configure(addresses=(OUTSIDE, ONE_TO_ONE))
-    chosen = set()
-    for last in range(10, 26):
-        host = f"192.168.110.{last}"
-        sources = {plane.lan(udp(host, SERVER, 4000 + i, 53)).packet["IP"].src for i in range(3)}
-        assert len(sources) == 1
-        chosen |= sources
-    assert chosen == {str(OUTSIDE), str(ONE_TO_ONE)}
 
 
 def test_no_port_is_taken_that_a_socket_of_the_host_has(plane: Plane) -> None:
