@@ -30,16 +30,6 @@ def test_udp_to_a_mapping_and_back(plane: Plane) -> None:
     assert sorted(session.origin for session in plane.sessions()) == ["hairpin", "outbound"]
 
 
-def test_tcp_to_a_mapping(plane: Plane) -> None:
-    callee = plane.lan(tcp(LAN2.ip, SERVER, 5000, 80), LAN2).packet[TCP].sport
-
-    there = plane.lan(tcp(LAN.ip, WAN.ip, 4000, callee))
-    caller = there.packet[TCP].sport
-    forwarded(there, to_lan(tcp(WAN.ip, LAN2.ip, caller, 5000, ttl=63), LAN2))
-    back = plane.lan(tcp(LAN2.ip, WAN.ip, 5000, caller, "SA"), LAN2)
-    forwarded(back, to_lan(tcp(WAN.ip, LAN.ip, callee, 4000, "SA", ttl=63)))
-
-
 def test_a_host_to_its_own_mapping(plane: Plane) -> None:
     own = plane.lan(udp(LAN.ip, SERVER, 4000, 53)).packet[UDP].sport
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Following a TCP connection, as far as its timers need it (RFC 5382, RFC 7857)."""
+"""RFC 5382 REQ-2 and REQ-5, RFC 7857 2.1 and 2.2: every sequence of segments, and its timers."""
 
 import pytest
 from scapy.layers.inet import TCP
 
+from hybrid_gateway.model import Timeouts
+from tests.bpf.plane import SETTINGS, Plane, forwarded
 from tests.lib.packets import LAN, SERVER, WAN, tcp, to_lan, to_wan
-
-from .plane import SETTINGS, Plane, forwarded
 
 OPEN = ">S <SA >A"
 OPENED = f"{OPEN} >PA <A <PA >A"
@@ -75,7 +75,9 @@ STATES = [
 
 
 @pytest.mark.parametrize(("segments", "state"), STATES, ids=[row[0] for row in STATES])
-def test_states(plane: Plane, segments: str, state: str) -> None:
+def test_rfc5382_req2_every_legal_sequence(plane: Plane, segments: str, state: str) -> None:
+    """MUST: the handshake, simultaneous open (a), half-closed connections, both orders of the
+    close, resets; each segment is forwarded, whole."""
     assert Connection(plane).play(segments) == state
 
 
@@ -87,14 +89,17 @@ TIMERS = {
 
 
 @pytest.mark.parametrize(("segments", "state"), STATES, ids=[row[0] for row in STATES])
-def test_timers_follow_the_state(plane: Plane, segments: str, state: str) -> None:
+def test_rfc5382_req5_timers_follow_the_state(plane: Plane, segments: str, state: str) -> None:
+    """MUST NOT: established less than 2 h 4 min, transitory (RFC 7857 2.1) less than 4 min."""
+    assert (Timeouts().tcp_established, Timeouts().tcp_transitory) == (7440, 240)
     Connection(plane).play(segments)
 
     left = plane.session().expires_in
     assert TIMERS[state] - 60 < left <= TIMERS[state] + 0.1
 
 
-def test_after_its_end_nothing_prolongs_a_connection(plane: Plane) -> None:
+def test_rfc7857_sec7_after_its_end_nothing_prolongs_a_connection(plane: Plane) -> None:
+    """Outbound resets and what else follows an end SHOULD NOT refresh the mapping (7.1)."""
     connection = Connection(plane)
     connection.play(f"{OPENED} >FA <FA >A")
     plane.configure(tcp_transitory=9999, tcp_established=9999)
@@ -104,7 +109,8 @@ def test_after_its_end_nothing_prolongs_a_connection(plane: Plane) -> None:
     assert plane.session().expires_in <= SETTINGS.tcp_transitory
 
 
-def test_a_connection_from_outside(plane: Plane) -> None:
+def test_rfc5382_req2_a_connection_from_outside(plane: Plane) -> None:
+    """MUST: connections that are initiated externally, where filtering permits them."""
     plane.configure(filtering=0)
     port = plane.lan(tcp(LAN.ip, SERVER, 4000, 80)).packet[TCP].sport
 
