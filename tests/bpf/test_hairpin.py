@@ -61,17 +61,6 @@ def test_to_a_one_to_one_mapping(plane: Plane) -> None:
     forwarded(back, to_lan(udp(nine, LAN.ip, 7, 4000, ttl=63)))
 
 
-def test_ping_to_a_one_to_one_mapping(plane: Plane) -> None:
-    plane.statics(StaticRecord(0, ONE_TO_ONE, 0, IPv4Address(LAN2.ip), 0))
-    nine = str(ONE_TO_ONE)
-
-    there = plane.lan(echo(LAN.ip, nine, 77))
-    identifier = there.packet["ICMP"].id
-    forwarded(there, to_lan(echo(WAN.ip, LAN2.ip, identifier, ttl=63), LAN2))
-    back = plane.lan(echo(LAN2.ip, WAN.ip, identifier, reply=True), LAN2)
-    forwarded(back, to_lan(echo(nine, LAN.ip, 77, reply=True, ttl=63)))
-
-
 @pytest.mark.parametrize("port", [22, 25000])
 def test_what_nobody_holds_is_for_the_gateway(plane: Plane, port: int) -> None:
     assert plane.lan(tcp(LAN.ip, WAN.ip, 4000, port)).verdict == "PUNT_HOST"
