@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Any
 
-from .model import FallbackTable, OneToOne
+from .model import FallbackTable, Identity, OneToOne
 
 FAMILY = "inet"
 TABLE = "gw"
@@ -115,6 +115,8 @@ def _prerouting(table: FallbackTable) -> Iterator[list[Json]]:
         if isinstance(static, OneToOne):
             destination = _field("ip", "daddr", str(static.outside))
             yield [both, destination, _nat("dnat", static.inside)]
+            continue
+        if isinstance(static, Identity):
             continue
         target = _nat("dnat", static.inside_address, static.inside_port)
         port = _field(static.protocol.value, "dport", static.outside_port)

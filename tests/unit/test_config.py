@@ -18,9 +18,13 @@ from hybrid_gateway import config
 from hybrid_gateway.errors import ConfigError, Problem
 from hybrid_gateway.model import (
     BYPASS_ALL,
+    Backend,
     Config,
     Filtering,
+    Identity,
+    MssClamp,
     Nat44,
+    NatLog,
     OneToOne,
     PerHost,
     Port,
@@ -93,8 +97,27 @@ def test_everything_given() -> None:
                     16,
                 ),
                 OneToOne(IPv4Address("203.0.113.9"), IPv4Address("192.168.110.20"), 17),
+                PortForward(
+                    Protocol.TCP, None, 5000, IPv4Address("192.168.110.10"), 6000, 18, ports=100
+                ),
+                PortForward(
+                    Protocol.TCP,
+                    None,
+                    443,
+                    IPv4Address("192.168.110.11"),
+                    443,
+                    19,
+                    backends=(
+                        Backend(IPv4Address("192.168.110.11"), 443, 2),
+                        Backend(IPv4Address("192.168.110.12"), 8443),
+                    ),
+                ),
+                Identity(Protocol.UDP, IPv4Address("192.168.110.30"), 4789, 20),
             ),
             per_host=PerHost(100, 50),
+            mss_clamp="pmtu",
+            log=NatLog(True, True, True, (IPv4Address("127.0.0.1"), 4739)),
+            persist=True,
             line=5,
             inside_lines=(6, 6),
         ),
@@ -135,6 +158,38 @@ def test_a_share_larger_than_the_whole_is_pointed_out() -> None:
     assert [w.message for w in config.parse(text, "x").warnings] == [
         "5000 has no effect: 4096 sessions in all",
         "40000 has no effect: 30000 ports in all",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "clamp"),
+    [
+        ("off", None),
+        ('"off"', None),
+        ("false", None),
+        ("pmtu", "pmtu"),
+        ("536", 536),
+        ("8960", 8960),
+    ],
+)
+def test_the_mss_may_be_clamped(text: str, clamp: MssClamp) -> None:
+    found = config.parse(SITE % f", mss-clamp: {text}", "x")
+
+    assert found.nat44
+    assert found.nat44.mss_clamp == clamp
+
+
+@pytest.mark.parametrize("text", ["535", "8961", "on", "path", "1400.5", "[1400]"])
+def test_a_wrong_mss_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"must be off, pmtu, or a number of bytes from 536 to"):
+        config.parse(SITE % f", mss-clamp: {text}", "x")
+
+
+def test_destinations_of_nothing_are_pointed_out() -> None:
+    text = SITE % ", log: {mappings: true, destinations: true}"
+
+    assert [str(w.message) for w in config.parse(text, "x").warnings] == [
+        "has no effect without sessions: true or a collector"
     ]
 
 
@@ -209,13 +264,14 @@ KEYS = [
     "inside",
     "addresses",
     "protocol",
+    "identity",
     "bypass",
 ]
 values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
-    | st.sampled_from([":22", "1.2.3.4", "tcp", "interface"]),
+    | st.sampled_from([":22", ":5-9", "1.2.3.4:7", "1.2.3.4", "tcp", "interface"]),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
     ),

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import GwError
-from ..model import Config, PortForward, Step
+from ..model import Config, Identity, PortForward, PortRange, Static, Step
 from ..resolve import INTERFACE
 from .engine import Engine, Prepared
 
@@ -117,14 +117,25 @@ def nat(engine: Engine) -> dict[str, Any]:
     }
 
 
-def _static(entry: Any) -> dict[str, Any]:
+def _static(entry: Static) -> dict[str, Any]:
+    if isinstance(entry, Identity):
+        same = f"{entry.address}:{entry.port}"
+        return {"protocol": entry.protocol.value, "outside": same, "inside": same}
     if isinstance(entry, PortForward):
-        return {
+        answer: dict[str, Any] = {
             "protocol": entry.protocol.value,
-            "outside": f"{entry.outside_address or ''}:{entry.outside_port}",
-            "inside": f"{entry.inside_address}:{entry.inside_port}",
+            "outside": f"{entry.outside_address or ''}:{_ports(entry.outside_ports)}",
+            "inside": f"{entry.inside_address}:{_ports(entry.inside_ports)}",
         }
+        if entry.backends:
+            answer["inside"] = ", ".join(f"{b.address}:{b.port}" for b in entry.backends)
+            answer["weights"] = [backend.weight for backend in entry.backends]
+        return answer
     return {"protocol": None, "outside": str(entry.outside), "inside": str(entry.inside)}
+
+
+def _ports(ports: PortRange) -> str:
+    return str(ports.low) if len(ports) == 1 else str(ports)
 
 
 def sessions(engine: Engine, cursor: int, limit: int) -> dict[str, Any]:

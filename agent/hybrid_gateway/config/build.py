@@ -27,6 +27,7 @@ from ..model import (
     Timeouts,
 )
 from .document import Document, Path
+from .options import log_of, mss_clamp_of
 from .schema import nearest
 from .static import pool_of, statics_of
 
@@ -97,6 +98,9 @@ def _nat44(document: Document, ports: tuple[Port, ...], notices: list[Notice]) -
         timeouts=_timeouts(document, notices),
         static=statics_of(document, addresses),
         per_host=_per_host(document, outside_ports, len(addresses), notices),
+        mss_clamp=mss_clamp_of(document),
+        log=log_of(document, notices),
+        persist=_or(document.get(*at, "persist"), False),
         line=document.line(at),
         inside_lines=tuple(line for _, line in inside),
     )

@@ -5,22 +5,16 @@ A key that is accepted must work, so these are refused by name: a person who
 read about them elsewhere learns that it is not a spelling mistake.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from .document import Document, Path
 
 MESSAGE = "not available in this version"
-_PORT_RANGE = re.compile(r".*:[0-9]+-[0-9]+")
 
 
 def _any(_: Any) -> bool:
     return True
-
-
-def _port_range(value: Any) -> bool:
-    return isinstance(value, str) and bool(_PORT_RANGE.fullmatch(value))
 
 
 Rule = tuple[Path, Callable[[Any], bool], str]
@@ -33,16 +27,10 @@ RULES: tuple[Rule, ...] = (
     (("ports", "*", "plane"), lambda value: value == "dpdk", "plane dpdk is "),
     (("ports", "*", "pci"), _any, ""),
     (("ports", "*", "vdev"), _any, ""),
-    (("nat44", "log"), _any, ""),
-    (("nat44", "persist"), lambda value: value is True, "keeping sessions over a reboot is "),
-    (("nat44", "static", "*", "identity"), _any, ""),
-    (("nat44", "static", "*", "inside"), lambda v: isinstance(v, list), "a list of backends is "),
-    (("nat44", "static", "*", "inside"), _port_range, "a port range is "),
-    (("nat44", "static", "*", "outside"), _port_range, "a port range is "),
 )
 
 # What makes no sense without the refused key, and would only be complained about again.
-_SWALLOWS = frozenset({"pci", "vdev", "identity"})
+_SWALLOWS = frozenset({"pci", "vdev"})
 
 
 def refuse(document: Document) -> set[Path]:

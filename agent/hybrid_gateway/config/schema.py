@@ -79,10 +79,16 @@ def _explain(error: Any, path: Path) -> list[tuple[Path, str, str]]:
         ]
     if "propertyNames" in error.absolute_schema_path:
         return [((*path, value), f"{shown(value)} is not {_wanted(error)}", "config.invalid")]
-    if "else" in error.absolute_schema_path and ":" in str(value):
+    if _without_protocol(error) and ":" in str(value):
         message = "an address with a port needs `protocol: tcp` or `protocol: udp`"
         return [(path, message, "config.missing-key")]
     return [(path, _message(keyword, wanted, value, error), "config.invalid")]
+
+
+def _without_protocol(error: Any) -> bool:
+    """Whether it is about an entry of `static` that has none, and so is taken for 1:1."""
+    places = list(error.absolute_schema_path)
+    return "else" in places and "then" not in places
 
 
 def _message(keyword: str, wanted: Any, value: Any, error: Any) -> str:

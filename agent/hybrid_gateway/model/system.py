@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from .wanted import (
     DEFAULT_PORTS,
     FALLBACK_PORTS,
+    Backend,
     Filtering,
     PerHost,
     PortRange,
@@ -95,6 +96,10 @@ class Sizes:
     pool: int
 
 
+LOG_SESSIONS, LOG_MAPPINGS = 1, 2
+"""Flags of `Settings.log`, enum gw_log_what of gw_abi.h."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How NAT44 behaves, with the outside addresses that it has at the moment."""
@@ -105,6 +110,9 @@ class Settings:
     filtering: Filtering = Filtering.ADDRESS_DEPENDENT
     timeouts: Timeouts = field(default_factory=Timeouts)
     per_host: PerHost = field(default_factory=PerHost)
+    mss: int = 0
+    """The largest segment (bytes) that a SYN may announce, 0: whatever it says."""
+    log: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +127,27 @@ class Device:
     inside: bool = False
     outside: bool = False
     bridge: bool = False
+    address: IPv4Address | None = None
+    """The first one of the device `l3_ifindex`, to answer senders behind this one from."""
 
 
 @dataclass(frozen=True, slots=True)
 class StaticMapping:
-    """An outside endpoint that leads inside; protocol and ports 0: the whole address."""
+    """Outside endpoints that lead inside; protocol and ports 0: the whole address.
+
+    `ports` consecutive ones lead to as many inside. An identity mapping has the same on both
+    sides; with `host` it is of an address of the gateway itself.
+    """
 
     protocol: int
     outside: IPv4Address
     outside_port: int
     inside: IPv4Address
     inside_port: int
+    ports: int = 1
+    backends: tuple[Backend, ...] = ()
+    """If there are any, they count: `inside` and `inside_port` are the first one's."""
+    host: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +160,9 @@ class FallbackTable:
     """Empty: whatever address the outside device has."""
     ports: PortRange = FALLBACK_PORTS
     static: tuple[Static, ...] = ()
+    hairpin: tuple[IPv4Address, ...] = ()
+    """Outside addresses by which inside hosts reach what is forwarded; without `static` none."""
+    mss: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address
+from typing import Literal
 
 CONFIG_VERSION = 1
 BYPASS_ALL = "*"
@@ -99,8 +100,17 @@ class PerHost:
 
 
 @dataclass(frozen=True, slots=True)
+class Backend:
+    """One of several inside endpoints that share an outside one, in proportion to `weight`."""
+
+    address: IPv4Address
+    port: int
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class PortForward:
-    """One outside endpoint that leads to one inside endpoint."""
+    """Outside endpoints that lead inside: one, or `ports` consecutive ones to as many inside."""
 
     protocol: Protocol
     outside_address: IPv4Address | None
@@ -109,6 +119,17 @@ class PortForward:
     inside_address: IPv4Address
     inside_port: int
     line: int = 0
+    ports: int = 1
+    backends: tuple[Backend, ...] = ()
+    """If there are any, they count: `inside_address` and `inside_port` are the first one's."""
+
+    @property
+    def outside_ports(self) -> PortRange:
+        return PortRange(self.outside_port, self.outside_port + self.ports - 1)
+
+    @property
+    def inside_ports(self) -> PortRange:
+        return PortRange(self.inside_port, self.inside_port + self.ports - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +141,33 @@ class OneToOne:
     line: int = 0
 
 
-Static = PortForward | OneToOne
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An endpoint that is not translated: an inside host's, or one of the gateway itself."""
+
+    protocol: Protocol
+    address: IPv4Address
+    port: int
+    line: int = 0
+
+
+Static = PortForward | OneToOne | Identity
+
+PMTU: Literal["pmtu"] = "pmtu"
+"""As `Nat44.mss_clamp`: what fits the outside device."""
+MssClamp = int | Literal["pmtu"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class NatLog:
+    """What is written about sessions and mappings (RFC 6888 REQ-12)."""
+
+    sessions: bool = False
+    mappings: bool = False
+    destinations: bool = False
+    """Where sessions lead to is private: only when asked for."""
+    ipfix: tuple[IPv4Address, int] | None = None
+    """The collector that sessions are exported to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +186,11 @@ class Nat44:
     timeouts: Timeouts = Timeouts()
     static: tuple[Static, ...] = ()
     per_host: PerHost = PerHost()
+    mss_clamp: MssClamp = None
+    """The largest segment (bytes) that a SYN may announce, None: whatever it says."""
+    log: NatLog = NatLog()
+    persist: bool = False
+    """Whether sessions survive a reboot."""
     line: int = 0
     inside_lines: tuple[int, ...] = ()
     """The line of each entry of `inside`, for messages about devices."""

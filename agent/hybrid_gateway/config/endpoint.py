@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Addresses and ports as the file has them: the schema checked their form, this what they mean."""
+
+from ipaddress import IPv4Address
+
+from ..model import PortRange
+from .document import Document, Path
+
+PORT_MAX = 65535
+
+
+def address(
+    document: Document, path: Path, text: str, *, loopback: bool = False
+) -> IPv4Address | None:
+    """A unicast address that a host can have, or a problem; `loopback`: our own will do."""
+    try:
+        found = IPv4Address(text)
+    except ValueError:
+        document.add(path, f"{text} is not an IPv4 address", "config.address")
+        return None
+    kinds = (
+        (found.is_multicast, "a multicast address"),
+        (found.is_loopback and not loopback, "a loopback address"),
+        (found.is_link_local, "a link-local address, which is never routed"),
+        (int(found) >> 24 == 0, "no host's address"),
+        (int(found) >> 28 == 15, "a reserved address"),
+    )
+    for applies, what in kinds:
+        if applies:
+            document.add(path, f"{found} is {what}", "config.address")
+            return None
+    return found
+
+
+def ports(
+    document: Document, path: Path, *, loopback: bool = False
+) -> tuple[IPv4Address | None, PortRange] | None:
+    """`ADDRESS:PORT`, `ADDRESS:LOW-HIGH` or either without the address; None: a problem."""
+    text = document.get(*path)
+    if text is None:
+        return None
+    host, _, numbers = text.rpartition(":")
+    low, _, high = numbers.partition("-")
+    found = PortRange(int(low), int(high or low))
+    for port in (found.low, found.high):
+        if not 1 <= port <= PORT_MAX:
+            document.add(path, f"port {port} does not exist; ports are 1 to {PORT_MAX}")
+            return None
+    if found.low > found.high:
+        message = f"{numbers} is empty: {found.low} is above {found.high}"
+        document.add(path, message, "config.port-range")
+        return None
+    if not host:
+        return None, found
+    where = address(document, path, host, loopback=loopback)
+    return (where, found) if where else None
+
+
+def endpoint(
+    document: Document, path: Path, *, loopback: bool = False
+) -> tuple[IPv4Address, int] | None:
+    """One port of one address; None: a problem, or there is nothing."""
+    found = ports(document, path, loopback=loopback)
+    if found is None or found[0] is None:
+        return None
+    return found[0], found[1].low
