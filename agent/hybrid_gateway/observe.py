@@ -7,7 +7,7 @@ from enum import Flag, auto
 from . import bypass, sysctl
 from .bpf import DataPlane
 from .devices import Ethtool
-from .model import Address, Config, Link, NextHop, Observed, Offload, Wanted, Written
+from .model import Config, Link, NextHop, Observed, Offload, Wanted, Written
 from .netlink import NUD_NOARP, NUD_PERMANENT, Netlink
 from .nft import Nft
 from .restore import RestoreFile
@@ -52,7 +52,7 @@ class Observer:
         last = self._last
         outside, inside = self._outside(config, last.links), self._inside(config, last.links)
         if parts & Part.ADDRESSES:
-            last = replace(last, addresses=self._addresses(outside))
+            last = replace(last, addresses=self._netlink.addresses())
         if parts & Part.ROUTES:
             last = replace(last, routes=self._netlink.routes(inside | outside))
         if parts & Part.TABLE:
@@ -75,7 +75,7 @@ class Observer:
         changes = self._restore.changes
         observed = Observed(
             links=links,
-            addresses=self._addresses(outside),
+            addresses=self._netlink.addresses(),
             routes=self._netlink.routes(inside | outside),
             offloads=self._offloads(ports),
             offloads_changed=tuple(sorted(changes.offloads)),
@@ -115,9 +115,6 @@ class Observer:
     def _inside(config: Config | None, links: tuple[Link, ...]) -> frozenset[int]:
         names = config.nat44.inside if config and config.nat44 else ()
         return frozenset(link.ifindex for link in links if link.name in names)
-
-    def _addresses(self, ifindexes: frozenset[int]) -> tuple[Address, ...]:
-        return tuple(a for a in self._netlink.addresses() if a.ifindex in ifindexes)
 
     @staticmethod
     def _offloads(ports: tuple[Link, ...]) -> tuple[Offload, ...]:

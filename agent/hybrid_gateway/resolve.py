@@ -4,34 +4,38 @@
 Pure: the same two inputs always give the same result.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
-from . import portset
+from . import portset, statics
 from .errors import ConfigError, Problem
 from .model import (
     FALLBACK_PORTS,
     IP_FORWARD,
+    LOG_MAPPINGS,
+    LOG_SESSIONS,
+    PMTU,
+    Address,
     Attachment,
     Config,
-    Device,
     FallbackTable,
     Link,
     Nat44,
+    NatLog,
     NextHop,
     Observed,
     Offload,
-    OneToOne,
     Settings,
     Sizes,
-    Static,
-    StaticMapping,
     Sysctl,
     Wanted,
 )
+from .roles import devices_of, roles_of
 
 INTERFACE = "interface"
 RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
+TCP_IP_HEADERS = 40
+"""Bytes without options: an MSS is the MTU without them (RFC 6691)."""
 
 
 def check_devices(config: Config, observed: Observed) -> None:
@@ -58,125 +62,77 @@ def check_devices(config: Config, observed: Observed) -> None:
         raise ConfigError(problems)
 
 
-@dataclass(frozen=True, slots=True)
-class _Roles:
-    """Which device does what; missing ones are in `warnings`."""
-
-    outside: Link | None
-    inside: tuple[Link, ...]
-    ports: tuple[Device, ...]
-    warnings: tuple[str, ...]
-
-
 def resolve(config: Config, observed: Observed) -> Wanted:
     """What should be there; a device that is missing is a warning and takes no part."""
     nat = config.nat44
     if nat is None:
         return Wanted(warnings=("nat44 is not configured: the kernel forwards everything",))
-    roles = _roles(config, nat, observed)
+    roles = roles_of(config, nat, observed)
     warnings = list(roles.warnings)
     pool = _pool(nat, roles.outside, observed)
     if roles.outside and not pool:
         warnings.append(f"{roles.outside.name} has no IPv4 address: NAT waits for one")
     inside = frozenset(link.ifindex for link in roles.inside)
     ports = tuple(sorted(roles.ports, key=lambda device: (not device.outside, device.name)))
-    outside_device = config.port(nat.outside).device
+    prefixes = _prefixes(observed, inside)
+    own = tuple(entry.address.ip for entry in observed.addresses)
+    mappings, doubts = statics.mappings(nat.static, pool, own)
+    addresses = _outside_addresses(pool, nat, roles.outside, observed)
+    warnings += doubts
+    warnings += statics.strangers(nat.static, (*own, *pool), prefixes)
+    warnings += _unanswered(addresses, roles.outside, observed)
     return Wanted(
         sizes=Sizes(nat.sessions, max(1, len(nat.addresses))),
-        settings=Settings(
-            bool(pool and roles.outside),
-            pool,
-            nat.ports,
-            nat.filtering,
-            nat.timeouts,
-            nat.per_host,
-        ),
-        devices=_devices(roles),
-        prefixes=_prefixes(observed, inside),
-        addresses=_outside_addresses(pool, nat.static),
-        statics=_statics(nat.static, pool),
+        settings=_settings(nat, pool, roles.outside),
+        devices=devices_of(roles, observed),
+        prefixes=prefixes,
+        addresses=addresses,
+        statics=mappings,
         attachments=tuple(Attachment(port.ifindex, port.name, port.outside) for port in ports),
         offloads=_offloads(observed, frozenset(port.ifindex for port in ports)),
         sysctls=_sysctls(nat, observed),
-        table=FallbackTable(
-            nat.inside,
-            outside_device,
-            () if INTERFACE in nat.addresses else pool,
-            FALLBACK_PORTS,
-            # An entry that moved to another line of the file is the same entry.
-            tuple(replace(entry, line=0) for entry in nat.static),
-        ),
+        table=_table(config, nat, pool, _mss(nat, roles.outside)),
         managed=_next_hops(observed, roles.outside),
         warnings=tuple(warnings),
     )
 
 
-def _roles(config: Config, nat: Nat44, observed: Observed) -> _Roles:
-    warnings = []
-    inside = []
-    for name in nat.inside:
-        link = observed.link(name)
-        if link:
-            inside.append(link)
-        else:
-            warnings.append(f"inside device {name} does not exist at the moment")
-    by_index = {link.ifindex: link for link in inside}
-    outside = None
-    ports = []
-    for port in config.ports:
-        link = observed.link(port.device)
-        if link is None:
-            warnings.append(f"port {port.name}: device {port.device} does not exist at the moment")
-        elif port.name == nat.outside:
-            outside = link
-            if link.master:
-                warnings.append(f"port {port.name}: {link.name} is a port of a bridge")
-            ports.append(Device(link.ifindex, link.name, link.ifindex, link.mac, True, False, True))
-        elif link.ifindex in by_index:
-            ports.append(Device(link.ifindex, link.name, link.ifindex, link.mac, True, True))
-        elif link.master in by_index and by_index[link.master].kind == "bridge":
-            bridge = by_index[link.master]
-            ports.append(Device(link.ifindex, link.name, bridge.ifindex, bridge.mac, True, True))
-        else:
-            warnings.append(
-                f"port {port.name}: {link.name} is neither outside nor inside, "
-                "nor a port of an inside bridge: it takes no part"
-            )
-    warnings += _idle(config, observed, frozenset(port.ifindex for port in ports))
-    return _Roles(outside, tuple(inside), tuple(ports), tuple(warnings))
-
-
-def _idle(config: Config, observed: Observed, ports: frozenset[int]) -> list[str]:
-    """What is configured well and moves nothing, as no frame can come or go there."""
-    found = []
-    for port in config.ports:
-        link = observed.link(port.device)
-        if link and link.ifindex in ports and not link.running:
-            state = "has no carrier" if link.up else "is down"
-            found.append(f"port {port.name}: {link.name} {state}")
-    for name in config.nat44.inside if config.nat44 else ():
-        link = observed.link(name)
-        if link and link.ifindex not in ports and not link.up:
-            found.append(f"inside device {name} is down")
-    return found
-
-
-def _devices(roles: _Roles) -> tuple[Device, ...]:
-    """Records of the ports, and of the inside devices that are not ports themselves."""
-    known = {port.ifindex for port in roles.ports}
-    layer3 = tuple(
-        Device(
-            link.ifindex,
-            link.name,
-            link.ifindex,
-            link.mac,
-            inside=True,
-            bridge=link.kind == "bridge",
-        )
-        for link in roles.inside
-        if link.ifindex not in known
+def _settings(nat: Nat44, pool: tuple[IPv4Address, ...], outside: Link | None) -> Settings:
+    return Settings(
+        bool(pool and outside),
+        pool,
+        nat.ports,
+        nat.filtering,
+        nat.timeouts,
+        nat.per_host,
+        _mss(nat, outside),
+        _log_flags(nat.log),
     )
-    return tuple(sorted(roles.ports + layer3, key=lambda device: device.ifindex))
+
+
+def _mss(nat: Nat44, outside: Link | None) -> int:
+    if nat.mss_clamp == PMTU:
+        return max(0, outside.mtu - TCP_IP_HEADERS) if outside else 0
+    return nat.mss_clamp or 0
+
+
+def _log_flags(log: NatLog) -> int:
+    """A collector gets sessions whether or not they are in the journal."""
+    sessions = LOG_SESSIONS if log.sessions or log.ipfix else 0
+    return sessions | (LOG_MAPPINGS if log.mappings else 0)
+
+
+def _table(config: Config, nat: Nat44, pool: tuple[IPv4Address, ...], mss: int) -> FallbackTable:
+    return FallbackTable(
+        nat.inside,
+        config.port(nat.outside).device,
+        () if INTERFACE in nat.addresses else pool,
+        FALLBACK_PORTS,
+        # An entry that moved to another line of the file is the same entry.
+        tuple(replace(entry, line=0) for entry in nat.static),
+        pool if nat.static else (),
+        mss,
+    )
 
 
 def _pool(nat: Nat44, outside: Link | None, observed: Observed) -> tuple[IPv4Address, ...]:
@@ -185,48 +141,43 @@ def _pool(nat: Nat44, outside: Link | None, observed: Observed) -> tuple[IPv4Add
         return tuple(a for a in nat.addresses if isinstance(a, IPv4Address))
     if outside is None:
         return ()
-    candidates = [
-        entry.address.ip
-        for entry in observed.addresses
-        if entry.ifindex == outside.ifindex
-        and not entry.secondary
-        and not entry.address.ip.is_link_local
-    ]
+    candidates = [entry.address.ip for entry in _addresses_of(outside, observed)]
     return tuple(candidates[:1])
 
 
+def _addresses_of(outside: Link, observed: Observed) -> tuple[Address, ...]:
+    """The outside device's own that others can reach it by; the primary ones come first."""
+    mine = [
+        entry
+        for entry in observed.addresses
+        if entry.ifindex == outside.ifindex and not entry.address.ip.is_link_local
+    ]
+    return tuple(sorted(mine, key=lambda entry: entry.secondary))
+
+
 def _outside_addresses(
-    pool: tuple[IPv4Address, ...], static: tuple[Static, ...]
+    pool: tuple[IPv4Address, ...], nat: Nat44, outside: Link | None, observed: Observed
 ) -> tuple[IPv4Address, ...]:
-    found = set(pool)
-    for entry in static:
-        if isinstance(entry, OneToOne):
-            found.add(entry.outside)
-        elif entry.outside_address:
-            found.add(entry.outside_address)
-    return tuple(sorted(found))
+    """All that may be a source outside: the owner may translate to the device's others as well."""
+    own = _addresses_of(outside, observed) if outside else ()
+    named = statics.outside_addresses(nat.static)
+    return tuple(sorted({*pool, *named, *(entry.address.ip for entry in own)}))
 
 
-def _statics(
-    static: tuple[Static, ...], pool: tuple[IPv4Address, ...]
-) -> tuple[StaticMapping, ...]:
-    """A forward without an address holds for every address of the pool."""
-    found = []
-    for entry in static:
-        if isinstance(entry, OneToOne):
-            found.append(StaticMapping(0, entry.outside, 0, entry.inside, 0))
-            continue
-        for address in (entry.outside_address,) if entry.outside_address else pool:
-            found.append(
-                StaticMapping(
-                    entry.protocol.number,
-                    address,
-                    entry.outside_port,
-                    entry.inside_address,
-                    entry.inside_port,
-                )
-            )
-    return tuple(found)
+def _unanswered(
+    addresses: tuple[IPv4Address, ...], outside: Link | None, observed: Observed
+) -> list[str]:
+    """Addresses that neighbours would ask for in vain; one that is routed here is no such."""
+    if outside is None:
+        return []
+    own = {entry.address.ip for entry in observed.addresses}
+    links = [entry.address.network for entry in _addresses_of(outside, observed)]
+    return [
+        f"{address} is in the network of {outside.name}, and this host does not answer ARP for it: "
+        f"add it to {outside.name} (as {address}/32), or have the router send it here"
+        for address in addresses
+        if address not in own and any(address in network for network in links)
+    ]
 
 
 def _prefixes(observed: Observed, inside: frozenset[int]) -> tuple[IPv4Network, ...]:

@@ -127,10 +127,10 @@ def test_a_table_that_was_edited_is_written_again() -> None:
     assert kinds(plan(WANTED, observed)) == ["table"]
 
 
-def test_a_new_address_reaches_the_settings_alone() -> None:
+def test_a_new_address_reaches_what_knows_it_and_no_more() -> None:
     observed = replace(done(WANTED), addresses=(Address(4, IPv4Interface("203.0.113.77/24")),))
     steps = plan(resolve(CONFIG, observed), observed)
-    assert kinds(steps) == ["addresses", "settings"]
+    assert kinds(steps) == ["addresses", "devices", "settings"]
     assert steps[0].value == (IPv4Address("203.0.113.77"),)
 
 

@@ -9,17 +9,23 @@ import pytest
 
 from hybrid_gateway.errors import ConfigError
 from hybrid_gateway.model import (
+    LOG_MAPPINGS,
+    LOG_SESSIONS,
     Address,
     Attachment,
+    Backend,
     Config,
     Device,
+    Identity,
     Link,
+    NatLog,
     NextHop,
     OneToOne,
     Port,
     PortForward,
     Protocol,
     Route,
+    StaticMapping,
     Sysctl,
 )
 from hybrid_gateway.resolve import check_devices, resolve
@@ -43,7 +49,9 @@ def test_a_site_with_a_bridge() -> None:
     assert wanted.devices == (
         Device(2, "lan0", 5, BRIDGE_MAC, port=True, inside=True),
         Device(3, "lan1", 5, BRIDGE_MAC, port=True, inside=True),
-        Device(4, "wan0", 4, bytes.fromhex("020000000004"), port=True, outside=True),
+        Device(
+            4, "wan0", 4, bytes.fromhex("020000000004"), port=True, outside=True, address=OUTSIDE
+        ),
         Device(5, "br-lan", 5, BRIDGE_MAC, inside=True, bridge=True),
     )
     assert wanted.prefixes == (IPv4Network("192.168.110.0/24"),)
@@ -140,12 +148,117 @@ def test_static_entries_follow_the_pool() -> None:
     found = [(s.protocol, str(s.outside), s.outside_port) for s in wanted.statics]
     assert found == [(6, "203.0.113.4", 2222), (6, "203.0.113.5", 2222), (0, "203.0.113.9", 0)]
     assert [str(address) for address in wanted.addresses] == [
+        "203.0.113.2",  # the device's own: what the owner translates to them may leave, too
+        "203.0.113.3",
         "203.0.113.4",
         "203.0.113.5",
         "203.0.113.9",
     ]
     assert wanted.sizes
     assert wanted.sizes.pool == 2
+
+
+def test_ranges_and_backends_follow_the_pool() -> None:
+    backends = (Backend(INSIDE, 443, 2), Backend(IPv4Address("192.168.110.11"), 443))
+    ranged = PortForward(Protocol.UDP, None, 5000, INSIDE, 6000, ports=100)
+    shared = PortForward(Protocol.TCP, OUTSIDE, 443, INSIDE, 443, backends=backends)
+
+    assert resolve(nat(static=(ranged, shared)), OBSERVED).statics == (
+        StaticMapping(17, OUTSIDE, 5000, INSIDE, 6000, ports=100),
+        StaticMapping(6, OUTSIDE, 443, INSIDE, 443, backends=backends),
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [("192.168.110.30", False), ("203.0.113.2", True), ("203.0.113.3", True), ("10.7.7.7", True)],
+)
+def test_an_identity_mapping_of_the_gateways_own_address(address: str, host: bool) -> None:
+    """Of whichever device, secondary ones too; all others are inside."""
+    elsewhere = Address(9, IPv4Interface("10.7.7.7/24"))
+    observed = replace(OBSERVED, addresses=(*OBSERVED.addresses, elsewhere))
+    where = IPv4Address(address)
+    wanted = resolve(nat(static=(Identity(Protocol.UDP, where, 4789),)), observed)
+
+    assert wanted.statics == (StaticMapping(17, where, 4789, where, 4789, host=host),)
+    assert wanted.addresses == (OUTSIDE, IPv4Address("203.0.113.3"))
+    assert not wanted.warnings
+
+
+def test_an_identity_mapping_of_a_stranger_is_told() -> None:
+    entry = Identity(Protocol.UDP, IPv4Address("10.1.2.3"), 4789, line=12)
+
+    assert resolve(nat(static=(entry,)), OBSERVED).warnings == (
+        "nat44.static, line 12: 10.1.2.3 is neither inside nor an address of this host",
+    )
+
+
+def test_of_two_entries_for_one_endpoint_the_first_counts() -> None:
+    """With `addresses: [interface]` only the device's address shows that there are two."""
+    ranged = PortForward(Protocol.TCP, None, 5000, INSIDE, 6000, line=8, ports=10)
+    within = PortForward(Protocol.TCP, OUTSIDE, 5009, INSIDE, 22, line=9)
+    wanted = resolve(nat(static=(ranged, within)), OBSERVED)
+
+    assert wanted.statics == (StaticMapping(6, OUTSIDE, 5000, INSIDE, 6000, ports=10),)
+    assert wanted.warnings == (
+        "nat44.static, line 9: left out for 203.0.113.2, whose port is used already, on line 8",
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "told"), [("203.0.113.9", True), ("203.0.113.3", False), ("198.51.100.9", False)]
+)
+def test_an_address_that_nobody_answers_arp_for_is_told(address: str, told: bool) -> None:
+    """Beyond the outside network somebody has to route it here anyway."""
+    wanted = resolve(nat(addresses=(IPv4Address(address),)), OBSERVED)
+
+    assert bool(wanted.warnings) == told
+    if told:
+        assert wanted.warnings[0].startswith(
+            "203.0.113.9 is in the network of wan0, and this host does not answer ARP for it"
+        )
+
+
+@pytest.mark.parametrize(
+    ("clamp", "mss"), [(None, 0), (1400, 1400), ("pmtu", 1460), ("pmtu@1492", 1452)]
+)
+def test_the_mss_follows_the_mtu_outside(clamp: Any, mss: int) -> None:
+    observed = OBSERVED
+    if clamp == "pmtu@1492":
+        links = [replace(k, mtu=1492) if k.name == "wan0" else k for k in OBSERVED.links]
+        clamp, observed = "pmtu", replace(OBSERVED, links=tuple(links))
+    wanted = resolve(nat(mss_clamp=clamp), observed)
+
+    assert wanted.settings.mss == mss
+    assert wanted.table
+    assert wanted.table.mss == mss
+
+
+@pytest.mark.parametrize(
+    ("log", "flags"),
+    [
+        (NatLog(), 0),
+        (NatLog(sessions=True), LOG_SESSIONS),
+        (NatLog(mappings=True, destinations=True), LOG_MAPPINGS),
+        (NatLog(ipfix=(INSIDE, 4739)), LOG_SESSIONS),
+        (NatLog(mappings=True, ipfix=(INSIDE, 4739)), LOG_SESSIONS | LOG_MAPPINGS),
+    ],
+)
+def test_what_the_data_plane_reports(log: NatLog, flags: int) -> None:
+    assert resolve(nat(log=log), OBSERVED).settings.log == flags
+
+
+def test_ports_of_a_bridge_answer_from_its_address() -> None:
+    inside = Address(5, IPv4Interface("192.168.110.1/24"))
+    second = Address(5, IPv4Interface("192.168.110.2/24"), secondary=True)
+    wanted = resolve(CONFIG, replace(OBSERVED, addresses=(*OBSERVED.addresses, second, inside)))
+
+    assert {device.name: str(device.address) for device in wanted.devices} == {
+        "lan0": "192.168.110.1",
+        "lan1": "192.168.110.1",
+        "br-lan": "192.168.110.1",
+        "wan0": "203.0.113.2",
+    }
 
 
 def test_reserved_ports_are_added_to_the_owners() -> None:

@@ -11,6 +11,7 @@ from ..bpf import (
     DEV_INSIDE,
     DEV_OUTSIDE,
     DEV_PORT,
+    BackendRecord,
     DataPlane,
     DeviceRecord,
     MapSizes,
@@ -139,12 +140,7 @@ class PlaneSteps:
 
     def statics(self, statics: tuple[StaticMapping, ...]) -> Undo:
         before = self.written.statics
-        self._dataplane.set_statics(
-            [
-                StaticRecord(s.protocol, s.outside, s.outside_port, s.inside, s.inside_port)
-                for s in statics
-            ]
-        )
+        self._dataplane.set_statics([_static_record(static) for static in statics])
         self._write(statics=statics)
         return (lambda: void(self.statics(before))) if before is not None else nothing
 
@@ -199,6 +195,21 @@ def _nat_settings(settings: Settings) -> NatSettings:
         port_rest=timeouts.port_rest,
         host_sessions=settings.per_host.sessions,
         host_ports=settings.per_host.ports,
+        mss=settings.mss,
+        log=settings.log,
+    )
+
+
+def _static_record(static: StaticMapping) -> StaticRecord:
+    return StaticRecord(
+        static.protocol,
+        static.outside,
+        static.outside_port,
+        static.inside,
+        static.inside_port,
+        static.ports,
+        tuple(BackendRecord(b.address, b.port, b.weight) for b in static.backends),
+        static.host,
     )
 
 
@@ -209,4 +220,6 @@ def _device_record(device: Device) -> DeviceRecord:
         | device.outside * DEV_OUTSIDE
         | device.bridge * DEV_BRIDGE
     )
-    return DeviceRecord(device.ifindex, flags, device.l3_ifindex, device.mac, device.name)
+    return DeviceRecord(
+        device.ifindex, flags, device.l3_ifindex, device.mac, device.name, device.address
+    )

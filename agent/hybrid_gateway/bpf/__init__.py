@@ -18,11 +18,11 @@ from .records import (
 )
 
 __all__ = [
-    "BackendRecord",
     "DEV_BRIDGE",
     "DEV_INSIDE",
     "DEV_OUTSIDE",
     "DEV_PORT",
+    "BackendRecord",
     "DataPlane",
     "DeviceRecord",
     "LoadReport",
