@@ -13,6 +13,7 @@
 #include <bpf/bpf_helpers.h>
 #include "counters.h"
 #include "cut.h"
+#include "replay.h"
 
 enum { AF_INET = 2 };
 
@@ -26,14 +27,34 @@ is_inside(__u32 ifindex)
 	return dev && dev->flags & GW_DEV_INSIDE;
 }
 
+/* Is this the source of an identity mapping: an endpoint that the owner wants to leave as it is? */
+static __always_inline bool
+is_identity(struct __sk_buff *skb, const struct iphdr *ip)
+{
+	struct gw_static_key key = {
+		.length = GW_STATIC_PORT,
+		.address = ip->saddr,
+		.protocol = ip->protocol,
+	};
+	struct gw_static *found;
+
+	if (ip->frag_off & bpf_htons(CUT_OFFSET) ||
+	    bpf_skb_load_bytes_relative(skb, ip->ihl * 4, &key.port, sizeof(key.port),
+					BPF_HDR_START_NET))
+		return false;
+	found = bpf_map_lookup_elem(&gw_static_out, &key);
+	return found && found->backends[0].address == ip->saddr;
+}
+
 /*
  * An address may leave if it is one of ours outside. It may not if the frame was received inside,
  * if the agent's list of what is inside has it (the list outlives the device), or if the route to
  * it leads inside.
  */
 static __always_inline bool
-may_leave(struct __sk_buff *skb, __u32 source)
+may_leave(struct __sk_buff *skb, const struct iphdr *ip)
 {
+	__u32 source = ip->saddr;
 	struct gw_prefix prefix = {.length = 32, .address = source};
 	struct bpf_fib_lookup fib = {
 		.family = AF_INET,
@@ -42,7 +63,7 @@ may_leave(struct __sk_buff *skb, __u32 source)
 	};
 	long found;
 
-	if (bpf_map_lookup_elem(&gw_addresses, &source))
+	if (bpf_map_lookup_elem(&gw_addresses, &source) || is_identity(skb, ip))
 		return true;
 	if (is_inside(skb->ingress_ifindex) || bpf_map_lookup_elem(&gw_inside, &prefix))
 		return false;
@@ -63,7 +84,7 @@ gw_guard(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	if (bpf_skb_load_bytes_relative(skb, 0, &ip, sizeof(ip), BPF_HDR_START_NET))
 		return TC_ACT_UNSPEC;
-	if (may_leave(skb, ip.saddr))
+	if (may_leave(skb, &ip))
 		return TC_ACT_UNSPEC;
 	/* The agent may have no use for the port any more; as long as the guard stands, it guards. */
 	if (port)
@@ -77,20 +98,26 @@ gw_handover(struct __sk_buff *skb)
 {
 	struct gw_handover *handover = (void *)(long)skb->data_meta;
 	struct gw_device *port = device(skb->ifindex);
-	__u32 ifindex;
-	long action;
+	long action = TC_ACT_SHOT;
+	struct gw_handover copy;
 	bool sent;
+	int kept;
 
 	if ((void *)(handover + 1) > (void *)(long)skb->data)
 		return TC_ACT_UNSPEC;
 	if (handover->magic != GW_HANDOVER_MAGIC)
 		return TC_ACT_UNSPEC;
-	ifindex = handover->ifindex;
-	if (handover->mtu) {
-		sent = cut_and_send(skb, ifindex, handover->mtu) == 0;
-		action = TC_ACT_SHOT;
+	/* Changing the frame takes the pointer away. */
+	copy = *handover;
+	kept = copy.flow ? replay_kept(skb, &copy) : -1;
+	if (kept >= 0) {
+		sent = true;
+		if (port)
+			count_many(port->row, GW_FRAGMENT_REPLAYED, kept);
+	} else if (copy.mtu) {
+		sent = cut_and_send(skb, copy.ifindex, copy.mtu) == 0;
 	} else {
-		action = bpf_redirect_neigh(ifindex, 0, 0, 0);
+		action = bpf_redirect_neigh(copy.ifindex, 0, 0, 0);
 		sent = action == TC_ACT_REDIRECT;
 	}
 	if (port)

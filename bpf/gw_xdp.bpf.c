@@ -20,7 +20,9 @@ hand_over(struct xdp_md *ctx, const struct outcome *out)
 	handover->magic = GW_HANDOVER_MAGIC;
 	handover->ifindex = out->ifindex;
 	handover->mtu = out->mtu;
-	handover->serial = out->mtu ? bpf_get_prandom_u32() : 0;
+	handover->serial = out->mtu || out->flow ? bpf_get_prandom_u32() : 0;
+	handover->flow = out->flow;
+	handover->pad = 0;
 	return XDP_PASS;
 }
 
@@ -36,8 +38,11 @@ action(struct xdp_md *ctx, const struct outcome *out)
 	case GW_PUNT_FDB_MISS:
 	case GW_PUNT_NOT_A_PORT:
 	case GW_PUNT_CUT:
+	case GW_PUNT_REPLAY:
 		return hand_over(ctx, out);
 	default:
+		if (out->answered)
+			return XDP_TX;
 		return out->verdict >= GW_DROP_MALFORMED ? XDP_DROP : XDP_PASS;
 	}
 }
@@ -53,7 +58,8 @@ gw_xdp(struct xdp_md *ctx)
 	if (!port)
 		return XDP_PASS;
 	/* The rest is written before it is read; clearing it all would be felt on every packet. */
-	out.ifindex = out.mtu = out.row = 0;
+	out.ifindex = out.mtu = out.flow = out.row = 0;
+	out.answered = false;
 	pkt.ingress = port->l3_ifindex;
 	pkt.row = port->row;
 	out.verdict = nat44(ctx, &pkt, port, &out);

@@ -11,12 +11,18 @@ _Static_assert(sizeof(struct gw_port_counters) == GW_COUNTERS * sizeof(__u64),
 enum { ROW_SWEEP = 0 };
 
 static __always_inline void
-count(__u32 row, enum gw_counter what)
+count_many(__u32 row, enum gw_counter what, __u32 many)
 {
 	struct gw_port_counters *counters = bpf_map_lookup_elem(&gw_counters, &row);
 
 	if (counters && what < GW_COUNTERS)
-		counters->count[what]++;
+		counters->count[what] += many;
+}
+
+static __always_inline void
+count(__u32 row, enum gw_counter what)
+{
+	count_many(row, what, 1);
 }
 
 enum { NS_PER_S = 1000000000 };

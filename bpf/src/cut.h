@@ -17,7 +17,9 @@ enum {
 	CUT_AF_INET = 2,
 	CUT_PAYLOAD_MAX = 4096, /* XDP sees frames of one page */
 	CUT_PIECES_MAX = 64,
+	CUT_DF = 0x4000,
 	CUT_MF = 0x2000,
+	CUT_OFFSET = 0x1fff,
 	CUT_START = sizeof(struct ethhdr) + sizeof(struct iphdr),
 };
 
@@ -34,6 +36,8 @@ struct cutting {
 	__u32 ifindex;
 	__u32 payload; /* bytes of the whole packet */
 	__u32 chunk; /* bytes of every piece but the last, a multiple of 8 */
+	__u16 offset; /* of the packet itself, which may be a fragment, in units of 8 bytes */
+	__u16 more; /* its MF */
 	struct iphdr ip;
 };
 
@@ -52,7 +56,8 @@ cut_headers(struct cutting *cut, __u32 offset, __u32 length)
 	struct iphdr ip = cut->ip;
 
 	ip.tot_len = bpf_htons(sizeof(ip) + length);
-	ip.frag_off = bpf_htons(offset / 8 | (offset + length < cut->payload ? CUT_MF : 0));
+	ip.frag_off = bpf_htons((cut->offset + offset / 8) |
+				(offset + length < cut->payload ? CUT_MF : cut->more));
 	ip.check = 0;
 	ip.check = ~csum_fold(csum_fold(bpf_csum_diff(0, 0, (__be32 *)&ip, sizeof(ip), 0)));
 	return bpf_skb_store_bytes(cut->skb, sizeof(struct ethhdr), &ip, sizeof(ip), 0);
@@ -79,28 +84,33 @@ cut_piece(__u32 i, struct cutting *cut)
 	return bpf_clone_redirect(cut->skb, cut->ifindex, 0) != 0;
 }
 
-/* Puts the next hop's addresses onto the frame; false: it is not known. */
+/* Puts the next hop's addresses onto the frame; false: it is not known. Finds out the MTU if that
+ * is less than the packet has. */
 static __always_inline bool
-cut_resolve(struct cutting *cut, struct ethhdr *eth)
+cut_resolve(struct cutting *cut, struct ethhdr *eth, __u32 *mtu)
 {
 	struct bpf_fib_lookup fib = {
 		.family = CUT_AF_INET,
+		.tot_len = bpf_ntohs(cut->ip.tot_len),
 		.ifindex = cut->ifindex,
 		.ipv4_src = cut->ip.saddr,
 		.ipv4_dst = cut->ip.daddr,
 	};
 	long found = bpf_fib_lookup(cut->skb, &fib, sizeof(fib), BPF_FIB_LOOKUP_OUTPUT);
 
-	/* The length of the whole packet does not matter any more, and the addresses are there. */
+	/* Too long or not, the addresses are there. */
 	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return false;
 	__builtin_memcpy(eth->h_dest, fib.dmac, ETH_ALEN);
 	__builtin_memcpy(eth->h_source, fib.smac, ETH_ALEN);
 	eth->h_proto = bpf_htons(ETH_P_IP);
+	if (!*mtu && found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		*mtu = fib.mtu_result;
 	return true;
 }
 
-/* Sends the frame as pieces of at most `mtu` bytes; 0 when it was sent. */
+/* Sends the frame, as pieces of at most `mtu` bytes if that is too little for it (0: whatever the
+ * next link takes); 0 when it was sent. */
 static __noinline int
 cut_and_send(struct __sk_buff *skb, __u32 ifindex, __u32 mtu)
 {
@@ -109,9 +119,13 @@ cut_and_send(struct __sk_buff *skb, __u32 ifindex, __u32 mtu)
 	char *payload = bpf_map_lookup_elem(&gw_cut, &zero);
 	struct ethhdr eth;
 
-	if (!payload || mtu < sizeof(struct iphdr) + 8)
+	if (!payload || bpf_skb_load_bytes(skb, sizeof(eth), &cut.ip, sizeof(cut.ip)))
 		return -1;
-	if (bpf_skb_load_bytes(skb, sizeof(eth), &cut.ip, sizeof(cut.ip)))
+	if (!cut_resolve(&cut, &eth, &mtu) || bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0))
+		return -1;
+	if (!mtu)
+		return bpf_clone_redirect(skb, ifindex, 0) ? -1 : 0;
+	if (mtu < sizeof(struct iphdr) + 8 || cut.ip.frag_off & bpf_htons(CUT_DF))
 		return -1;
 	length = bpf_ntohs(cut.ip.tot_len) - sizeof(cut.ip);
 	if (!length || length > CUT_PAYLOAD_MAX)
@@ -121,8 +135,8 @@ cut_and_send(struct __sk_buff *skb, __u32 ifindex, __u32 mtu)
 		return -1;
 	cut.payload = length;
 	cut.chunk = (mtu - sizeof(cut.ip)) & ~7U;
-	if (!cut_resolve(&cut, &eth) || bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0))
-		return -1;
+	cut.offset = bpf_ntohs(cut.ip.frag_off) & CUT_OFFSET;
+	cut.more = bpf_ntohs(cut.ip.frag_off) & CUT_MF;
 	bpf_loop(CUT_PIECES_MAX, cut_piece, &cut, 0);
 	return 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ICMP errors to a sender outside (RFC 792, RFC 1812 4.3.2). The kernel cannot send these: a
- * packet to the outside address is its own, so it would answer for a closed port instead. To
- * senders inside the kernel answers, it sees the packet as they sent it.
+ * ICMP errors of our own (RFC 792, RFC 1812 4.3.2). The kernel cannot send those to a sender
+ * outside: a packet to the outside address is its own, so it would answer for a closed port
+ * instead. Senders inside get its answers, for it sees the packet as they sent it; only that there
+ * is no room for a session it cannot know.
  */
 #ifndef GW_ICMP_ERROR_H
 #define GW_ICMP_ERROR_H
@@ -60,14 +61,14 @@ struct error_packet {
 	__u8 quote[ERROR_QUOTE];
 } __attribute__((packed));
 
-/* The frame becomes an error about itself, to its sender; 0: no error was made of it. */
+/* The frame becomes an error about itself, from `source` to its sender; 0: no error was made of it. */
 static __noinline int
-icmp_error(struct xdp_md *ctx, __u8 type, __u8 code, __u16 mtu)
+icmp_error(struct xdp_md *ctx, __u32 source, __u8 type, __u8 code, __u16 mtu)
 {
 	struct ethhdr eth;
 	struct error_packet *error;
 	__u8 quote[ERROR_QUOTE];
-	__u32 sender, target;
+	__u32 sender;
 	struct headers h;
 	long length = bpf_xdp_get_buff_len(ctx);
 
@@ -76,7 +77,6 @@ icmp_error(struct xdp_md *ctx, __u8 type, __u8 code, __u16 mtu)
 	__builtin_memcpy(&eth, h.eth, sizeof(eth));
 	__builtin_memcpy(quote, h.ip, sizeof(quote));
 	sender = h.ip->saddr;
-	target = h.ip->daddr;
 	if (bpf_xdp_adjust_tail(ctx, (int)(sizeof(eth) + ERROR_QUOTE - length)) ||
 	    bpf_xdp_adjust_head(ctx, -(int)ERROR_ROOM))
 		return 0;
@@ -93,7 +93,7 @@ icmp_error(struct xdp_md *ctx, __u8 type, __u8 code, __u16 mtu)
 		.tot_len = bpf_htons(sizeof(*error) - sizeof(eth)),
 		.ttl = ERROR_TTL,
 		.protocol = IPPROTO_ICMP,
-		.saddr = target,
+		.saddr = source,
 		.daddr = sender,
 	};
 	error->ip.check = csum_of(&error->ip, sizeof(error->ip));

@@ -25,6 +25,12 @@ enum {
 	REF_NONE = 0xffffffff,
 };
 
+static __always_inline enum gw_direction
+ref_direction(__u32 ref)
+{
+	return ref & REF_REVERSE ? GW_REVERSE_DIRECTION : GW_FORWARD_DIRECTION;
+}
+
 /* The two buckets a key may stand in, and what marks it there. */
 struct place {
 	__u32 first;

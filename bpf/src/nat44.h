@@ -2,20 +2,14 @@
 /* NAT44: from a parsed packet to its verdict. */
 #ifndef GW_NAT44_H
 #define GW_NAT44_H
+#include "delivery.h"
+#include "fragment_send.h"
 #include "icmp_error.h"
+#include "icmp_translate.h"
 #include "inbound.h"
+#include "mss.h"
 #include "outbound.h"
 #include "rewrite.h"
-
-/* What to do with the frame, and where to. */
-struct outcome {
-	const struct gw_settings *nat;
-	__u64 now; /* CLOCK_MONOTONIC ns */
-	enum gw_counter verdict;
-	__u32 ifindex; /* handing over: the L3 device to send it from */
-	__u32 mtu; /* handing over: its MTU, when the packet has to be cut */
-	__u32 row; /* forwarding: the port's row in gw_tx */
-};
 
 /* May the kernel see the packet as it came? To an outside address it would take it for its own. */
 static __always_inline bool
@@ -33,79 +27,52 @@ answer(struct xdp_md *ctx, const struct packet *pkt, const struct gw_session *se
 
 	if (to_kernel(pkt, session))
 		return punt;
-	if (icmp_error(ctx, too_big ? ICMP_DEST_UNREACH : ICMP_TIME_EXCEEDED,
+	if (icmp_error(ctx, pkt->key.tuple.daddr, too_big ? ICMP_DEST_UNREACH : ICMP_TIME_EXCEEDED,
 		       too_big ? ICMP_FRAG_NEEDED : ICMP_EXC_TTL, mtu))
 		return GW_REPLY;
 	return drop;
 }
 
-/* A route that leads nowhere: the kernel answers if it can, else the packet is nobody's. */
+/* The others follow it; and it goes first if some of them came before. */
 static __always_inline enum gw_counter
-no_way(const struct packet *pkt, const struct gw_session *session, long found)
+first_fragment(const struct packet *pkt, __u32 ref, const struct translation *t,
+	       enum gw_counter verdict, struct outcome *out)
 {
-	return to_kernel(pkt, session) ? route_failure(found) : GW_DROP_NO_ROUTE;
-}
-
-/* Which device the route of this session's packets has to lead to: of GW_DEV_INSIDE, _OUTSIDE. */
-static __always_inline __u32
-right_side(const struct gw_session *session, enum gw_direction direction)
-{
-	bool hairpin = session->flags & GW_SESSION_HAIRPIN;
-
-	return session_outbound(session, direction) && !hairpin ? GW_DEV_OUTSIDE : GW_DEV_INSIDE;
-}
-
-static __always_inline bool
-write_macs(struct xdp_md *ctx, const struct bpf_fib_lookup *fib)
-{
-	struct ethhdr *eth = (void *)(long)ctx->data;
-
-	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
-		return false;
-	__builtin_memcpy(eth->h_dest, fib->dmac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, fib->smac, ETH_ALEN);
-	return true;
+	out->flow = flow_remember(pkt, out->nat, out->now, ref, t);
+	if (!out->flow || !kept_waiting(pkt, out->nat, out->now)) {
+		out->flow = 0;
+		return verdict;
+	}
+	return GW_PUNT_REPLAY;
 }
 
 /* Its own stack frame: with the one of a session's opening it would be too large for 6.1. */
 static __noinline enum gw_counter
-session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *session,
-	     enum gw_direction direction, struct outcome *out)
+session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *session, __u32 ref,
+	     struct outcome *out)
 {
+	enum gw_direction direction = ref_direction(ref);
 	struct bpf_fib_lookup fib = {};
-	struct gw_device *egress;
 	struct translation t;
 	enum gw_counter verdict;
-	long found;
 
 	if (!session)
 		return GW_DROP_RACE;
 	if (pkt->ttl <= 1)
 		return answer(ctx, pkt, session, GW_PUNT_TTL, GW_DROP_TTL, 0);
-	translation_of(session, direction, &t);
-	found = route_find(ctx, &fib, pkt, t.to.daddr, pkt->ip_length);
-	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
-		out->mtu = fib.mtu_result;
-		if (pkt->dont_fragment)
-			return answer(ctx, pkt, session, GW_PUNT_TOO_BIG, GW_DROP_TOO_BIG,
-				      out->mtu);
-		found = route_find(ctx, &fib, pkt, t.to.daddr, 0);
-	}
-	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return no_way(pkt, session, found);
-	egress = device(fib.ifindex);
-	/* A session to the Internet whose route has moved elsewhere is not translated there. */
-	if (!egress || !(egress->flags & right_side(session, direction)))
-		return to_kernel(pkt, session) ? GW_PUNT_NOT_NAT : GW_DROP_NO_ROUTE;
-	verdict = GW_PUNT_NO_NEIGHBOUR;
-	if (out->mtu)
-		verdict = GW_PUNT_CUT;
-	else if (found == BPF_FIB_LKUP_RET_SUCCESS)
-		verdict = egress_port(&fib, egress, out->now, &out->row);
-	if (!rewrite(ctx, pkt->key.protocol, &t))
+	translation_of(session, direction, pkt, &t);
+	verdict = way_out(ctx, pkt, t.to.daddr, right_side(session, direction), &fib, out);
+	if (verdict == GW_PUNT_TOO_BIG)
+		return answer(ctx, pkt, session, GW_PUNT_TOO_BIG, GW_DROP_TOO_BIG, out->mtu);
+	if (!on_its_way(verdict))
+		return to_kernel(pkt, session) ? verdict : GW_DROP_NO_ROUTE;
+	if (!rewrite(ctx, pkt, &t))
 		return GW_DROP_TRUNCATED;
 	session_touch(session, pkt, direction, out->nat, out->now);
-	out->ifindex = fib.ifindex;
+	if (pkt->tcp_flags & TCP_SYN && out->nat->mss)
+		mss_clamp(ctx, out->nat->mss, pkt->row);
+	if (pkt->fragment)
+		verdict = first_fragment(pkt, ref, &t, verdict, out);
 	if (verdict == GW_FORWARD && !write_macs(ctx, &fib))
 		return GW_DROP_TRUNCATED;
 	return verdict;
@@ -147,6 +114,25 @@ nat44_open(struct xdp_md *ctx, const struct packet *pkt, const struct outcome *o
 	return opened;
 }
 
+/* No room for a session: a sender inside is told (RFC 5508 REQ-8), from the gateway's address. */
+static __always_inline enum gw_counter
+refusal(struct xdp_md *ctx, const struct packet *pkt, enum gw_counter verdict, struct outcome *out)
+{
+	struct gw_device *dev;
+
+	if (pkt->key.side != GW_SIDE_INSIDE ||
+	    (verdict != GW_DROP_NO_PORT && verdict != GW_DROP_TABLE_FULL &&
+	     verdict != GW_DROP_HOST_LIMIT))
+		return verdict;
+	dev = device(pkt->ingress);
+	if (dev && dev->address &&
+	    icmp_error(ctx, dev->address, ICMP_DEST_UNREACH, ICMP_PKT_FILTERED, 0)) {
+		count(pkt->row, GW_NAT_REFUSAL);
+		out->answered = true;
+	}
+	return verdict;
+}
+
 static __always_inline enum gw_counter
 nat44(struct xdp_md *ctx, struct packet *pkt, const struct gw_device *port, struct outcome *out)
 {
@@ -158,22 +144,25 @@ nat44(struct xdp_md *ctx, struct packet *pkt, const struct gw_device *port, stru
 	out->nat = settings();
 	if (!out->nat || !out->nat->enabled || !(port->flags & (GW_DEV_INSIDE | GW_DEV_OUTSIDE)))
 		return GW_PUNT_KERNEL_MODE;
-	verdict = packet_parse(ctx, port, pkt);
-	if (verdict != PARSED)
-		return verdict;
 	pkt->key.side = port->flags & GW_DEV_OUTSIDE ? GW_SIDE_OUTSIDE : GW_SIDE_INSIDE;
+	verdict = packet_parse(ctx, port, pkt);
+	if (verdict < PARSED)
+		return verdict;
 	out->now = bpf_ktime_get_coarse_ns();
+	if (verdict == PARSED_FRAGMENT)
+		return fragment_send(ctx, pkt, out);
+	if (verdict == PARSED_ICMP_ERROR)
+		return icmp_translate(ctx, pkt, out);
 	session = session_find(pkt, out->nat, out->now, &ref);
 	if (!session) {
 		opened = nat44_open(ctx, pkt, out);
 		if (opened < 0)
-			return refused(opened);
+			return refusal(ctx, pkt, refused(opened), out);
 		ref = opened;
 		session = session_record(ref & REF_INDEX);
 		if (!session)
 			return GW_DROP_RACE;
 	}
-	return session_send(ctx, pkt, session,
-			    ref & REF_REVERSE ? GW_REVERSE_DIRECTION : GW_FORWARD_DIRECTION, out);
+	return session_send(ctx, pkt, session, ref, out);
 }
 #endif

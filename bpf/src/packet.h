@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The cursor over a frame, and the only bounds checks. A frame that gets past packet_parse() is
- * IPv4 without options, whole (no fragment), to the gateway's MAC address, and TCP, UDP or an
- * ICMP query, with headers that agree with each other and with the frame.
+ * The cursor over a frame, and the only bounds checks of what is not copied first. A frame that
+ * gets past packet_parse() is IPv4 without options, to the gateway's MAC address, and TCP, UDP or
+ * an ICMP query, with headers that agree with each other and with the frame. It may be the first
+ * fragment of such a packet; later fragments and ICMP errors are told apart.
  */
 #ifndef GW_PACKET_H
 #define GW_PACKET_H
@@ -29,19 +30,26 @@ enum {
 	ICMP_ECHOREPLY = 0,
 	ICMP_DEST_UNREACH = 3,
 	ICMP_FRAG_NEEDED = 4,
+	ICMP_PKT_FILTERED = 13,
 	ICMP_ECHO = 8,
 	ICMP_TIME_EXCEEDED = 11,
 	ICMP_EXC_TTL = 0,
+	ICMP_PARAMETERPROB = 12,
 	ETHERTYPE_QINQ = 0x88a8,
 	IPV4_PLAIN = 0x45, /* version 4, no options */
 	IP_DF_BIT = 0x4000,
+	IP_MF_BIT = 0x2000,
+	IP_OFFSET_BITS = 0x1fff,
 	IP_FRAGMENT_BITS = 0x3fff, /* MF and the offset */
+	IP_LENGTH_MAX = 65535,
 	TCP_FIN = 0x01,
 	TCP_SYN = 0x02,
 	TCP_RST = 0x04,
 	TCP_ACK = 0x10,
 	/* parse_*() say "go on" with a value that is no verdict. */
 	PARSED = GW_COUNTERS,
+	PARSED_FRAGMENT, /* not the first: it has no ports */
+	PARSED_ICMP_ERROR,
 };
 
 /* What later steps ask about the packet; no pointers, so it survives calls that move the frame. */
@@ -50,6 +58,8 @@ struct packet {
 	__u32 ingress; /* ifindex of the L3 device */
 	__u32 row;
 	__u16 ip_length;
+	__u16 id; /* as it is in the header */
+	__u16 fragment; /* MF and offset, host order; 0: a whole packet */
 	__u8 ttl;
 	__u8 tos;
 	__u8 tcp_flags;
@@ -134,8 +144,8 @@ parse_ipv4(const struct iphdr *ip, __u32 room, struct packet *pkt)
 		return GW_PUNT_OPTIONS;
 	if (!ipv4_checksum_right(ip))
 		return GW_DROP_CHECKSUM;
-	if (ip->frag_off & bpf_htons(IP_FRAGMENT_BITS))
-		return GW_PUNT_FRAGMENT;
+	pkt->fragment = bpf_ntohs(ip->frag_off) & IP_FRAGMENT_BITS;
+	pkt->id = ip->id;
 	pkt->dont_fragment = ip->frag_off & bpf_htons(IP_DF_BIT);
 	pkt->ttl = ip->ttl;
 	pkt->tos = ip->tos;
@@ -143,6 +153,23 @@ parse_ipv4(const struct iphdr *ip, __u32 room, struct packet *pkt)
 	pkt->key.tuple.saddr = ip->saddr;
 	pkt->key.tuple.daddr = ip->daddr;
 	return PARSED;
+}
+
+/* A fragment without ports, if it can be one at all. */
+static __always_inline enum gw_counter
+parse_fragment(const struct packet *pkt)
+{
+	__u32 offset = (pkt->fragment & IP_OFFSET_BITS) * 8;
+	__u32 payload = pkt->ip_length - sizeof(struct iphdr);
+
+	if (!payload || offset + payload > IP_LENGTH_MAX - sizeof(struct iphdr))
+		return GW_DROP_MALFORMED;
+	if (pkt->fragment & IP_MF_BIT && payload % 8)
+		return GW_DROP_MALFORMED;
+	/* It would overwrite the flags of a TCP header that has been judged (RFC 3128). */
+	if (pkt->key.protocol == IPPROTO_TCP && offset == 8)
+		return GW_DROP_MALFORMED;
+	return PARSED_FRAGMENT;
 }
 
 static __always_inline enum gw_counter
@@ -165,7 +192,9 @@ parse_udp(const struct udphdr *udp, struct packet *pkt)
 {
 	__u16 length = bpf_ntohs(udp->len);
 
-	if (length < sizeof(*udp) || sizeof(struct iphdr) + length > pkt->ip_length)
+	/* The first fragment holds less than the datagram. */
+	if (length < sizeof(*udp) ||
+	    (!pkt->fragment && sizeof(struct iphdr) + length > pkt->ip_length))
 		return GW_DROP_MALFORMED;
 	pkt->key.tuple.sport = udp->source;
 	pkt->key.tuple.dport = udp->dest;
@@ -177,6 +206,9 @@ static __always_inline enum gw_counter
 parse_icmp(const struct icmphdr *icmp, struct packet *pkt)
 {
 	pkt->icmp_type = icmp->type;
+	if (icmp->type == ICMP_DEST_UNREACH || icmp->type == ICMP_TIME_EXCEEDED ||
+	    icmp->type == ICMP_PARAMETERPROB)
+		return pkt->fragment ? GW_PUNT_FRAGMENT : PARSED_ICMP_ERROR;
 	if (icmp->code || (icmp->type != ICMP_ECHO && icmp->type != ICMP_ECHOREPLY))
 		return GW_PUNT_ICMP;
 	if (icmp->type == ICMP_ECHO)
@@ -209,6 +241,10 @@ packet_parse(struct xdp_md *ctx, const struct gw_device *port, struct packet *pk
 	if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP &&
 	    ip->protocol != IPPROTO_ICMP)
 		return GW_PUNT_PROTOCOL;
+	if (pkt->fragment & IP_OFFSET_BITS)
+		return parse_fragment(pkt);
+	if (pkt->fragment && (pkt->ip_length - sizeof(*ip)) % 8)
+		return GW_DROP_MALFORMED;
 	if (pkt->ip_length < sizeof(*ip) + sizeof(struct udphdr))
 		return GW_DROP_MALFORMED;
 	if (transport + sizeof(struct udphdr) > end)

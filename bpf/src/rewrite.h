@@ -2,6 +2,7 @@
 /* Translating a packet in place: addresses, ports or ICMP identifier, TTL and checksums. */
 #ifndef GW_REWRITE_H
 #define GW_REWRITE_H
+#include "identification.h"
 #include "session.h"
 
 static __always_inline void
@@ -33,8 +34,9 @@ rewrite_icmp(struct icmphdr *icmp, const struct gw_tuple *to, __u16 delta)
 
 /* One hop further: the TTL is the high byte of its checksum word. */
 static __always_inline void
-rewrite_ipv4(struct iphdr *ip, const struct gw_tuple *to, __u16 delta)
+rewrite_ipv4(struct iphdr *ip, const struct gw_tuple *to, __u16 id, __u16 delta)
 {
+	ip->id = id;
 	ip->saddr = to->saddr;
 	ip->daddr = to->daddr;
 	ip->ttl--;
@@ -44,24 +46,37 @@ rewrite_ipv4(struct iphdr *ip, const struct gw_tuple *to, __u16 delta)
 /* Where the packet goes and how far its checksums move, seen from its direction. */
 struct translation {
 	struct gw_tuple to;
-	__u16 l3_delta;
+	__u16 l3_delta; /* of the addresses */
 	__u16 l4_delta;
+	__u16 id; /* identification, network byte order */
 };
 
 static __always_inline void
-translation_of(const struct gw_session *session, enum gw_direction direction, struct translation *t)
+translation_of(const struct gw_session *session, enum gw_direction direction,
+	       const struct packet *pkt, struct translation *t)
 {
 	bool forward = direction == GW_FORWARD_DIRECTION;
 
 	t->to = forward ? session->leaves : tuple_reversed(&session->arrives);
 	t->l3_delta = forward ? session->l3_delta : (__u16)~session->l3_delta;
 	t->l4_delta = forward ? session->l4_delta : (__u16)~session->l4_delta;
+	t->id = pkt->id;
+	if (!is_atomic(pkt) && session_outbound(session, direction))
+		t->id = next_identification(t->to.saddr, t->to.daddr, pkt->key.protocol);
+}
+
+/* The change of the IPv4 checksum, but for the TTL. */
+static __always_inline __u16
+ipv4_delta(const struct packet *pkt, __u16 addresses, __u16 id)
+{
+	return id == pkt->id ? addresses : csum_fold(addresses + (__u16)~pkt->id + id);
 }
 
 /* False when the frame does not hold its headers, which packet_parse() has ruled out. */
 static __always_inline bool
-rewrite(struct xdp_md *ctx, __u8 protocol, const struct translation *t)
+rewrite(struct xdp_md *ctx, const struct packet *pkt, const struct translation *t)
 {
+	__u8 protocol = pkt->key.protocol;
 	struct headers h;
 
 	if (protocol == IPPROTO_TCP) {
@@ -76,7 +91,7 @@ rewrite(struct xdp_md *ctx, __u8 protocol, const struct translation *t)
 		else
 			rewrite_icmp(h.icmp, &t->to, t->l4_delta);
 	}
-	rewrite_ipv4(h.ip, &t->to, t->l3_delta);
+	rewrite_ipv4(h.ip, &t->to, t->id, ipv4_delta(pkt, t->l3_delta, t->id));
 	return true;
 }
 #endif

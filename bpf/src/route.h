@@ -98,7 +98,7 @@ route_failure(long result)
 
 /* The row in gw_tx of the port that leads to the next hop; or a verdict of those that hand over. */
 static __always_inline enum gw_counter
-egress_port(const struct bpf_fib_lookup *fib, const struct gw_device *egress, __u64 now, __u32 *row)
+egress_port(const struct bpf_fib_lookup *fib, const struct gw_device *egress, __u64 now, __u16 *row)
 {
 	struct gw_fdb_key key = {.bridge = fib->ifindex};
 	struct gw_fdb_entry *station;

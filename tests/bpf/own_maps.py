@@ -18,6 +18,8 @@ PINNED = {
     "gw_hosts": ("__u32", "struct gw_host"),
     "gw_mappings": ("__u32", "struct gw_mapping"),
     "gw_error_budget": ("__u32", "__u64"),
+    "gw_fragments": ("__u32", "__u64"),
+    "gw_kept": ("__u32", "__u64"),
 }
 HELD_BY_SESSIONS = ("gw_permits", "gw_hosts")
 BUDGET = 2 * 8
@@ -46,6 +48,15 @@ class OwnMaps:
         zeros = ffi.new("char[]", BUDGET * lib.gw_possible_cpus())
         table = self.maps["gw_error_budget"]
         assert lib.gw_update(table.fd, ffi.new("__u32 *"), zeros) == 0
+
+    def forget_fragments(self) -> None:
+        """As if the times were over for which fragments are remembered and kept."""
+        for name in ("gw_fragments", "gw_kept"):
+            table, info = self.maps[name], ffi.new("struct gw_map_info *")
+            assert lib.gw_fd_map_info(table.fd, info) == 0
+            zeros = ffi.new("char[]", info.value_size)
+            for index in range(info.max_entries):
+                assert lib.gw_update(table.fd, ffi.new("__u32 *", index), zeros) == 0
 
     def leaks(self) -> list[str]:
         """What is left although every session was ended; mappings are looked at apart."""

@@ -27,7 +27,7 @@ ACTIONS = ("ABORTED", "DROP", "PASS", "TX", "REDIRECT")
 ROOM = 3400
 """Bytes of the largest frame, a little below what the kernel's test run takes in one piece."""
 HANDOVER = ffi.sizeof("struct gw_handover")
-HANDED_OVER = ("PUNT_NO_NEIGHBOUR", "PUNT_FDB_MISS", "PUNT_NOT_A_PORT", "PUNT_CUT")
+HANDED_OVER = ("PUNT_NO_NEIGHBOUR", "PUNT_FDB_MISS", "PUNT_NOT_A_PORT", "PUNT_CUT", "PUNT_REPLAY")
 VERDICTS = frozenset(abi.counter_names()[: lib.GW_VERDICTS])
 OUTSIDE = IPv4Address(WAN.ip)
 ONE_TO_ONE = IPv4Address("203.0.113.9")
@@ -145,8 +145,11 @@ class Plane:
         if verdict in HANDED_OVER:
             found = ffi.from_buffer("struct gw_handover *", left[:HANDOVER])
             assert found.magic == lib.GW_HANDOVER_MAGIC
-            assert found.mtu or not found.serial
+            assert found.mtu or found.flow or not found.serial
             handover, left = Handover(found.ifindex, found.mtu), left[HANDOVER:]
+        elif "NAT_REFUSAL" in counted:
+            assert action == "TX", f"{verdict} was answered, and became XDP_{action}"
+            return Outcome(action, left, None, counted)
         elif verdict not in ("FORWARD", "REPLY"):
             assert left == sent, f"{verdict}, but the frame was changed"
         assert action == _action_of(verdict), f"{verdict} became XDP_{action}"

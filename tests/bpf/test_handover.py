@@ -4,7 +4,7 @@
 from ipaddress import IPv4Address
 
 import pytest
-from scapy.layers.inet import UDP
+from scapy.layers.inet import IP, UDP
 
 from hybrid_gateway.bpf import StaticRecord
 from tests.lib.packets import LAN, LAN2, ROUTER, SERVER, SERVER2, WAN, from_lan, from_wan, same, udp
@@ -125,10 +125,12 @@ def test_what_does_not_fit_but_may_be_cut(plane: Plane) -> None:
     big = bytes(NARROW_MTU)
     plane.statics(StaticRecord(17, OUTSIDE, 53, IPv4Address(NARROW), 5353))
 
-    outcome = plane.wan(udp(SERVER, WAN.ip, 4000, 53, payload=big))
+    outcome = plane.wan(udp(SERVER, WAN.ip, 4000, 53, payload=big, df=False))
     _handed_over(plane, outcome, "PUNT_CUT", "br-lan", NARROW_MTU)
-    same(outcome.packet, from_wan(udp(SERVER, NARROW, 4000, 5353, ttl=63, payload=big)))
-    outcome = plane.lan(udp(LAN.ip, FAR_NARROW, 4000, 53, payload=big))
+    same(outcome.packet, from_wan(udp(SERVER, NARROW, 4000, 5353, ttl=63, payload=big, df=False)))
+    outcome = plane.lan(udp(LAN.ip, FAR_NARROW, 4000, 53, payload=big, df=False))
     _handed_over(plane, outcome, "PUNT_CUT", "wan0", NARROW_MTU)
     port = outcome.packet[UDP].sport
-    same(outcome.packet, from_lan(udp(WAN.ip, FAR_NARROW, port, 53, ttl=63, payload=big)))
+    expected = udp(WAN.ip, FAR_NARROW, port, 53, ttl=63, payload=big, df=False)
+    expected.id = outcome.packet[IP].id  # what leaves and may be cut gets one of its own
+    same(outcome.packet, from_lan(expected))

@@ -41,14 +41,23 @@ def to_lan(packet: Packet, host: Interface = LAN) -> Packet:
 
 
 def ip(src: str, dst: str, ttl: int = 64, **fields: Any) -> Packet:
-    """An IPv4 header; the identification is fixed so that packets compare equal."""
-    return IP(src=src, dst=dst, ttl=ttl, id=0x1234, **fields)
+    """An IPv4 header with a fixed identification, and DF, with which NAT keeps that as it is."""
+    fields.setdefault("flags", "DF")
+    return IP(src=src, dst=dst, ttl=ttl, **({"id": 0x1234} | fields))
 
 
 def udp(
-    src: str, dst: str, sport: int, dport: int, *, ttl: int = 64, payload: bytes = PAYLOAD
+    src: str,
+    dst: str,
+    sport: int,
+    dport: int,
+    *,
+    ttl: int = 64,
+    payload: bytes = PAYLOAD,
+    df: bool = True,
 ) -> Packet:
-    return ip(src, dst, ttl) / UDP(sport=sport, dport=dport) / Raw(payload)
+    header = ip(src, dst, ttl, flags="DF" if df else 0)
+    return header / UDP(sport=sport, dport=dport) / Raw(payload)
 
 
 def tcp(

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* XDP's part of fragments: remembering first ones, keeping early ones, sending the rest. */
+#ifndef GW_FRAGMENT_SEND_H
+#define GW_FRAGMENT_SEND_H
+#include "delivery.h"
+#include "fragment.h"
+#include "rewrite.h"
+
+enum { NO_FLOW = -1 };
+
+static __always_inline void
+fragment_key_of(const struct packet *pkt, struct fragment_key *key)
+{
+	key->saddr = pkt->key.tuple.saddr;
+	key->daddr = pkt->key.tuple.daddr;
+	key->id = pkt->id;
+	key->protocol = pkt->key.protocol;
+	key->side = pkt->key.side;
+}
+
+/* Does the session still live that the first fragment belonged to? */
+static __always_inline bool
+flow_alive(const struct fragment_flow *flow)
+{
+	struct gw_session *session = session_record(flow->ref & REF_INDEX);
+
+	return session && session->claim == flow->claim;
+}
+
+/* The index of the remembered packet that the fragment is of, or NO_FLOW. */
+__noinline int
+flow_find(const struct packet *pkt, const struct gw_settings *nat, __u64 now)
+{
+	struct fragment_flow *flow;
+	struct fragment_key key;
+	__u32 first;
+
+	if (!pkt || !nat)
+		return NO_FLOW;
+	fragment_key_of(pkt, &key);
+	first = source_set(key.saddr, nat, FLOW_SETS) * FLOW_WAYS;
+#pragma clang loop unroll(disable)
+	for (__u32 way = 0; way < FLOW_WAYS; way++) {
+		flow = fragment_flow(first + way);
+		if (flow && flow->state == PLACE_FULL && flow->deadline > now &&
+		    fragment_equal(&flow->key, &key) && flow_alive(flow))
+			return first + way;
+	}
+	return NO_FLOW;
+}
+
+/* The way of a set that a new packet takes: its own from before, a free one, or the oldest; a
+ * source with half of them takes its own oldest. */
+static __always_inline __u32
+flow_place(const struct fragment_key *key, __u32 first, __u64 now)
+{
+	__u32 own = 0, own_oldest = 0, oldest = 0;
+	__u64 own_deadline = ~0ULL, deadline = ~0ULL, ends;
+	struct fragment_flow *flow;
+
+#pragma clang loop unroll(disable)
+	for (__u32 way = 0; way < FLOW_WAYS; way++) {
+		flow = fragment_flow(first + way);
+		if (!flow)
+			break;
+		if (flow->state == PLACE_FULL && fragment_equal(&flow->key, key))
+			return first + way;
+		ends = flow->state == PLACE_FREE || flow->deadline <= now ? 0 : flow->deadline;
+		if (ends < deadline) {
+			deadline = ends;
+			oldest = way;
+		}
+		if (ends && flow->key.saddr == key->saddr) {
+			own++;
+			if (ends < own_deadline) {
+				own_deadline = ends;
+				own_oldest = way;
+			}
+		}
+	}
+	return first + (own >= FLOW_WAYS / 2 ? own_oldest : oldest);
+}
+
+/* Remembers what became of a first fragment; returns 1 + the index, 0 when it could not. */
+__noinline int
+flow_remember(const struct packet *pkt, const struct gw_settings *nat, __u64 now, __u32 ref,
+	      const struct translation *t)
+{
+	struct gw_session *session = session_record(ref & REF_INDEX);
+	struct fragment_flow *flow;
+	struct fragment_key key;
+	__u32 index, state;
+
+	if (!pkt || !nat || !t || !session)
+		return 0;
+	fragment_key_of(pkt, &key);
+	index = flow_place(&key, source_set(key.saddr, nat, FLOW_SETS) * FLOW_WAYS, now);
+	flow = fragment_flow(index);
+	if (!flow)
+		return 0;
+	state = flow->state;
+	if (state == PLACE_BUSY || !place_claim(&flow->state, state))
+		return 0;
+	flow->key = key;
+	flow->deadline = now + FLOW_NS;
+	flow->ref = ref;
+	flow->claim = session->claim;
+	flow->saddr = t->to.saddr;
+	flow->daddr = t->to.daddr;
+	flow->id = t->id;
+	flow->l3_delta = t->l3_delta;
+	place_release(&flow->state, PLACE_FULL);
+	return index + 1;
+}
+
+/* A look at the kept fragments of one source. */
+struct kept_search {
+	struct fragment_key key;
+	__u64 now;
+	__u32 first;
+	__u32 own; /* that the source has */
+	__u32 equal; /* of the same packet */
+	__u32 free; /* 1 + an index that can be had */
+};
+
+static long
+kept_look(__u32 way, struct kept_search *search)
+{
+	struct kept_fragment *kept = kept_fragment(search->first + way);
+
+	if (!kept)
+		return 1;
+	if (kept->state == PLACE_FREE ||
+	    (kept->state == PLACE_FULL && kept->deadline <= search->now)) {
+		search->free = search->first + way + 1;
+		return 0;
+	}
+	search->own += kept->key.saddr == search->key.saddr;
+	search->equal += fragment_equal(&kept->key, &search->key);
+	return 0;
+}
+
+static __always_inline void
+kept_search(const struct packet *pkt, const struct gw_settings *nat, __u64 now,
+	    struct kept_search *search)
+{
+	fragment_key_of(pkt, &search->key);
+	search->now = now;
+	search->first = source_set(search->key.saddr, nat, KEPT_SETS) * KEPT_WAYS;
+	bpf_loop(KEPT_WAYS, kept_look, search, 0);
+}
+
+/* Did fragments of this packet come before its first one? */
+__noinline int
+kept_waiting(const struct packet *pkt, const struct gw_settings *nat, __u64 now)
+{
+	struct kept_search search = {};
+
+	if (!pkt || !nat)
+		return 0;
+	kept_search(pkt, nat, now, &search);
+	return search.equal;
+}
+
+/* Keeps a copy; returns 1 + its index, or 0. */
+__noinline int
+kept_store(struct xdp_md *ctx, const struct packet *pkt, const struct gw_settings *nat, __u64 now)
+{
+	struct kept_search search = {};
+	struct kept_fragment *kept;
+	__u32 length, state;
+
+	if (!pkt || !nat)
+		return 0;
+	/* At least one byte, in a way that the verifier of 6.1 understands. */
+	length = (pkt->ip_length - 1) & (KEPT_BYTES - 1);
+	barrier_var(length);
+	length++;
+	if (length != pkt->ip_length)
+		return 0;
+	kept_search(pkt, nat, now, &search);
+	if (!search.free || search.own >= KEPT_WAYS / 2)
+		return 0;
+	kept = kept_fragment(search.free - 1);
+	if (!kept)
+		return 0;
+	state = kept->state;
+	if (state == PLACE_BUSY || !place_claim(&kept->state, state))
+		return 0;
+	kept->key = search.key;
+	kept->deadline = now + KEPT_NS;
+	kept->length = length;
+	if (bpf_xdp_load_bytes(ctx, sizeof(struct ethhdr), kept->bytes, length)) {
+		place_release(&kept->state, PLACE_FREE);
+		return 0;
+	}
+	place_release(&kept->state, PLACE_FULL);
+	return search.free;
+}
+
+/* A fragment of an unknown packet: the kernel's, or one whose first fragment is yet to come. */
+static __always_inline int
+fragment_keep(struct xdp_md *ctx, const struct packet *pkt, const struct outcome *out)
+{
+	int kept = kept_store(ctx, pkt, out->nat, out->now), flow;
+	struct kept_fragment *copy;
+
+	count(pkt->row, kept ? GW_FRAGMENT_KEPT : GW_FRAGMENT_NOT_KEPT);
+	if (!kept)
+		return NO_FLOW;
+	/* The first one may have come on another core meanwhile, before the copy was to be seen. */
+	flow = flow_find(pkt, out->nat, out->now);
+	if (flow == NO_FLOW)
+		return NO_FLOW;
+	copy = kept_fragment(kept - 1);
+	return copy && place_claim(&copy->state, PLACE_FULL) ?
+		       (place_release(&copy->state, PLACE_FREE), flow) :
+		       NO_FLOW;
+}
+
+static __always_inline bool
+fragment_rewrite(struct xdp_md *ctx, const struct packet *pkt, const struct fragment_flow *flow)
+{
+	struct gw_tuple to = {.saddr = flow->saddr, .daddr = flow->daddr};
+	struct headers h;
+
+	if (!packet_headers(ctx, 0, &h))
+		return false;
+	rewrite_ipv4(h.ip, &to, flow->id, ipv4_delta(pkt, flow->l3_delta, flow->id));
+	return true;
+}
+
+/* From a fragment without ports to its verdict. */
+static __noinline enum gw_counter
+fragment_send(struct xdp_md *ctx, const struct packet *pkt, struct outcome *out)
+{
+	int found = flow_find(pkt, out->nat, out->now);
+	struct bpf_fib_lookup fib = {};
+	struct fragment_flow *flow;
+	struct gw_session *session;
+	enum gw_direction direction;
+	enum gw_counter verdict;
+
+	if (found == NO_FLOW)
+		found = fragment_keep(ctx, pkt, out);
+	if (found == NO_FLOW)
+		return GW_PUNT_FRAGMENT;
+	flow = fragment_flow(found);
+	if (!flow)
+		return GW_PUNT_FRAGMENT;
+	session = session_record(flow->ref & REF_INDEX);
+	if (!session)
+		return GW_DROP_RACE;
+	if (pkt->ttl <= 1)
+		return GW_DROP_TTL;
+	direction = ref_direction(flow->ref);
+	verdict = way_out(ctx, pkt, flow->daddr, right_side(session, direction), &fib, out);
+	if (!on_its_way(verdict))
+		return verdict == GW_PUNT_TOO_BIG ? GW_DROP_TOO_BIG : GW_DROP_NO_ROUTE;
+	if (!fragment_rewrite(ctx, pkt, flow))
+		return GW_DROP_TRUNCATED;
+	flow->deadline = out->now + FLOW_NS;
+	session->traffic[direction & 1].packets++;
+	session->traffic[direction & 1].bytes += pkt->ip_length;
+	if (verdict == GW_FORWARD && !write_macs(ctx, &fib))
+		return GW_DROP_TRUNCATED;
+	return verdict;
+}
+#endif
