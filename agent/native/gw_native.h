@@ -7,6 +7,7 @@
 #define GW_NATIVE_H
 #include <linux/types.h>
 #include <stddef.h>
+#include "gw_abi.h"
 
 struct bpf_object;
 struct bpf_map;
@@ -71,4 +72,104 @@ int gw_tc_remove(int ifindex);
 /* Runs an XDP program once on a frame; `size` is the room in `frame` and becomes its length. */
 int gw_test_run(int program, void *frame, __u32 *size, __u32 room, __u32 ingress, __u32 *action);
 int gw_close(int fd);
+
+/* ---- scan.c: what the tables hold, looked through without an object for each entry ---- */
+
+/* Addresses in network byte order, ports in host order and inclusive. Mask 0: every address. */
+struct gw_match {
+	__u32 address;
+	__u32 mask;
+	__u16 low;
+	__u16 high;
+};
+
+/* Which of a session's endpoints; of ANY, one has the address and one, maybe another, the port. */
+enum gw_match_end {
+	GW_MATCH_INSIDE = 0,
+	GW_MATCH_OUTSIDE = 1,
+	GW_MATCH_REMOTE = 2,
+	GW_MATCH_ANY = 3,
+	GW_MATCH_ENDS = 4,
+};
+
+enum gw_scan_sort {
+	GW_SORT_NONE = 0, /* by record: the scan ends with the page */
+	GW_SORT_AGE,
+	GW_SORT_LEFT,
+	GW_SORT_BYTES,
+	GW_SORT_PACKETS,
+	GW_SORT_INSIDE,
+	GW_SORT_OUTSIDE,
+	GW_SORT_REMOTE,
+};
+
+struct gw_scan {
+	__u64 now; /* CLOCK_MONOTONIC ns; what has expired by then is not there */
+	__u64 age_min, age_max; /* s, inclusive */
+	__u64 left_min, left_max; /* ns until it expires, inclusive */
+	struct gw_match matches[4]; /* by enum gw_match_end */
+	__u32 from, end; /* records */
+	__u32 limit; /* room in `hits`, 0: count only */
+	__u32 sort; /* enum gw_scan_sort */
+	__u32 descending;
+	__u32 resume; /* 1: after what follows, the key and index of the last hit before */
+	__u64 after_key;
+	__u32 after_index;
+	__u32 states; /* bits by enum gw_tcp_state, 0: any */
+	__u8 protocol; /* IPPROTO_*, 0: any */
+	__u8 flags_mask; /* enum gw_session_flag: those of the mask are as in `flags` */
+	__u8 flags;
+	__u8 pad;
+	/* Written by the scan: */
+	__u32 found; /* hits */
+	__u32 matched; /* sessions, of all pages that are left when it sorts */
+	__u32 next; /* not sorted: the record to go on with, or GW_NO_SLOT */
+};
+
+struct gw_scan_hit {
+	__u64 key; /* by which it was sorted */
+	__u32 index;
+	__u32 pad;
+	struct gw_session session; /* a copy, with the claim that it was made under */
+};
+
+int gw_scan_sessions(int records, struct gw_scan *scan, struct gw_scan_hit *hits);
+
+struct gw_mapping_scan {
+	struct gw_match inside;
+	struct gw_match outside; /* its port; the address is in `pools` */
+	__u32 pools; /* bits by index of the pool */
+	__u32 protocols; /* bits by enum gw_nat_protocol */
+	__u32 from, end; /* slots */
+	__u32 limit; /* room in `hits`, 0: count only */
+	/* Written by the scan: */
+	__u32 found;
+	__u32 matched;
+	__u32 next; /* slot to go on with, or GW_NO_SLOT */
+};
+
+struct gw_mapping_hit {
+	__u32 slot;
+	struct gw_mapping mapping;
+};
+
+int gw_scan_mappings(int mappings, struct gw_mapping_scan *scan, struct gw_mapping_hit *hits);
+
+/* The outside ports of one address and protocol. */
+struct gw_port_use {
+	__u32 used;
+	__u32 used_in_range; /* of nat44.ports; the rest are from before it was changed */
+	__u32 resting; /* in the range */
+};
+
+/* Adds to `uses`, by slot >> 16; `now` in seconds of CLOCK_MONOTONIC. */
+int gw_count_ports(int mappings, __u32 slots, const struct gw_settings *nat, __u32 now,
+		   struct gw_port_use *uses);
+
+struct gw_host_use {
+	__u32 hosts;
+	__u32 at_limit; /* of sessions or of ports */
+};
+
+int gw_count_hosts(int hosts, const struct gw_settings *nat, struct gw_host_use *use);
 #endif
