@@ -426,7 +426,7 @@ enum gw_counter {
 	GW_PUNT_NO_POOL, /* no outside address is known (yet) */
 	GW_DROP_MALFORMED, /* header fields contradict each other or the frame */
 	GW_DROP_TRUNCATED, /* the frame ends before its headers do */
-	GW_DROP_CHECKSUM, /* IPv4 header checksum */
+	GW_DROP_CHECKSUM, /* of the IPv4 header, or of an ICMP error or the header that it quotes */
 	GW_DROP_SOURCE, /* from outside with a source address of ours or of inside */
 	GW_DROP_NO_MAPPING, /* from outside to a NAT port that nobody holds */
 	GW_DROP_FILTERED, /* from outside, refused by the filtering behaviour */

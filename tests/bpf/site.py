@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Interface
 from pathlib import Path
 
 from hybrid_gateway.bpf import DEV_BRIDGE, DEV_INSIDE, DEV_OUTSIDE, DEV_PORT, DeviceRecord
@@ -113,7 +114,8 @@ class Site:
 
     def _record(self, name: str, flags: int) -> DeviceRecord:
         l3 = self.devices["br-lan" if name in BRIDGED else name]
-        return DeviceRecord(self.ifindex(name), flags, l3.ifindex, l3.mac_bytes, name)
+        address = IPv4Interface(ADDRESSES[l3.name]).ip
+        return DeviceRecord(self.ifindex(name), flags, l3.ifindex, l3.mac_bytes, name, address)
 
     def fdb(self) -> dict[tuple[int, bytes], int]:
         """The stations of the bridge that the mirror knows."""

@@ -32,7 +32,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Dropped": {
         "DROP_MALFORMED": "headers contradict each other or the frame",
         "DROP_TRUNCATED": "the frame ends before its headers do",
-        "DROP_CHECKSUM": "wrong IPv4 header checksum",
+        "DROP_CHECKSUM": "wrong checksum of the IPv4 header, or in an ICMP error",
         "DROP_SOURCE": "from outside, with a source address of ours or of inside",
         "DROP_NO_MAPPING": "from outside, to a port that no host holds",
         "DROP_FILTERED": "from outside, refused by the filtering that is configured",
