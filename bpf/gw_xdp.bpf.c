@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The XDP plane: one program for every port; what a port does is data in gw_devices. */
+#include "import.h"
 #include "nat44.h"
 #include "sweep.h"
 
@@ -95,6 +96,14 @@ gw_sweep_slice(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	sweep_slice(mine, sweep);
 	return XDP_PASS;
+}
+
+/* Run by the agent: takes over gw_saved_batch, as far as gw_batch says. */
+SEC("xdp")
+int
+gw_import(struct xdp_md *ctx)
+{
+	return import_batch() ? XDP_PASS : XDP_ABORTED;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -186,7 +186,7 @@ struct gw_session {
 	__u32 slot; /* of the mapping in gw_mappings, GW_NO_SLOT when it holds none */
 	struct gw_traffic traffic[2]; /* by enum gw_direction */
 	__u32 peer; /* hairpin: the slot of the answering side, otherwise GW_NO_SLOT */
-	__u32 created; /* CLOCK_MONOTONIC s */
+	__u32 created; /* CLOCK_MONOTONIC s, modulo 2^32: a carried session may be older than that */
 };
 
 /* gw_records: two cache lines, of which packets in the forward direction need the first alone. */

@@ -12,6 +12,7 @@
  */
 #ifndef GW_INDEX_H
 #define GW_INDEX_H
+#include <stdbool.h>
 #include "counters.h"
 
 enum {

@@ -226,6 +226,22 @@ port_search(struct mapping_search *search)
 	return search->slot;
 }
 
+/* Lets a claimed slot be found by its inside endpoint, with one user; or frees it again. */
+static __always_inline enum inserted
+mapping_publish(struct gw_mapping *mapping, __u32 slot, const struct gw_endpoint *inside,
+		struct gw_host *host, const struct gw_settings *nat)
+{
+	struct place place;
+	enum inserted result;
+
+	endpoint_place(inside, nat, &place);
+	result = endpoint_insert(&place, slot);
+	if (result == INSERTED)
+		__sync_fetch_and_add(&host->ports, 1);
+	__sync_val_compare_and_swap(&mapping->users, MAPPING_CLAIMED, result == INSERTED);
+	return result;
+}
+
 /*
  * A new mapping with one user. Sets *slot and returns PARSED, or says why there is none.
  * `search` comes with ctx, nat, inside and the remote half of `answer` filled in.
@@ -235,7 +251,6 @@ mapping_create(struct mapping_search *search, __u32 *slot)
 {
 	struct gw_host *host = bpf_map_lookup_elem(&gw_hosts, &search->inside.address);
 	struct gw_mapping *mapping;
-	struct place place;
 	enum inserted result;
 
 	if (!host || host->ports >= search->nat->host_ports)
@@ -248,18 +263,13 @@ mapping_create(struct mapping_search *search, __u32 *slot)
 	mapping = bpf_map_lookup_elem(&gw_mappings, slot);
 	if (!mapping)
 		return GW_DROP_RACE;
-	endpoint_place(&search->inside, search->nat, &place);
-	result = endpoint_insert(&place, *slot);
-	if (result != INSERTED) {
-		__sync_val_compare_and_swap(&mapping->users, MAPPING_CLAIMED, 0);
-		if (result == INSERT_FULL)
-			return GW_DROP_TABLE_FULL;
-		/* Another core gave this endpoint a mapping just now: that one counts. */
-		*slot = mapping_acquire(&search->inside, search->nat);
-		return *slot == GW_NO_SLOT ? GW_DROP_RACE : PARSED;
-	}
-	__sync_fetch_and_add(&host->ports, 1);
-	__sync_val_compare_and_swap(&mapping->users, MAPPING_CLAIMED, 1);
-	return PARSED;
+	result = mapping_publish(mapping, *slot, &search->inside, host, search->nat);
+	if (result == INSERTED)
+		return PARSED;
+	if (result == INSERT_FULL)
+		return GW_DROP_TABLE_FULL;
+	/* Another core gave this endpoint a mapping just now: that one counts. */
+	*slot = mapping_acquire(&search->inside, search->nat);
+	return *slot == GW_NO_SLOT ? GW_DROP_RACE : PARSED;
 }
 #endif

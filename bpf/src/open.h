@@ -78,17 +78,14 @@ undo_record:
 }
 
 /* Takes the permit and the record. What was held before stays held when this refuses. */
-static __noinline __s64
-session_open(struct opening *open)
+static __always_inline __s64
+session_enter(struct opening *open)
 {
 	struct gw_session *session = &open->session;
 	struct gw_permit_key permit = {session->slot, session_remote_address(session)};
 	enum gw_counter verdict;
 	__s64 opened;
 
-	session->created = seconds(open->now);
-	session->tcp_state = session->protocol == IPPROTO_TCP ? GW_TCP_OPENING : GW_TCP_NONE;
-	session->deadline = open->now + open->nat->timeouts[timer_class(session) & (GW_TIMERS - 1)];
 	session_deltas(session);
 	/* Only what an inside host sends permits answers: a remote must not prolong its own permit by
 	 * opening sessions. */
@@ -103,6 +100,17 @@ session_open(struct opening *open)
 	if (opened >= 0)
 		count(open->row, GW_NAT_NEW_SESSION);
 	return opened;
+}
+
+static __noinline __s64
+session_open(struct opening *open)
+{
+	struct gw_session *session = &open->session;
+
+	session->created = seconds(open->now);
+	session->tcp_state = session->protocol == IPPROTO_TCP ? GW_TCP_OPENING : GW_TCP_NONE;
+	session->deadline = open->now + open->nat->timeouts[timer_class(session) & (GW_TIMERS - 1)];
+	return session_enter(open);
 }
 
 enum static_found {

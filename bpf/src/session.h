@@ -6,6 +6,7 @@
  */
 #ifndef GW_SESSION_H
 #define GW_SESSION_H
+#include "ends.h"
 #include "index.h"
 #include "mapping.h"
 #include "tcp.h"
@@ -16,41 +17,6 @@ session_record(__u32 index)
 	struct gw_record *record = bpf_map_lookup_elem(&gw_records, &index);
 
 	return record ? &record->session : 0;
-}
-
-static __always_inline struct gw_tuple
-tuple_reversed(const struct gw_tuple *t)
-{
-	return (struct gw_tuple){t->daddr, t->saddr, t->dport, t->sport};
-}
-
-static __always_inline bool
-tuple_equal(const struct gw_tuple *a, const struct gw_tuple *b)
-{
-	return a->saddr == b->saddr && a->daddr == b->daddr && a->sport == b->sport &&
-	       a->dport == b->dport;
-}
-
-/* Which side the first packet came from, and which side its answer comes from. */
-static __always_inline __u8
-session_side(const struct gw_session *session, enum gw_direction direction)
-{
-	bool inbound = session->flags & GW_SESSION_INBOUND;
-
-	if (session->flags & GW_SESSION_HAIRPIN)
-		return GW_SIDE_INSIDE;
-	return inbound == (direction == GW_FORWARD_DIRECTION) ? GW_SIDE_OUTSIDE : GW_SIDE_INSIDE;
-}
-
-static __always_inline void
-session_key(const struct gw_session *session, enum gw_direction direction,
-	    struct gw_session_key *key)
-{
-	key->tuple = direction == GW_FORWARD_DIRECTION ? session->arrives :
-							 tuple_reversed(&session->leaves);
-	key->protocol = session->protocol;
-	key->side = session_side(session, direction);
-	key->pad[0] = key->pad[1] = 0;
 }
 
 static __always_inline void
@@ -71,19 +37,6 @@ session_unlink(const struct gw_session *session, __u32 ref, const struct gw_sett
 	session_place(session, ref & REF_REVERSE ? GW_REVERSE_DIRECTION : GW_FORWARD_DIRECTION, nat,
 		      &place);
 	index_delete(&place, ref);
-}
-
-/* The inside endpoint's address: what the host limits count by. */
-static __always_inline __u32
-session_inside_address(const struct gw_session *session)
-{
-	return session->flags & GW_SESSION_INBOUND ? session->leaves.daddr : session->arrives.saddr;
-}
-
-static __always_inline __u32
-session_remote_address(const struct gw_session *session)
-{
-	return session->flags & GW_SESSION_INBOUND ? session->arrives.saddr : session->leaves.daddr;
 }
 
 /* Gives back the mapping that a hairpin session calls, and its part of the callee's share. */
@@ -152,26 +105,37 @@ session_expects(const struct gw_session *session, const struct gw_session_key *k
 	       session_side(session, GW_REVERSE_DIRECTION) == key->side;
 }
 
-/* The live session that the key leads to, or 0. One found expired is removed and counts as none. */
+/* The session that the key leads to, expired or not, or 0. */
 static __always_inline struct gw_session *
-session_find(const struct packet *pkt, const struct gw_settings *nat, __u64 now, __u32 *ref)
+session_under(const struct gw_session_key *key, const struct gw_settings *nat, __u32 *ref,
+	      __u32 *claim)
 {
 	struct gw_session *session;
 	struct place place;
-	__u32 claim;
 
-	place_of(&pkt->key, nat, &place);
+	place_of(key, nat, &place);
 	*ref = index_find(&gw_sessions, &place);
 	if (*ref == REF_NONE)
 		return 0;
 	session = session_record(*ref & REF_INDEX);
 	if (!session)
 		return 0;
-	claim = *(volatile __u32 *)&session->claim;
-	if ((claim & GW_CLAIM_MASK) != GW_CLAIM_LIVE)
+	*claim = *(volatile __u32 *)&session->claim;
+	if ((*claim & GW_CLAIM_MASK) != GW_CLAIM_LIVE)
 		return 0;
 	/* The tag is a part of the hash and the entry may just have been reused. */
-	if (!session_expects(session, &pkt->key, *ref & REF_REVERSE))
+	return session_expects(session, key, *ref & REF_REVERSE) ? session : 0;
+}
+
+/* The live session that the key leads to, or 0. One found expired is removed and counts as none. */
+static __always_inline struct gw_session *
+session_find(const struct packet *pkt, const struct gw_settings *nat, __u64 now, __u32 *ref)
+{
+	struct gw_session *session;
+	__u32 claim;
+
+	session = session_under(&pkt->key, nat, ref, &claim);
+	if (!session)
 		return 0;
 	/* A request and a reply with identifier 0 have the same tuple. */
 	if (pkt->key.protocol == IPPROTO_ICMP &&

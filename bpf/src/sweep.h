@@ -37,37 +37,17 @@ struct {
 	__type(value, struct gw_sweep);
 } gw_sweeps SEC(".maps");
 
-/* Has the outside address gone that the session was opened with? It would send from a foreign one
- * until it ends, and UDP that goes on never ends. */
-static __always_inline bool
-address_is_gone(const struct gw_settings *nat, __u32 address, __u32 slot)
-{
-	if (slot != GW_NO_SLOT)
-		return slot_address(nat, slot) != address;
-	return !bpf_map_lookup_elem(&gw_addresses, &address);
-}
-
-static __always_inline bool
-session_is_orphan(const struct gw_session *session)
-{
-	struct gw_settings *nat = settings();
-
-	if (!nat)
-		return false;
-	if (session->flags & GW_SESSION_INBOUND)
-		return address_is_gone(nat, session->arrives.daddr, session->slot);
-	if (address_is_gone(nat, session->leaves.saddr, session->slot))
-		return true;
-	return session->flags & GW_SESSION_HAIRPIN &&
-	       address_is_gone(nat, session->arrives.daddr, session->peer);
-}
-
 static __always_inline bool
 sweep_wants(const struct gw_sweep *sweep, const struct gw_session *session)
 {
+	struct gw_settings *nat;
+
 	if (sweep->what == GW_SWEEP_ALL || sweep->now > session->deadline)
 		return true;
-	return sweep->what == GW_SWEEP_ORPHANS && session_is_orphan(session);
+	if (sweep->what != GW_SWEEP_ORPHANS)
+		return false;
+	nat = settings();
+	return nat && session_is_orphan(session, nat);
 }
 
 /* One record, for bpf_loop: 1 ends the slice. */

@@ -27,7 +27,7 @@ from .records import (
     StaticRecord,
 )
 
-XDP_PROGRAMS = ("gw_xdp", "gw_sweep_start", "gw_sweep_slice")
+XDP_PROGRAMS = ("gw_xdp", "gw_sweep_start", "gw_sweep_slice", "gw_import")
 TC_PROGRAMS = ("gw_guard", "gw_handover")
 SLICE = 32768
 """Records that one run of a sweep looks at: it keeps its core for less than a millisecond."""
@@ -48,6 +48,9 @@ TYPES = {
     "gw_counters": ("__u32", "struct gw_port_counters"),
     "gw_status": ("__u32", "struct gw_status"),
     "gw_sweeps": ("__u32", "struct gw_sweep"),
+    "gw_saved_batch": ("__u32", "struct gw_saved"),
+    "gw_picks": ("__u32", "struct gw_pick"),
+    "gw_batch": ("__u32", "struct gw_batch"),
 }
 
 

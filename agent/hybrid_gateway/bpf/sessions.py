@@ -36,6 +36,12 @@ def _origin(flags: int) -> str:
     return f"{kind}, static" if flags & lib.GW_SESSION_STATIC else kind
 
 
+def _age(now: int, created: int) -> float:
+    """Seconds. A carried session may be older than the clock, and a new one is a tick ahead."""
+    age = (now / NS - created) % 2**32
+    return age if age < 2**31 else 0.0
+
+
 def describe(index: int, session: Any, now: int) -> SessionInfo:
     """Names the three endpoints, whichever side sent the first packet."""
     arrives, leaves = session.arrives, session.leaves
@@ -61,7 +67,7 @@ def describe(index: int, session: Any, now: int) -> SessionInfo:
         packets_in=session.traffic[inwards].packets,
         bytes_out=session.traffic[outwards].bytes,
         bytes_in=session.traffic[inwards].bytes,
-        age=max(0.0, now / NS - session.created),
+        age=_age(now, session.created),
         expires_in=(session.deadline - now) / NS,
     )
 

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Between whom a session is: its keys, its endpoints whichever side sent first, and whose they are. */
+#ifndef GW_ENDS_H
+#define GW_ENDS_H
+#include "mapping.h"
+
+static __always_inline struct gw_tuple
+tuple_reversed(const struct gw_tuple *t)
+{
+	return (struct gw_tuple){t->daddr, t->saddr, t->dport, t->sport};
+}
+
+static __always_inline bool
+tuple_equal(const struct gw_tuple *a, const struct gw_tuple *b)
+{
+	return a->saddr == b->saddr && a->daddr == b->daddr && a->sport == b->sport &&
+	       a->dport == b->dport;
+}
+
+/* Which side the first packet came from, and which side its answer comes from. */
+static __always_inline __u8
+session_side(const struct gw_session *session, enum gw_direction direction)
+{
+	bool inbound = session->flags & GW_SESSION_INBOUND;
+
+	if (session->flags & GW_SESSION_HAIRPIN)
+		return GW_SIDE_INSIDE;
+	return inbound == (direction == GW_FORWARD_DIRECTION) ? GW_SIDE_OUTSIDE : GW_SIDE_INSIDE;
+}
+
+static __always_inline void
+session_key(const struct gw_session *session, enum gw_direction direction,
+	    struct gw_session_key *key)
+{
+	key->tuple = direction == GW_FORWARD_DIRECTION ? session->arrives :
+							 tuple_reversed(&session->leaves);
+	key->protocol = session->protocol;
+	key->side = session_side(session, direction);
+	key->pad[0] = key->pad[1] = 0;
+}
+
+static __always_inline struct gw_endpoint
+source_of(const struct gw_tuple *tuple, __u8 protocol)
+{
+	return (struct gw_endpoint){tuple->saddr, tuple->sport, protocol, 0};
+}
+
+static __always_inline struct gw_endpoint
+destination_of(const struct gw_tuple *tuple, __u8 protocol)
+{
+	return (struct gw_endpoint){tuple->daddr, tuple->dport, protocol, 0};
+}
+
+/* The endpoint that the session is on account of; of a hairpin session the caller. */
+static __always_inline struct gw_endpoint
+session_inside(const struct gw_session *session)
+{
+	return session->flags & GW_SESSION_INBOUND ?
+		       destination_of(&session->leaves, session->protocol) :
+		       source_of(&session->arrives, session->protocol);
+}
+
+/* And what it is outside. */
+static __always_inline struct gw_endpoint
+session_outside(const struct gw_session *session)
+{
+	return session->flags & GW_SESSION_INBOUND ?
+		       destination_of(&session->arrives, session->protocol) :
+		       source_of(&session->leaves, session->protocol);
+}
+
+/* Whom the first packet was sent to: of a hairpin session the outside endpoint of the callee. */
+static __always_inline struct gw_endpoint
+session_called(const struct gw_session *session)
+{
+	return destination_of(&session->arrives, session->protocol);
+}
+
+/* The inside endpoint's address: what the host limits count by. */
+static __always_inline __u32
+session_inside_address(const struct gw_session *session)
+{
+	return session->flags & GW_SESSION_INBOUND ? session->leaves.daddr : session->arrives.saddr;
+}
+
+static __always_inline __u32
+session_remote_address(const struct gw_session *session)
+{
+	return session->flags & GW_SESSION_INBOUND ? session->arrives.saddr : session->leaves.daddr;
+}
+
+/* Is the outside endpoint, with its slot if a mapping is what it comes from, not ours any more? A
+ * session would send from a foreign one until it ends, and UDP that goes on never ends. */
+static __always_inline bool
+outside_is_gone(const struct gw_settings *nat, const struct gw_endpoint *outside, __u32 slot)
+{
+	struct gw_static_key key = {
+		.length = GW_STATIC_PORT,
+		.address = outside->address,
+		.protocol = outside->protocol,
+		.port = outside->port,
+	};
+
+	if (slot != GW_NO_SLOT)
+		return slot_address(nat, slot) != outside->address;
+	/* An identity mapping's address is an inside one. */
+	return !bpf_map_lookup_elem(&gw_addresses, &key.address) &&
+	       !bpf_map_lookup_elem(&gw_static_in, &key);
+}
+
+static __always_inline bool
+session_is_orphan(const struct gw_session *session, const struct gw_settings *nat)
+{
+	struct gw_endpoint outside = session_outside(session);
+	struct gw_endpoint called = session_called(session);
+
+	if (outside_is_gone(nat, &outside, session->slot))
+		return true;
+	return session->flags & GW_SESSION_HAIRPIN && outside_is_gone(nat, &called, session->peer);
+}
+#endif
