@@ -8,7 +8,10 @@
 #include <unistd.h>
 #include "gw_native.h"
 
-enum { LOG_SIZE = 64 * 1024 };
+enum {
+	LOG_SIZE = 64 * 1024,
+	MAPS_MAX = 64, /* that a program uses */
+};
 
 static char log_text[LOG_SIZE];
 static size_t log_length;
@@ -174,6 +177,29 @@ gw_program_name(__u32 id, char *name, size_t room)
 	result = bpf_obj_get_info_by_fd(fd, &kernel, &size);
 	snprintf(name, room, "%s", kernel.name);
 	close(fd);
+	return result;
+}
+
+int
+gw_program_by_id(__u32 id)
+{
+	return bpf_prog_get_fd_by_id(id);
+}
+
+int
+gw_program_uses(__u32 id, __u32 map)
+{
+	__u32 maps[MAPS_MAX], size = sizeof(struct bpf_prog_info);
+	struct bpf_prog_info kernel = {.nr_map_ids = MAPS_MAX, .map_ids = (__u64)(size_t)maps};
+	int fd = bpf_prog_get_fd_by_id(id), result;
+
+	if (fd < 0)
+		return fd;
+	result = bpf_obj_get_info_by_fd(fd, &kernel, &size);
+	close(fd);
+	for (__u32 i = 0; !result && i < kernel.nr_map_ids && i < MAPS_MAX; i++)
+		if (maps[i] == map)
+			return 1;
 	return result;
 }
 

@@ -69,6 +69,61 @@ int gw_tc_detach(int ifindex, int egress, __u32 handle, __u32 priority);
 int gw_tc_query(int ifindex, int egress, __u32 handle, __u32 priority, __u32 *program_id);
 int gw_tc_remove(int ifindex);
 
+/* The program's descriptor, and whether it uses a map: 1 or 0. */
+int gw_program_by_id(__u32 id);
+int gw_program_uses(__u32 id, __u32 map);
+
+/*
+ * What a map of any version holds, by the names in its BTF. `path` goes down from the value:
+ * "session.arrives.saddr"; of an array it means the first element. -ENOENT: no such field.
+ */
+int gw_field(int map, const char *path, __u32 *offset, __u32 *size);
+/* Does the map's BTF have the same enum of that name as the object? 1 or 0. */
+int gw_same_enum(int map, struct bpf_object *object, const char *name);
+
+/*
+ * Reads the live sessions of a map gw_records, of which the first `fresh` were ever used. Has a
+ * descriptor of its own, so that it may be used in another thread. NULL: `why` says it.
+ */
+struct gw_reader;
+struct gw_reader *gw_reader_open(int map, __u32 fresh, char *why, size_t room);
+void gw_reader_close(struct gw_reader *reader);
+void gw_reader_rewind(struct gw_reader *reader);
+/* The next sessions, those opened before `since` (CLOCK_MONOTONIC s) left out; 0 at the end. */
+int gw_reader_read(struct gw_reader *reader, __u32 since, struct gw_saved *into, __u32 room);
+/* How many there are, expired ones included; rewinds. */
+int gw_reader_count(struct gw_reader *reader);
+
+/* Where sessions go: gw_saved_batch, gw_batch and the program gw_import. */
+struct gw_importer {
+	int records;
+	int batch;
+	int program;
+};
+
+/* Adds to tally[6], by enum gw_saved_result. */
+int gw_import(const struct gw_importer *to, const struct gw_saved *records, __u32 count,
+	      __u32 *tally);
+/* Takes `passed` ns off what the sessions have left, which becomes `most` at most; returns how
+ * many are left, moved to the front. What no session can look like is left out. */
+int gw_saved_elapse(struct gw_saved *records, __u32 count, __u64 passed, __u64 most);
+
+/* Ports that rest, from one gw_mappings to another. */
+struct gw_resting {
+	int theirs;
+	int ours;
+	__u32 value_size; /* of theirs, and where in it the fields are */
+	__u32 users;
+	__u32 released;
+	__u32 since; /* CLOCK_MONOTONIC s: released before, it rests no longer */
+	int places[16]; /* by their pool index: ours, or -1 */
+};
+
+int gw_carry_rest(const struct gw_resting *rest);
+
+/* Lets two paths exchange what they lead to, at once. */
+int gw_exchange(const char *one, const char *other);
+
 /* Runs an XDP program once on a frame; `size` is the room in `frame` and becomes its length. */
 int gw_test_run(int program, void *frame, __u32 *size, __u32 room, __u32 ingress, __u32 *action);
 int gw_close(int fd);

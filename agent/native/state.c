@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Sessions out of maps of any version: see gw_native.h. Fields are found by the names that the
+ * map's BTF has, so that what an agent of another version pinned can be read.
+ */
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#include "gw_abi.h"
+#include "gw_native.h"
+
+enum {
+	PATH_SIZE = 64,
+	WINDOW = 16384, /* records mapped at a time: any size of theirs makes it whole pages */
+	NS = 1000000000,
+};
+
+/* Where a field is; of an array, where its first element is. `size` 0: there is no such field. */
+struct field {
+	__u32 offset;
+	__u32 size;
+	__u32 step; /* of an array: from one element to the next */
+};
+
+/* What is read of a record. `must`: without it a session cannot be rebuilt. */
+static const struct {
+	const char *path;
+	int must;
+} WANTED[] = {
+	{"deadline", 1},      {"claim", 1},	    {"protocol", 1},
+	{"flags", 1},	      {"tcp_state", 0},	    {"fins", 0},
+	{"arrives.saddr", 1}, {"arrives.daddr", 1}, {"arrives.sport", 1},
+	{"arrives.dport", 1}, {"leaves.saddr", 1},  {"leaves.daddr", 1},
+	{"leaves.sport", 1},  {"leaves.dport", 1},  {"slot", 0},
+	{"peer", 0},	      {"created", 0},	    {"traffic.packets", 0},
+	{"traffic.bytes", 0},
+};
+
+enum {
+	DEADLINE,
+	CLAIM,
+	PROTOCOL,
+	FLAGS,
+	TCP_STATE,
+	FINS,
+	ARRIVES_SADDR,
+	ARRIVES_DADDR,
+	ARRIVES_SPORT,
+	ARRIVES_DPORT,
+	LEAVES_SADDR,
+	LEAVES_DADDR,
+	LEAVES_SPORT,
+	LEAVES_DPORT,
+	SLOT,
+	PEER,
+	CREATED,
+	PACKETS,
+	BYTES,
+	FIELDS,
+};
+
+struct gw_reader {
+	struct field fields[FIELDS];
+	const char *window; /* records from `first` on */
+	size_t length;
+	int map;
+	__u32 entries;
+	__u32 stride;
+	__u32 first;
+	__u32 next;
+};
+
+static __u64
+now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (__u64)now.tv_sec * NS + now.tv_nsec;
+}
+
+static const struct btf_member *
+member_named(const struct btf *btf, const struct btf_type *type, const char *name, size_t length)
+{
+	const struct btf_member *member = btf_members(type);
+
+	for (int i = 0; i < btf_vlen(type); i++, member++) {
+		const char *found = btf__name_by_offset(btf, member->name_off);
+
+		if (strlen(found) == length && !memcmp(found, name, length))
+			return member;
+	}
+	return NULL;
+}
+
+/* Goes down `path` ("arrives.saddr"), into the first element of an array on the way. */
+static int
+find_field(const struct btf *btf, __u32 id, const char *path, struct field *field)
+{
+	__u32 bits = 0, step = 0;
+
+	while (*path) {
+		size_t length = strcspn(path, ".");
+		const struct btf_type *type = btf__type_by_id(btf, btf__resolve_type(btf, id));
+		const struct btf_member *member;
+
+		if (!type || !btf_is_composite(type))
+			return -ENOENT;
+		member = member_named(btf, type, path, length);
+		if (!member)
+			return -ENOENT;
+		if (btf_kflag(type) && BTF_MEMBER_BITFIELD_SIZE(member->offset))
+			return -ENOTSUP;
+		bits += btf_kflag(type) ? BTF_MEMBER_BIT_OFFSET(member->offset) : member->offset;
+		id = btf__resolve_type(btf, member->type);
+		type = btf__type_by_id(btf, id);
+		if (type && btf_is_array(type)) {
+			id = btf_array(type)->type;
+			step = btf__resolve_size(btf, id);
+		}
+		path += length + (path[length] == '.');
+	}
+	field->offset = bits / 8;
+	field->size = btf__resolve_size(btf, id);
+	field->step = step ? step : field->size;
+	return 0;
+}
+
+/* The map's BTF, which the caller frees, and in *id the type of its values. NULL sets *error. */
+static struct btf *
+map_btf(int map, struct bpf_map_info *info, int *error)
+{
+	__u32 size = sizeof(*info);
+	struct btf *btf;
+
+	memset(info, 0, size);
+	*error = bpf_obj_get_info_by_fd(map, info, &size);
+	if (*error)
+		return NULL;
+	if (!info->btf_id || !info->btf_value_type_id) {
+		*error = -ENODATA;
+		return NULL;
+	}
+	btf = btf__load_from_kernel_by_id(info->btf_id);
+	if (!btf)
+		*error = -errno;
+	return btf;
+}
+
+int
+gw_field(int map, const char *path, __u32 *offset, __u32 *size)
+{
+	struct field field = {};
+	struct bpf_map_info info;
+	struct btf *btf;
+	int result;
+
+	btf = map_btf(map, &info, &result);
+	if (!btf)
+		return result;
+	result = find_field(btf, info.btf_value_type_id, path, &field);
+	*offset = field.offset;
+	*size = field.size;
+	btf__free(btf);
+	return result;
+}
+
+static int
+same_enum(const struct btf *a, const struct btf *b, const char *name)
+{
+	int first = btf__find_by_name_kind(a, name, BTF_KIND_ENUM);
+	int second = btf__find_by_name_kind(b, name, BTF_KIND_ENUM);
+	const struct btf_type *left, *right;
+
+	if (first < 0 || second < 0)
+		return 0;
+	left = btf__type_by_id(a, first);
+	right = btf__type_by_id(b, second);
+	if (btf_vlen(left) != btf_vlen(right))
+		return 0;
+	for (int i = 0; i < btf_vlen(left); i++) {
+		const struct btf_enum *x = btf_enum(left) + i, *y = btf_enum(right) + i;
+
+		if (x->val != y->val || strcmp(btf__name_by_offset(a, x->name_off),
+					       btf__name_by_offset(b, y->name_off)))
+			return 0;
+	}
+	return 1;
+}
+
+int
+gw_same_enum(int map, struct bpf_object *object, const char *name)
+{
+	const struct btf *ours = bpf_object__btf(object);
+	struct bpf_map_info info;
+	struct btf *theirs;
+	int result;
+
+	theirs = map_btf(map, &info, &result);
+	if (!theirs)
+		return result;
+	result = ours && same_enum(theirs, ours, name);
+	btf__free(theirs);
+	return result;
+}
+
+static __u64
+load(const char *at, __u32 size)
+{
+	switch (size) {
+	case 1:
+		return *(const __u8 *)at;
+	case 2:
+		return *(const __u16 *)at;
+	case 4:
+		return *(const volatile __u32 *)at;
+	case 8:
+		return *(const volatile __u64 *)at;
+	}
+	return 0;
+}
+
+/* ---- a reader of records ------------------------------------------------------------------ */
+
+static int
+find_fields(struct gw_reader *reader, const struct btf *btf, __u32 id, char *why, size_t room)
+{
+	struct field outer;
+	int wrapped = !find_field(btf, id, "session.claim", &outer);
+
+	for (int i = 0; i < FIELDS; i++) {
+		struct field *field = &reader->fields[i];
+		char path[PATH_SIZE];
+		int result;
+
+		snprintf(path, sizeof(path), "%s%s", wrapped ? "session." : "", WANTED[i].path);
+		result = find_field(btf, id, path, field);
+		if (result || field->offset + field->size > reader->stride ||
+		    (field->size & (field->size - 1)) || field->size > sizeof(__u64))
+			*field = (struct field){};
+		if (!field->size && WANTED[i].must) {
+			snprintf(why, room, "their records have no field %s", path);
+			return -ENODATA;
+		}
+	}
+	return 0;
+}
+
+static int
+reader_open(struct gw_reader *reader, int map, char *why, size_t room)
+{
+	struct bpf_map_info info;
+	struct btf *btf;
+	int result;
+
+	btf = map_btf(map, &info, &result);
+	if (!btf) {
+		snprintf(why, room, "their map describes no type: %s", strerror(-result));
+		return result;
+	}
+	reader->entries = info.max_entries;
+	reader->stride = (info.value_size + 7) & ~7U; /* as the kernel lays an array out */
+	result = find_fields(reader, btf, info.btf_value_type_id, why, room);
+	btf__free(btf);
+	if (!result && !(info.map_flags & BPF_F_MMAPABLE)) {
+		snprintf(why, room, "their records cannot be mapped into memory");
+		result = -ENODATA;
+	}
+	return result;
+}
+
+struct gw_reader *
+gw_reader_open(int map, __u32 fresh, char *why, size_t room)
+{
+	struct gw_reader *reader = calloc(1, sizeof(*reader));
+
+	if (!reader)
+		return NULL;
+	/* A descriptor of its own: the reader may be in another thread than whoever closes the map. */
+	reader->map = dup(map);
+	if (reader->map < 0) {
+		snprintf(why, room, "%s", strerror(errno));
+		free(reader);
+		return NULL;
+	}
+	if (reader_open(reader, reader->map, why, room)) {
+		gw_reader_close(reader);
+		return NULL;
+	}
+	if (fresh < reader->entries)
+		reader->entries = fresh;
+	return reader;
+}
+
+static void
+window_close(struct gw_reader *reader)
+{
+	if (reader->window)
+		munmap((void *)reader->window, reader->length);
+	reader->window = NULL;
+}
+
+void
+gw_reader_close(struct gw_reader *reader)
+{
+	window_close(reader);
+	close(reader->map);
+	free(reader);
+}
+
+void
+gw_reader_rewind(struct gw_reader *reader)
+{
+	window_close(reader);
+	reader->next = 0;
+}
+
+/* A piece at a time, so that a million records never count as memory of the agent's. */
+static int
+window_open(struct gw_reader *reader)
+{
+	__u32 count = reader->entries - reader->next;
+	size_t page = sysconf(_SC_PAGESIZE);
+	void *window;
+
+	window_close(reader);
+	reader->first = reader->next;
+	reader->length = (size_t)(count < WINDOW ? count : WINDOW) * reader->stride;
+	reader->length = (reader->length + page - 1) & ~(page - 1);
+	window = mmap(NULL, reader->length, PROT_READ, MAP_SHARED, reader->map,
+		      (off_t)reader->first * reader->stride);
+	if (window == MAP_FAILED)
+		return -errno;
+	reader->window = window;
+	return 0;
+}
+
+/* The next record, or NULL at the end and on an error, which *error tells. */
+static const char *
+next_record(struct gw_reader *reader, int *error)
+{
+	*error = 0;
+	if (reader->next >= reader->entries)
+		return NULL;
+	if (!reader->window || reader->next - reader->first >= WINDOW) {
+		*error = window_open(reader);
+		if (*error)
+			return NULL;
+	}
+	return reader->window + (size_t)(reader->next++ - reader->first) * reader->stride;
+}
+
+static __u64
+field_of(const struct gw_reader *reader, const char *record, int which)
+{
+	const struct field *field = &reader->fields[which];
+
+	return load(record + field->offset, field->size);
+}
+
+static int
+has(const struct gw_reader *reader, int which)
+{
+	return reader->fields[which].size != 0;
+}
+
+static int
+is_live(__u32 claim)
+{
+	return (claim & GW_CLAIM_MASK) == GW_CLAIM_LIVE;
+}
+
+static void
+save_traffic(const struct gw_reader *reader, const char *record, struct gw_saved *saved)
+{
+	for (int i = 0; i < 2; i++) {
+		const struct field *packets = &reader->fields[PACKETS];
+		const struct field *bytes = &reader->fields[BYTES];
+
+		saved->traffic[i].packets =
+			load(record + packets->offset + i * packets->step, packets->size);
+		saved->traffic[i].bytes =
+			load(record + bytes->offset + i * bytes->step, bytes->size);
+	}
+}
+
+static struct gw_tuple
+tuple_of(const struct gw_reader *reader, const char *record, int first)
+{
+	return (struct gw_tuple){
+		field_of(reader, record, first),
+		field_of(reader, record, first + 1),
+		field_of(reader, record, first + 2),
+		field_of(reader, record, first + 3),
+	};
+}
+
+/* What a session holds follows from its slots; where none are noted, from what it is. */
+static __u32
+holds_of(const struct gw_reader *reader, const char *record, __u8 flags)
+{
+	__u32 holds = flags & GW_SESSION_PERMIT ? GW_SAVED_PERMIT : 0;
+	int mapped = has(reader, SLOT) ? field_of(reader, record, SLOT) != GW_NO_SLOT :
+					 !(flags & GW_SESSION_STATIC);
+	int calls = has(reader, PEER) && field_of(reader, record, PEER) != GW_NO_SLOT;
+
+	if (mapped)
+		holds |= GW_SAVED_MAPPING;
+	if (calls && flags & GW_SESSION_HAIRPIN)
+		holds |= GW_SAVED_PEER;
+	return holds;
+}
+
+/* Returns whether the record was live all the while. */
+static int
+save(const struct gw_reader *reader, const char *record, __u64 now, struct gw_saved *saved)
+{
+	__u32 claim = field_of(reader, record, CLAIM);
+	__u64 deadline = field_of(reader, record, DEADLINE);
+	__u32 seconds = now / NS, created = seconds;
+
+	if (!is_live(claim) || deadline <= now)
+		return 0;
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	*saved = (struct gw_saved){
+		.left = deadline - now,
+		.arrives = tuple_of(reader, record, ARRIVES_SADDR),
+		.leaves = tuple_of(reader, record, LEAVES_SADDR),
+		.protocol = field_of(reader, record, PROTOCOL),
+		.flags = field_of(reader, record, FLAGS),
+		.tcp_state = field_of(reader, record, TCP_STATE),
+		.fins = field_of(reader, record, FINS),
+	};
+	if (!has(reader, TCP_STATE) && saved->protocol == 6)
+		saved->tcp_state = GW_TCP_ESTABLISHED;
+	if (has(reader, CREATED))
+		created = field_of(reader, record, CREATED);
+	saved->age = created < seconds ? seconds - created : 0;
+	saved->holds = holds_of(reader, record, saved->flags);
+	save_traffic(reader, record, saved);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return (__u32)field_of(reader, record, CLAIM) == claim;
+}
+
+int
+gw_reader_read(struct gw_reader *reader, __u32 since, struct gw_saved *into, __u32 room)
+{
+	__u64 now = now_ns();
+	const char *record;
+	__u32 count = 0;
+	int error = 0;
+
+	while (count < room) {
+		record = next_record(reader, &error);
+		if (!record)
+			break;
+		if (since && has(reader, CREATED) && field_of(reader, record, CREATED) < since)
+			continue;
+		count += save(reader, record, now, &into[count]);
+	}
+	return error ? error : (int)count;
+}
+
+int
+gw_reader_count(struct gw_reader *reader)
+{
+	const char *record;
+	int count = 0, error;
+
+	gw_reader_rewind(reader);
+	while ((record = next_record(reader, &error)))
+		count += is_live(field_of(reader, record, CLAIM));
+	gw_reader_rewind(reader);
+	return error ? error : count;
+}
