@@ -2,6 +2,7 @@
 /* The XDP plane: one program for every port; what a port does is data in gw_devices. */
 #include "import.h"
 #include "nat44.h"
+#include "remove.h"
 #include "sweep.h"
 
 /* Loaded from BTF by the agent and compared before pinned maps are reused. */
@@ -104,6 +105,14 @@ int
 gw_import(struct xdp_md *ctx)
 {
 	return import_batch() ? XDP_PASS : XDP_ABORTED;
+}
+
+/* Run by the agent: ends the sessions of gw_picks, as far as gw_batch says. */
+SEC("xdp")
+int
+gw_remove(struct xdp_md *ctx)
+{
+	return remove_batch() ? XDP_PASS : XDP_ABORTED;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -27,7 +27,7 @@ from .records import (
     StaticRecord,
 )
 
-XDP_PROGRAMS = ("gw_xdp", "gw_sweep_start", "gw_sweep_slice", "gw_import")
+XDP_PROGRAMS = ("gw_xdp", "gw_sweep_start", "gw_sweep_slice", "gw_import", "gw_remove")
 TC_PROGRAMS = ("gw_guard", "gw_handover")
 SLICE = 32768
 """Records that one run of a sweep looks at: it keeps its core for less than a millisecond."""
