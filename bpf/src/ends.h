@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Between whom a session is: its keys, its endpoints whichever side sent first, and whose they are. */
+/* Between whom a session is: its keys, its endpoints whichever side sent first. */
 #ifndef GW_ENDS_H
 #define GW_ENDS_H
-#include "mapping.h"
+#include <stdbool.h>
+#include "maps.h"
 
 static __always_inline struct gw_tuple
 tuple_reversed(const struct gw_tuple *t)
@@ -69,6 +70,15 @@ session_outside(const struct gw_session *session)
 		       source_of(&session->leaves, session->protocol);
 }
 
+/* Who is at the other end; of a hairpin session the outside endpoint of the callee. */
+static __always_inline struct gw_endpoint
+session_remote(const struct gw_session *session)
+{
+	return session->flags & GW_SESSION_INBOUND ?
+		       source_of(&session->arrives, session->protocol) :
+		       destination_of(&session->arrives, session->protocol);
+}
+
 /* Whom the first packet was sent to: of a hairpin session the outside endpoint of the callee. */
 static __always_inline struct gw_endpoint
 session_called(const struct gw_session *session)
@@ -87,35 +97,5 @@ static __always_inline __u32
 session_remote_address(const struct gw_session *session)
 {
 	return session->flags & GW_SESSION_INBOUND ? session->arrives.saddr : session->leaves.daddr;
-}
-
-/* Is the outside endpoint, with its slot if a mapping is what it comes from, not ours any more? A
- * session would send from a foreign one until it ends, and UDP that goes on never ends. */
-static __always_inline bool
-outside_is_gone(const struct gw_settings *nat, const struct gw_endpoint *outside, __u32 slot)
-{
-	struct gw_static_key key = {
-		.length = GW_STATIC_PORT,
-		.address = outside->address,
-		.protocol = outside->protocol,
-		.port = outside->port,
-	};
-
-	if (slot != GW_NO_SLOT)
-		return slot_address(nat, slot) != outside->address;
-	/* An identity mapping's address is an inside one. */
-	return !bpf_map_lookup_elem(&gw_addresses, &key.address) &&
-	       !bpf_map_lookup_elem(&gw_static_in, &key);
-}
-
-static __always_inline bool
-session_is_orphan(const struct gw_session *session, const struct gw_settings *nat)
-{
-	struct gw_endpoint outside = session_outside(session);
-	struct gw_endpoint called = session_called(session);
-
-	if (outside_is_gone(nat, &outside, session->slot))
-		return true;
-	return session->flags & GW_SESSION_HAIRPIN && outside_is_gone(nat, &called, session->peer);
 }
 #endif

@@ -6,47 +6,18 @@
  */
 #ifndef GW_MAPPING_H
 #define GW_MAPPING_H
-#include <linux/in.h>
 #include <bpf/bpf_endian.h>
 #include "counters.h"
 #include "index.h"
+#include "log.h"
 #include "packet.h"
+#include "slots.h"
 #include "users.h"
 
 enum {
 	MAPPING_CLAIMED = 0x80000000, /* `users` while the fields are being written */
 	MAPPING_TRIES = 512, /* of either parity: bounds the cost when nearly all ports are taken */
 };
-
-static __always_inline __u32
-nat_protocol(__u8 protocol)
-{
-	return protocol == IPPROTO_TCP ? GW_NAT_TCP :
-	       protocol == IPPROTO_UDP ? GW_NAT_UDP :
-					 GW_NAT_ICMP;
-}
-
-static __always_inline __u32
-slot_of(__u32 pool_index, __u8 protocol, __u16 port)
-{
-	return (pool_index * GW_NAT_PROTOCOLS + nat_protocol(protocol)) << 16 | port;
-}
-
-/* The outside port of a slot, in network byte order. */
-static __always_inline __u16
-slot_port(__u32 slot)
-{
-	return bpf_htons((__u16)slot);
-}
-
-static __always_inline __u32
-slot_address(const struct gw_settings *nat, __u32 slot)
-{
-	__u32 index = (slot >> 16) / GW_NAT_PROTOCOLS;
-
-	barrier_var(index); /* or the compiler moves the check before the division */
-	return index < GW_POOL_MAX ? nat->pool[index] : 0;
-}
 
 /* Paired pooling (RFC 4787 REQ-2): the inside address alone decides on the outside address, and
  * when the pool changes a host keeps what it has for as long as it holds sessions. */
@@ -62,17 +33,6 @@ pool_index_of(const struct gw_settings *nat, struct gw_host *host, __u32 inside_
 		host->pool = index + 1;
 	}
 	return index;
-}
-
-/* Which index of the pool an outside address has; GW_POOL_MAX when it is not of the pool. */
-static __always_inline __u32
-pool_index(const struct gw_settings *nat, __u32 outside_address)
-{
-#pragma unroll
-	for (__u32 i = 0; i < GW_POOL_MAX; i++)
-		if (i < nat->pool_size && nat->pool[i] == outside_address)
-			return i;
-	return GW_POOL_MAX;
 }
 
 /* Would a socket of this host take the packet? The host shares the address with NAT. */
@@ -106,9 +66,10 @@ host_port_release(__u32 inside_address)
 		lower(&host->ports);
 }
 
-/* Gives a user back; the last one frees the port, which then rests (RFC 6888 REQ-8). */
+/* Gives a user back; the last one frees the port, which then rests (RFC 6888 REQ-8). `outside` is
+ * the address that the mapping was opened with: the pool may have another one there by now. */
 static __always_inline void
-mapping_release(__u32 slot, __u8 protocol)
+mapping_leave(__u32 slot, __u8 protocol, __u32 outside)
 {
 	struct gw_mapping *mapping = bpf_map_lookup_elem(&gw_mappings, &slot);
 	struct gw_endpoint inside = {.protocol = protocol};
@@ -127,6 +88,18 @@ mapping_release(__u32 slot, __u8 protocol)
 	endpoint_place(&inside, nat, &place);
 	endpoint_delete(&place, slot);
 	host_port_release(inside.address);
+	if (nat->log & GW_LOG_MAPPINGS)
+		log_mapping(&inside, outside, slot, GW_LOG_MAPPING_CLOSED);
+}
+
+/* The same for one who has held it for a moment only. */
+static __always_inline void
+mapping_release(__u32 slot, __u8 protocol)
+{
+	struct gw_settings *nat = settings();
+
+	if (nat)
+		mapping_leave(slot, protocol, slot_address(nat, slot));
 }
 
 /* The mapping's slot with one more user, or GW_NO_SLOT. */
@@ -264,6 +237,8 @@ mapping_create(struct mapping_search *search, __u32 *slot)
 	if (!mapping)
 		return GW_DROP_RACE;
 	result = mapping_publish(mapping, *slot, &search->inside, host, search->nat);
+	if (result == INSERTED && search->nat->log & GW_LOG_MAPPINGS)
+		log_mapping(&search->inside, search->answer.daddr, *slot, GW_LOG_MAPPING_OPENED);
 	if (result == INSERTED)
 		return PARSED;
 	if (result == INSERT_FULL)

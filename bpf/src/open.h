@@ -106,11 +106,15 @@ static __noinline __s64
 session_open(struct opening *open)
 {
 	struct gw_session *session = &open->session;
+	__s64 opened;
 
 	session->created = seconds(open->now);
 	session->tcp_state = session->protocol == IPPROTO_TCP ? GW_TCP_OPENING : GW_TCP_NONE;
 	session->deadline = open->now + open->nat->timeouts[timer_class(session) & (GW_TIMERS - 1)];
-	return session_enter(open);
+	opened = session_enter(open);
+	if (opened >= 0 && open->nat->log & GW_LOG_SESSIONS)
+		log_session(session, GW_LOG_SESSION_OPENED);
+	return opened;
 }
 
 enum static_found {

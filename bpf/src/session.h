@@ -8,6 +8,7 @@
 #define GW_SESSION_H
 #include "ends.h"
 #include "index.h"
+#include "log.h"
 #include "mapping.h"
 #include "tcp.h"
 
@@ -47,12 +48,12 @@ peer_release(const struct gw_session *session)
 
 	if (session->peer == GW_NO_SLOT)
 		return;
-	mapping_release(session->peer, session->protocol);
+	mapping_leave(session->peer, session->protocol, session->arrives.daddr);
 	users_release(&gw_hosts, &host);
 }
 
 /* Gives back what a session holds: permit, mappings, the host's share. */
-static __always_inline void
+static __noinline void
 session_release(const struct gw_session *session)
 {
 	struct gw_permit_key permit = {session->slot, session_remote_address(session)};
@@ -61,7 +62,7 @@ session_release(const struct gw_session *session)
 	if (session->flags & GW_SESSION_PERMIT)
 		users_release(&gw_permits, &permit);
 	if (session->slot != GW_NO_SLOT)
-		mapping_release(session->slot, session->protocol);
+		mapping_leave(session->slot, session->protocol, session_outside(session).address);
 	peer_release(session);
 	users_release(&gw_hosts, &host);
 }
@@ -82,6 +83,8 @@ session_remove(__u32 index, __u32 claim)
 		return 0;
 	session_unlink(session, index, nat);
 	session_unlink(session, index | REF_REVERSE, nat);
+	if (nat->log & GW_LOG_SESSIONS)
+		log_session(session, GW_LOG_SESSION_CLOSED);
 	session_release(session);
 	/* Free again, one generation later. */
 	session->claim = (claim & ~GW_CLAIM_MASK) + GW_CLAIM_GENERATION;
@@ -180,6 +183,36 @@ session_touch(struct gw_session *session, const struct packet *pkt, enum gw_dire
 	}
 	if (refresh)
 		session->deadline = now + nat->timeouts[timer_class(session) & (GW_TIMERS - 1)];
+}
+
+/* Is the outside endpoint, with its slot if a mapping is what it comes from, not ours any more? A
+ * session would send from a foreign one until it ends, and UDP that goes on never ends. */
+static __always_inline bool
+outside_is_gone(const struct gw_settings *nat, const struct gw_endpoint *outside, __u32 slot)
+{
+	struct gw_static_key key = {
+		.length = GW_STATIC_PORT,
+		.address = outside->address,
+		.protocol = outside->protocol,
+		.port = outside->port,
+	};
+
+	if (slot != GW_NO_SLOT)
+		return slot_address(nat, slot) != outside->address;
+	/* An identity mapping's address is an inside one. */
+	return !bpf_map_lookup_elem(&gw_addresses, &key.address) &&
+	       !bpf_map_lookup_elem(&gw_static_in, &key);
+}
+
+static __always_inline bool
+session_is_orphan(const struct gw_session *session, const struct gw_settings *nat)
+{
+	struct gw_endpoint outside = session_outside(session);
+	struct gw_endpoint called = session_called(session);
+
+	if (outside_is_gone(nat, &outside, session->slot))
+		return true;
+	return session->flags & GW_SESSION_HAIRPIN && outside_is_gone(nat, &called, session->peer);
 }
 
 /* How many sessions others may open to one inside host: a quarter of its share is out of their
