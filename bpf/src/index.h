@@ -40,13 +40,14 @@ struct place {
 };
 
 /*
- * A multiplication carries a bit of the key only upwards. So what differs most, the ports, stands
- * lowest, and the shifts bring the well-mixed upper half down to where the bucket is read from.
+ * A multiplication carries a bit of the key only upwards. So what differs most stands lowest, the
+ * ports and, in host order, the last byte of an address, and the shifts bring the well-mixed upper
+ * half down to where the bucket is read from.
  */
 static __always_inline void
 place_of(const struct gw_session_key *key, const struct gw_settings *nat, struct place *place)
 {
-	__u64 addresses = (__u64)key->tuple.saddr << 32 | key->tuple.daddr;
+	__u64 addresses = __builtin_bswap64((__u64)key->tuple.saddr << 32 | key->tuple.daddr);
 	__u64 rest = (__u64)key->protocol << 40 | (__u64)key->side << 32 |
 		     (__u32)key->tuple.dport << 16 | key->tuple.sport;
 	__u64 hash = (addresses ^ nat->seed) * 0x9e3779b97f4a7c15ULL;

@@ -50,11 +50,27 @@ def _inside_address(frame: bytearray, i: int) -> None:
     struct.pack_into("!H", frame, SPORT, 1024 + i // 250)
 
 
+def _hosts_and_remotes(frame: bytearray, i: int) -> None:
+    """Each inside host talks to each of as many remote addresses."""
+    struct.pack_into("!I", frame, SADDR, 0xC0A86E02 + i % 128)
+    struct.pack_into("!I", frame, DADDR, 0xC6330000 + i // 128)
+
+
 SWEEPS = [_remote_port, _remote_address, _inside_port, _inside_address]
 
 
 @pytest.mark.parametrize("sweep", SWEEPS, ids=[sweep.__name__[1:] for sweep in SWEEPS])
 def test_a_table_can_be_filled_by_any_sweep(large: Plane, sweep: Sweep) -> None:
+    _fill(large, sweep)
+
+
+def test_a_table_can_be_filled_from_few_ports(large: Plane) -> None:
+    """What the answers look like differs in the last bytes of port and address only."""
+    large.configure(host_sessions=SESSIONS, host_ports=SESSIONS, ports=(20224, 20479))
+    _fill(large, _hosts_and_remotes)
+
+
+def _fill(large: Plane, sweep: Sweep) -> None:
     frame = bytearray(bytes(from_lan(udp(LAN.ip, SERVER, 4000, 53, payload=b""))))
     struct.pack_into("!H", frame, UDP_CHECKSUM, 0)
     before = large.counters("lan0")
