@@ -8,13 +8,28 @@ the outside device.
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address
-from typing import Any
 
-from .model import FallbackTable, Identity, OneToOne
+from .model import FallbackTable
+from .nft_expressions import (
+    ACCEPT,
+    DROP,
+    FOREIGN_SOURCE,
+    IPV4,
+    OPENING,
+    TRANSLATED_DESTINATION,
+    Json,
+    chosen,
+    masquerade,
+    match,
+    meta,
+    nat,
+    state,
+)
+from .nft_static import Rule, arrivals, destinations, sources
 
 FAMILY = "inet"
 TABLE = "gw"
-Json = dict[str, Any]
+HAIRPIN = "hairpin"
 PORTED = ("tcp", "udp", "icmp")
 """Protocols whose ports or identifiers XDP hands out as well: these keep to their own range."""
 
@@ -24,11 +39,13 @@ def commands(table: FallbackTable) -> list[Json]:
     return [
         *removal(),
         {"add": {"table": {"family": FAMILY, "name": TABLE}}},
-        _chain("prerouting", "nat", "prerouting", -100),
-        _chain("postrouting", "nat", "postrouting", 100),
-        _chain("forward", "filter", "forward", 0),
-        *(_rule("prerouting", *rule) for rule in _prerouting(table)),
+        _base_chain("prerouting", "nat", "prerouting", -100),
+        _base_chain("postrouting", "nat", "postrouting", 100),
+        _base_chain("forward", "filter", "forward", 0),
+        _chain(HAIRPIN),
+        *(_rule("prerouting", *rule) for s in table.static for rule in destinations(table, s)),
         *(_rule("postrouting", *rule) for rule in _postrouting(table)),
+        *(_rule(HAIRPIN, *rule) for rule in _translations(table, [], hairpin=True)),
         *(_rule("forward", *rule) for rule in _forward(table)),
     ]
 
@@ -39,20 +56,12 @@ def removal() -> list[Json]:
     return [{"add": {"table": named}}, {"delete": {"table": named}}]
 
 
-def _chain(name: str, kind: str, hook: str, priority: int) -> Json:
-    return {
-        "add": {
-            "chain": {
-                "family": FAMILY,
-                "table": TABLE,
-                "name": name,
-                "type": kind,
-                "hook": hook,
-                "prio": priority,
-                "policy": "accept",
-            }
-        }
-    }
+def _chain(name: str, **base: str | int) -> Json:
+    return {"add": {"chain": {"family": FAMILY, "table": TABLE, "name": name, **base}}}
+
+
+def _base_chain(name: str, kind: str, hook: str, priority: int) -> Json:
+    return _chain(name, type=kind, hook=hook, prio=priority, policy="accept")
 
 
 def _rule(chain: str, *expressions: Json) -> Json:
@@ -68,115 +77,56 @@ def _rule(chain: str, *expressions: Json) -> Json:
     }
 
 
-# ---- expressions --------------------------------------------------------------------------
-
-
-def _match(left: Json, right: Any, op: str = "==") -> Json:
-    return {"match": {"op": op, "left": left, "right": right}}
-
-
-def _meta(key: str, *values: str, op: str = "==") -> Json:
-    right = values[0] if len(values) == 1 else {"set": list(values)}
-    return _match({"meta": {"key": key}}, right, op)
-
-
-def _field(protocol: str, field: str, value: Any) -> Json:
-    return _match({"payload": {"protocol": protocol, "field": field}}, value)
-
-
-IPV4 = _meta("nfproto", "ipv4")
-LOCAL_DESTINATION = _match({"fib": {"result": "type", "flags": "daddr"}}, "local")
-TRANSLATED_DESTINATION = _match({"ct": {"key": "status"}}, "dnat", "in")
-ACCEPT: Json = {"accept": None}
-DROP: Json = {"drop": None}
-
-
-def _state(*states: str) -> Json:
-    return _match({"ct": {"key": "state"}}, list(states), "in")
-
-
-def _nat(kind: str, address: IPv4Address | Json, port: Any = None) -> Json:
-    target: Json = {
-        "family": "ip",
-        "addr": str(address) if isinstance(address, IPv4Address) else address,
-    }
-    if port is not None:
-        target["port"] = port
-    return {kind: target}
-
-
 # ---- rules --------------------------------------------------------------------------------
 
 
-def _prerouting(table: FallbackTable) -> Iterator[list[Json]]:
-    """Static entries, for whoever comes from outside and for inside hosts that use them too."""
-    both = _meta("iifname", table.outside, *table.inside)
-    for static in table.static:
-        if isinstance(static, OneToOne):
-            destination = _field("ip", "daddr", str(static.outside))
-            yield [both, destination, _nat("dnat", static.inside)]
-            continue
-        if isinstance(static, Identity):
-            continue
-        target = _nat("dnat", static.inside_address, static.inside_port)
-        port = _field(static.protocol.value, "dport", static.outside_port)
-        if static.outside_address:
-            yield [both, _field("ip", "daddr", str(static.outside_address)), port, target]
-        elif table.pool:
-            pool = {"set": [str(address) for address in table.pool]}
-            yield [both, _field("ip", "daddr", pool), port, target]
-        else:
-            # The inside devices' own addresses are the gateway's services, not the forward's.
-            yield [_meta("iifname", table.outside), IPV4, LOCAL_DESTINATION, port, target]
-
-
-def _postrouting(table: FallbackTable) -> Iterator[list[Json]]:
-    out = [_meta("iifname", *table.inside), _meta("oifname", table.outside), IPV4]
-    for static in table.static:
-        if isinstance(static, OneToOne):
-            source = _field("ip", "saddr", str(static.inside))
-            yield [*out, source, _nat("snat", static.outside)]
-    ports = {"range": [table.ports.low, table.ports.high]}
-    yield [*out, _meta("l4proto", *PORTED), *_translate(table, ports)]
-    yield [*out, *_translate(table, None)]
+def _postrouting(table: FallbackTable) -> Iterator[Rule]:
+    out = [meta("iifname", *table.inside), meta("oifname", table.outside), IPV4]
+    yield from _translations(table, out, hairpin=False)
     if table.static:
         # Between two inside hosts by way of the outside address: the answer has to come here.
-        yield [
-            _meta("iifname", *table.inside),
-            _meta("oifname", *table.inside),
-            IPV4,
-            TRANSLATED_DESTINATION,
-            {"masquerade": None},
-        ]
+        back = [meta("oifname", *table.inside), IPV4, TRANSLATED_DESTINATION]
+        jump: Json = {"jump": {"target": HAIRPIN}}
+        yield [meta("iifname", *table.inside), *back, jump]
+        # Where bridges pass their frames through these hooks (br_netfilter, which Docker loads),
+        # one that stays in the bridge comes without the device it came in by. So do the gateway's
+        # own packets, which need nothing.
+        yield [meta("iif", "0"), *back, FOREIGN_SOURCE, jump]
 
 
-def _translate(table: FallbackTable, ports: Json | None) -> list[Json]:
-    if not table.pool:
-        return [{"masquerade": {"port": ports} if ports else None}]
-    if len(table.pool) == 1:
-        return [_nat("snat", table.pool[0], ports)]
-    # An inside host keeps its outside address (RFC 4787 REQ-2): the choice hangs on its own.
-    choice = {
-        "map": {
-            "key": {
-                "jhash": {
-                    "mod": len(table.pool),
-                    "expr": {"payload": {"protocol": "ip", "field": "saddr"}},
-                }
-            },
-            "data": {"set": [[index, str(address)] for index, address in enumerate(table.pool)]},
-        }
-    }
-    return [_nat("snat", choice, ports)]
+def _translations(table: FallbackTable, way: Rule, *, hairpin: bool) -> Iterator[Rule]:
+    """As what inside hosts appear: their own outside endpoint, also to each other (REQ-9)."""
+    for static in table.static:
+        for rule in sources(table, static, hairpin=hairpin):
+            yield [*way, *rule]
+    pool = table.hairpin if hairpin else table.pool
+    ports = {"range": [table.ports.low, table.ports.high]}
+    yield [*way, meta("l4proto", *PORTED), _translate(pool, ports)]
+    # Every other protocol by its address alone, so that none leaves as it came.
+    yield [*way, _translate(pool, None)]
 
 
-def _forward(table: FallbackTable) -> Iterator[list[Json]]:
+def _translate(pool: tuple[IPv4Address, ...], ports: Json | None) -> Json:
+    return nat("snat", chosen(pool), ports) if pool else masquerade(ports)
+
+
+def _forward(table: FallbackTable) -> Iterator[Rule]:
     """Denies what begins outside; what came through IPsec has passed a policy of its own."""
-    inwards = [_meta("iifname", table.outside), _meta("oifname", *table.inside)]
-    yield [*inwards, _state("established", "related"), ACCEPT]
+    inwards = [meta("iifname", table.outside), meta("oifname", *table.inside)]
+    outwards = [meta("iifname", *table.inside), meta("oifname", table.outside), IPV4]
+    if table.mss:
+        clamp = {"mangle": {"key": MSS, "value": table.mss}}  # the kernel never raises it
+        yield [*outwards, OPENING, clamp]
+        yield [*inwards, IPV4, OPENING, clamp]
+    yield [*inwards, state("established", "related"), ACCEPT]
     yield [*inwards, TRANSLATED_DESTINATION, ACCEPT]
-    yield [*inwards, _match({"meta": {"key": "secpath"}}, True), ACCEPT]
+    for static in table.static:
+        for rule in arrivals(static):
+            yield [*inwards, *rule]
+    yield [*inwards, match({"meta": {"key": "secpath"}}, True), ACCEPT]
     yield [*inwards, DROP]
     # Without a connection there is no translation: it would leave with its inside address.
-    outwards = [_meta("iifname", *table.inside), _meta("oifname", table.outside), IPV4]
-    yield [*outwards, _state("invalid"), DROP]
+    yield [*outwards, state("invalid"), DROP]
+
+
+MSS: Json = {"tcp option": {"name": "maxseg", "field": "size"}}

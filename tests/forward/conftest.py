@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 
 from hybrid_gateway.lab import Lab, leftovers
+from hybrid_gateway.model import DEFAULT_PORTS, FALLBACK_PORTS
+from tests.forward.fixtures import QUIET, watch_over
+from tests.lib.gateway import Gateway
+from tests.lib.kernel_mode import KernelGateway, Plane, bridges_are_filtered
+from tests.lib.traffic import Wires
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +30,31 @@ def fresh_lab(tmp_path: Path) -> Iterator[Lab]:
         stack.callback(leftovers.remove, built)
         built.up()
         yield built
+
+
+@pytest.fixture(scope="session")
+def kernel_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """A lab whose gateway forwards in kernel mode."""
+    lab = Lab(f"k{os.getpid()}", tmp_path_factory.mktemp("kernel"))
+    with ExitStack() as stack:
+        stack.callback(leftovers.remove, lab)
+        lab.up()
+        for host in ("lan", "lan2", "wan"):
+            lab.run(host, ["nft", QUIET])
+        bridges_are_filtered(lab, False)
+        wires = Wires(lab, stack)
+        yield Plane("kernel", lab, wires, KernelGateway(lab), FALLBACK_PORTS)
+
+
+@pytest.fixture(params=["xdp", "kernel"])
+def plane(request: pytest.FixtureRequest, lab: Lab, gateway: Gateway) -> Iterator[Plane]:
+    """Each of the two, one after the other, and the watch over the outside port of both."""
+    if request.param == "xdp":
+        yield Plane("xdp", lab, request.getfixturevalue("wires"), gateway, DEFAULT_PORTS)
+        return
+    chosen: Plane = request.getfixturevalue("kernel_plane")
+    with watch_over(chosen.lab):
+        yield chosen
 
 
 @pytest.fixture

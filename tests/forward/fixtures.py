@@ -2,7 +2,7 @@
 """The running gateway, and the watch over its outside port."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -60,9 +60,9 @@ def gateway(running_gateway: Gateway) -> Gateway:
     return running_gateway
 
 
-@pytest.fixture
-def leak_watch(lab: Lab, gateway: Gateway) -> Iterator[None]:  # noqa: ARG001 - order matters
-    """Nothing leaves with an inside source address or a wrong checksum during any test."""
+@contextmanager
+def watch_over(lab: Lab) -> Iterator[None]:
+    """Nothing leaves meanwhile with an inside source address or a wrong checksum."""
     watch = LeakWatch(lab)
     try:
         yield
@@ -70,3 +70,10 @@ def leak_watch(lab: Lab, gateway: Gateway) -> Iterator[None]:  # noqa: ARG001 - 
     finally:
         watch.close()
     assert not found.faults, f"{len(found.faults)} of {found.frames} frames: {found.faults[:10]}"
+
+
+@pytest.fixture
+def leak_watch(lab: Lab, gateway: Gateway) -> Iterator[None]:  # noqa: ARG001 - order matters
+    """During any test."""
+    with watch_over(lab):
+        yield

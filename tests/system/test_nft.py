@@ -16,12 +16,15 @@ from hybrid_gateway import bypass
 from hybrid_gateway.errors import RefusedError
 from hybrid_gateway.lab.namespaces import run
 from hybrid_gateway.model import (
+    FALLBACK_PORTS,
+    Backend,
     FallbackTable,
+    Identity,
     Link,
     OneToOne,
     PortForward,
     Protocol,
-    StaticMapping,
+    Static,
 )
 from hybrid_gateway.netlink import Netlink
 from hybrid_gateway.nft import Nft, UnreadableError
@@ -31,6 +34,17 @@ STATIC = (
     PortForward(Protocol.TCP, None, 2222, HOST, 22),
     PortForward(Protocol.UDP, IPv4Address("203.0.113.3"), 53, HOST, 53),
     OneToOne(IPv4Address("203.0.113.9"), IPv4Address("10.9.0.9")),
+    PortForward(Protocol.TCP, None, 5000, HOST, 6000, ports=1000),
+    PortForward(Protocol.UDP, None, 5000, HOST, 5000, ports=1000),
+    PortForward(
+        Protocol.TCP,
+        None,
+        443,
+        HOST,
+        443,
+        backends=(Backend(HOST, 443, 1000), Backend(IPv4Address("10.9.0.3"), 8443)),
+    ),
+    Identity(Protocol.UDP, HOST, 4789),
 )
 POOLS = (
     (),
@@ -64,13 +78,14 @@ def listed() -> str:
 
 
 @pytest.mark.usefixtures("site")
-@pytest.mark.parametrize("static", [(), STATIC])
+@pytest.mark.parametrize(("static", "mss"), [((), 0), (STATIC, 1400)])
 @pytest.mark.parametrize("pool", POOLS, ids=len)
 def test_every_table_is_taken_by_the_kernel(
-    pool: tuple[IPv4Address, ...], static: tuple[StaticMapping, ...]
+    pool: tuple[IPv4Address, ...], static: tuple[Static, ...], mss: int
 ) -> None:
     nft = Nft()
-    table = FallbackTable(("br0", "p7"), "wan0", pool, static=static)  # type: ignore[arg-type]
+    hairpin = pool or (IPv4Address("203.0.113.2"),)
+    table = FallbackTable(("br0", "p7"), "wan0", pool, FALLBACK_PORTS, static, hairpin, mss)
 
     assert nft.fingerprint() == ""
     written = nft.write(table)
