@@ -72,8 +72,8 @@ scratch_sum(const struct scratch *s, __u32 start, __u32 length)
 	length = (length + 3) & ~3U;
 #pragma clang loop unroll(disable)
 	for (__u32 at = 0; at < SCRATCH_MAX; at += SCRATCH_CHUNK) {
-		__u32 chunk = at + SCRATCH_CHUNK <= length ? SCRATCH_CHUNK :
-							     length & (SCRATCH_CHUNK - 1);
+		__u32 chunk =
+			at + SCRATCH_CHUNK <= length ? SCRATCH_CHUNK : length & (SCRATCH_CHUNK - 1);
 
 		if (at >= length)
 			break;

@@ -15,7 +15,7 @@ BIG = bytes(range(256)) * 5
 KINDS: dict[str, Any] = {
     "udp": lambda port, peer: UDP(sport=port, dport=peer),
     "tcp": lambda port, peer: TCP(sport=port, dport=peer, flags="S"),
-    "icmp": lambda port, peer: ICMP(type="echo-request", id=port),
+    "icmp": lambda port, _: ICMP(type="echo-request", id=port),
 }
 
 

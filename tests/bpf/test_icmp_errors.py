@@ -34,7 +34,7 @@ def _error(source: str, target: str, quote: bytes, *, ttl: int = 64, **fields: i
 KINDS = {
     "udp": lambda a, b, p, q, **f: udp(a, b, p, q, **f),
     "tcp": lambda a, b, p, q, **f: tcp(a, b, p, q, **f),
-    "icmp": lambda a, b, p, q, **f: echo(a, b, p, **f),
+    "icmp": lambda a, b, p, _, **f: echo(a, b, p, **f),
 }
 
 

@@ -21,7 +21,6 @@ from tests.lib.packets import (
     ip,
     tcp,
     udp,
-    wire,
 )
 
 from .plane import Plane

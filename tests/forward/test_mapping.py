@@ -72,11 +72,11 @@ def test_exhausted_ports_drop_and_free_ones_rest(wires: Wires, gateway: Gateway)
     counts = gateway.counting()
     third = from_lan(udp(LAN.ip, SERVER, 4002, 53))
     wires.send_and_expect_nothing(third, at="lan", to="wan")
-    counts.expect(DROP_NO_PORT=1)
+    counts.expect(DROP_NO_PORT=1, NAT_REFUSAL=1)
     gateway.ctl("clear", "sessions")
     counts = gateway.counting()
     wires.send_and_expect_nothing(third, at="lan", to="wan")
-    counts.expect(DROP_NO_PORT=1)
+    counts.expect(DROP_NO_PORT=1, NAT_REFUSAL=1)
 
 
 def test_a_host_cannot_take_more_than_its_share(wires: Wires, gateway: Gateway) -> None:
@@ -85,13 +85,13 @@ def test_a_host_cannot_take_more_than_its_share(wires: Wires, gateway: Gateway) 
     outside_port(wires, 4001)
     counts = gateway.counting()
     wires.send_and_expect_nothing(from_lan(udp(LAN.ip, SERVER, 4002, 53)), at="lan", to="wan")
-    counts.expect(DROP_HOST_LIMIT=1)
+    counts.expect(DROP_HOST_LIMIT=1, NAT_REFUSAL=1)
     outside_port(wires, 4001, to=SERVER2)
     wires.send_and_expect_nothing(from_lan(udp(LAN.ip, SERVER2, 4000, 53)), at="lan", to="wan")
     # The other host still has all of its own.
     neighbour = from_lan(udp(LAN2.ip, SERVER, 4000, 53), LAN2)
     wires.send_and_expect(neighbour, at="lan2", to="wan")
-    counts.expect(FORWARD=2, DROP_HOST_LIMIT=2, NAT_NEW_MAPPING=1, NAT_NEW_SESSION=2)
+    counts.expect(FORWARD=2, DROP_HOST_LIMIT=2, NAT_REFUSAL=2, NAT_NEW_MAPPING=1, NAT_NEW_SESSION=2)
 
 
 def test_the_fallback_range_is_not_ours(gateway: Gateway) -> None:

@@ -4,9 +4,9 @@
 import socket
 from ipaddress import IPv4Interface
 
-from scapy.layers.inet import IP, TCP, UDP, IPOption_NOP, fragment
+from scapy.layers.inet import IP, TCP, UDP, IPOption_NOP
 from scapy.layers.l2 import ARP, Ether
-from scapy.packet import Packet, Raw
+from scapy.packet import Raw
 
 from hybrid_gateway.lab import Interface
 from hybrid_gateway.model import FALLBACK_PORTS
@@ -28,7 +28,7 @@ from tests.lib.packets import (
     udp,
 )
 from tests.lib.sockets import bound
-from tests.lib.traffic import Wires, is_test_packet
+from tests.lib.traffic import Wires
 
 
 def open_session(wires: Wires) -> int:
@@ -63,23 +63,6 @@ def test_ipv4_options(wires: Wires, gateway: Gateway) -> None:
     assert out[IP].ihl == 6
     assert out[Raw].load == PAYLOAD
     counts.expect(PUNT_OPTIONS=1)
-
-
-def test_fragments_are_masqueraded(wires: Wires, gateway: Gateway) -> None:
-    payload = bytes(range(256)) * 8
-    counts = gateway.counting()
-    parts = fragment(udp(LAN.ip, SERVER, 4000, 53, payload=payload), fragsize=1400)
-    wires.forget()
-    for part in parts:
-        wires.send(from_lan(part), at="lan")
-    received: list[Packet] = []
-    for packet in wires.arriving("wan", is_test_packet, 2.0):
-        received.append(packet)
-        if len(received) == len(parts):
-            break
-    assert {packet[IP].src for packet in received} == {WAN.ip}
-    assert b"".join(bytes(packet[IP].payload) for packet in received)[8:] == payload
-    counts.expect(PUNT_FRAGMENT=len(parts))
 
 
 def test_other_protocols_are_masqueraded(wires: Wires, gateway: Gateway) -> None:
