@@ -79,6 +79,17 @@ def test_rfc4787_req9_hairpinning(plane: Plane) -> None:
     assert sorted(s.origin for s in plane.sessions()) == ["hairpin", "outbound", "outbound"]
 
 
+@pytest.mark.xfail(strict=True, reason="both directions of the session look alike")
+def test_rfc4787_req9_an_endpoint_calls_itself(plane: Plane) -> None:
+    """MUST: also from the very socket that has the mapping, as the STUN client of RFC 3489
+    tries it (its test of hairpinning)."""
+    port = plane.lan(udp(LAN.ip, SERVER, 4000, 53)).packet[UDP].sport
+
+    for _ in range(2):
+        outcome = plane.lan(udp(LAN.ip, WAN.ip, 4000, port))
+        forwarded(outcome, to_lan(udp(WAN.ip, LAN.ip, port, 4000, ttl=63)))
+
+
 SIP = (
     f"INVITE sip:bob@{SERVER} SIP/2.0\r\nVia: SIP/2.0/UDP {LAN.ip}:5060\r\n"
     f"Contact: <sip:alice@{LAN.ip}:5060>\r\n\r\nc=IN IP4 {LAN.ip}\r\nm=audio 4000 RTP/AVP 0\r\n"
