@@ -4,40 +4,20 @@
 import socket
 from contextlib import closing
 from ipaddress import IPv4Address
-from itertools import pairwise
 
 import pytest
-from scapy.layers.inet import ICMP, TCP, UDP
+from scapy.layers.inet import TCP, UDP
 
 from hybrid_gateway.bpf import StaticRecord
-from tests.lib.packets import LAN, LAN2, SERVER, WAN, echo, tcp, udp
+from tests.lib.packets import LAN, LAN2, SERVER, WAN, tcp, udp
 
-from .plane import OUTSIDE, SETTINGS, Plane
+from .plane import OUTSIDE, Plane
 
 
 def _udp_port(plane: Plane, sport: int, target: str = SERVER, host: str = LAN.ip) -> int:
     outcome = plane.lan(udp(host, target, sport, 53))
     assert outcome.verdict == "FORWARD", outcome.counted
     return int(outcome.packet[UDP].sport)
-
-
-def test_protocols_have_ports_of_their_own(plane: Plane) -> None:
-    plane.configure(ports=(20000, 20000))
-
-    assert _udp_port(plane, 4000) == 20000
-    assert plane.lan(tcp(LAN.ip, SERVER, 4000, 80)).packet[TCP].sport == 20000
-    assert plane.lan(echo(LAN.ip, SERVER, 4000)).packet[ICMP].id == 20000
-    assert plane.host(LAN.ip) == (3, 3)
-
-
-def test_ports_stay_in_their_range_and_are_random(plane: Plane) -> None:
-    low, high = SETTINGS.ports
-    ports = [_udp_port(plane, 4000 + i) for i in range(60)]
-
-    assert all(low <= port <= high for port in ports)
-    assert len(set(ports)) == len(ports)
-    steps = {after - before for before, after in pairwise(ports)}
-    assert len(steps) > 30
 
 
 def test_no_port_is_taken_that_a_socket_of_the_host_has(plane: Plane) -> None:
@@ -71,18 +51,6 @@ def test_no_port_is_taken_that_is_forwarded(plane: Plane) -> None:
     assert _udp_port(plane, 4000) == 30001
     assert plane.lan(udp(LAN.ip, SERVER, 4002, 53)).verdict == "DROP_NO_PORT"
     assert plane.lan(tcp(LAN.ip, SERVER, 4000, 80)).packet[TCP].sport == 30000
-
-
-def test_a_freed_port_rests(plane: Plane) -> None:
-    # Outside the range of the other tests, whose ports would be resting.
-    plane.configure(ports=(61000, 61001), port_rest=120)
-    first = _udp_port(plane, 4000)
-    plane.dataplane.clear_sessions()
-
-    assert {first, _udp_port(plane, 4000)} == {61000, 61001}
-    assert plane.lan(udp(LAN.ip, SERVER, 4002, 53)).verdict == "DROP_NO_PORT"
-    plane.configure(ports=(61000, 61001), port_rest=0)
-    assert _udp_port(plane, 4002) == first
 
 
 def test_without_an_outside_address_the_kernel_has_the_packet(plane: Plane) -> None:
