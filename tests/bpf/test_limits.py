@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 import pytest
 from scapy.layers.inet import UDP
 
-from tests.lib.packets import LAN, LAN2, SERVER, SERVER2, WAN, tcp, udp
+from tests.lib.packets import LAN, LAN2, SERVER, SERVER2, WAN, udp
 
 from .fixtures import CAPACITY
 from .plane import Plane
@@ -20,19 +20,6 @@ def untouched(plane: Plane) -> Iterator[None]:
     yield
     assert plane.lan(udp(LAN2.ip, SERVER2, 9999, 53), LAN2).counted == {"FORWARD": 1}
     assert plane.wan(udp(SERVER2, WAN.ip, 53, port)).counted == {"FORWARD": 1}
-
-
-def test_sessions_of_one_host(plane: Plane) -> None:
-    plane.configure(host_sessions=4)
-    for dport in range(1, 5):
-        assert plane.lan(udp(LAN.ip, SERVER, 4000, dport)).verdict == "FORWARD"
-
-    assert plane.lan(udp(LAN.ip, SERVER, 4000, 5)).counted == {"DROP_HOST_LIMIT": 1, "NAT_REFUSAL": 1}
-    assert plane.lan(tcp(LAN.ip, SERVER, 4000, 80)).counted == {"DROP_HOST_LIMIT": 1, "NAT_REFUSAL": 1}
-    assert plane.lan(udp(LAN2.ip, SERVER, 4000, 5), LAN2).verdict == "FORWARD"
-    assert plane.host(LAN.ip) == (4, 1)
-    for dport in range(1, 5):
-        assert plane.lan(udp(LAN.ip, SERVER, 4000, dport)).counted == {"FORWARD": 1}
 
 
 def test_sessions_of_one_host_from_outside(plane: Plane) -> None:
@@ -54,24 +41,20 @@ def test_a_host_at_its_limit_gets_what_it_gives_back(plane: Plane) -> None:
     assert plane.lan(udp(LAN.ip, SERVER, 4001, 53)).verdict == "FORWARD"
 
 
-def test_ports_of_one_host(plane: Plane) -> None:
-    plane.configure(host_ports=3)
-    for sport in (4000, 4001, 4002):
-        assert plane.lan(udp(LAN.ip, SERVER, sport, 53)).verdict == "FORWARD"
-
-    assert plane.lan(udp(LAN.ip, SERVER, 4003, 53)).counted == {"DROP_HOST_LIMIT": 1, "NAT_REFUSAL": 1}
-    assert plane.lan(udp(LAN.ip, SERVER2, 4002, 53)).verdict == "FORWARD"
-    assert plane.host(LAN.ip) == (4, 3)
-
-
 def test_ports_of_the_outside_address(plane: Plane) -> None:
     plane.configure(ports=(20000, 20003))
     for sport in range(4000, 4004):
         assert plane.lan(udp(LAN.ip, SERVER, sport, 53)).verdict == "FORWARD"
 
     for sport in (4004, 4005):
-        assert plane.lan(udp(LAN.ip, SERVER, sport, 53)).counted == {"DROP_NO_PORT": 1, "NAT_REFUSAL": 1}
-    assert plane.lan(udp(LAN2.ip, SERVER, 4000, 53), LAN2).counted == {"DROP_NO_PORT": 1, "NAT_REFUSAL": 1}
+        assert plane.lan(udp(LAN.ip, SERVER, sport, 53)).counted == {
+            "DROP_NO_PORT": 1,
+            "NAT_REFUSAL": 1,
+        }
+    assert plane.lan(udp(LAN2.ip, SERVER, 4000, 53), LAN2).counted == {
+        "DROP_NO_PORT": 1,
+        "NAT_REFUSAL": 1,
+    }
     assert plane.host(LAN.ip) == (4, 4)
     plane.configure()
 
@@ -90,9 +73,15 @@ def test_the_session_table(plane: Plane) -> None:
         for dport in range(1, CAPACITY):
             outcome = plane.lan(udp(LAN.ip, SERVER, 4000, dport))
             assert outcome.verdict == "FORWARD", (dport, outcome.counted)
-        assert plane.lan(udp(LAN.ip, SERVER, 4000, 9999)).counted == {"DROP_TABLE_FULL": 1, "NAT_REFUSAL": 1}
+        assert plane.lan(udp(LAN.ip, SERVER, 4000, 9999)).counted == {
+            "DROP_TABLE_FULL": 1,
+            "NAT_REFUSAL": 1,
+        }
         # No outside port is taken for it either, which would rest for nothing.
-        assert plane.lan(udp(LAN.ip, SERVER, 4001, 9999)).counted == {"DROP_TABLE_FULL": 1, "NAT_REFUSAL": 1}
+        assert plane.lan(udp(LAN.ip, SERVER, 4001, 9999)).counted == {
+            "DROP_TABLE_FULL": 1,
+            "NAT_REFUSAL": 1,
+        }
         assert plane.host(LAN.ip) == (CAPACITY - 1, 1)
         plane.expire(lambda session: session.inside[1] == 4000)
         assert plane.sweep() == CAPACITY - 1
@@ -115,7 +104,10 @@ def test_a_full_table_takes_no_ports(plane: Plane) -> None:
     for dport in range(1, CAPACITY):
         plane.lan(udp(LAN.ip, SERVER, 4000, dport))
     for sport in range(5000, 5050):
-        assert plane.lan(udp(LAN.ip, SERVER, sport, 53)).counted == {"DROP_TABLE_FULL": 1, "NAT_REFUSAL": 1}
+        assert plane.lan(udp(LAN.ip, SERVER, sport, 53)).counted == {
+            "DROP_TABLE_FULL": 1,
+            "NAT_REFUSAL": 1,
+        }
 
     plane.configure(ports=(20000, 20003))
     plane.expire(lambda session: session.inside[0] == IPv4Address(LAN.ip))
