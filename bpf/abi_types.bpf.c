@@ -41,8 +41,6 @@ KEEP_STRUCT(gw_session);
 KEEP_STRUCT(gw_record);
 KEEP_STRUCT(gw_mapping);
 KEEP_STRUCT(gw_endpoint);
-KEEP_STRUCT(gw_permit_key);
-KEEP_STRUCT(gw_users);
 KEEP_STRUCT(gw_host);
 KEEP_STRUCT(gw_static_key);
 KEEP_STRUCT(gw_backend);

@@ -95,7 +95,7 @@ struct gw_settings {
 	__u32 host_sessions; /* at most so many sessions for one inside host */
 	__u32 host_ports; /* and so many outside ports */
 	__u32 bucket_mask; /* buckets of gw_sessions, a power of two, minus 1 */
-	__u32 endpoint_mask; /* of gw_endpoints likewise */
+	__u32 endpoint_mask; /* of gw_endpoints and gw_permits likewise */
 	__u32 mss; /* the largest that a SYN may announce (bytes), 0: whatever it says */
 	__u32 log; /* enum gw_log_what */
 	__u32 pad;
@@ -127,9 +127,9 @@ enum gw_bucket_size {
 	GW_BUCKET_ENTRIES = 7,
 };
 
-/* gw_sessions and gw_endpoints: one cache line of entries, each a part of a key's hash and a
- * reference. Of a session: its index in gw_records with the direction in the top bit; of an inside
- * endpoint: its slot in gw_mappings. See bpf/src/index.h. */
+/* gw_sessions, gw_endpoints and gw_permits: one cache line of entries, each a part of a key's hash
+ * and a reference. Of a session: its index in gw_records with the direction in the top bit; of an
+ * inside endpoint: its slot in gw_mappings; of a permit: see bpf/src/permits.h. */
 struct gw_bucket {
 	__u32 lock;
 	__u32 tags[7];
@@ -214,18 +214,6 @@ struct gw_endpoint {
 	__u16 port;
 	__u8 protocol; /* IPPROTO_* */
 	__u8 pad;
-};
-
-/* gw_permits: a remote address that a mapping has sent to (address-dependent filtering). */
-struct gw_permit_key {
-	__u32 slot;
-	__u32 remote;
-};
-
-/* gw_permits value: counted by sessions. */
-struct gw_users {
-	__u32 users; /* 0: about to go away */
-	__u32 pad;
 };
 
 /* gw_hosts value: what an inside host holds. */

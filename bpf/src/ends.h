@@ -85,17 +85,4 @@ session_called(const struct gw_session *session)
 {
 	return destination_of(&session->arrives, session->protocol);
 }
-
-/* The inside endpoint's address: what the host limits count by. */
-static __always_inline __u32
-session_inside_address(const struct gw_session *session)
-{
-	return session->flags & GW_SESSION_INBOUND ? session->leaves.daddr : session->arrives.saddr;
-}
-
-static __always_inline __u32
-session_remote_address(const struct gw_session *session)
-{
-	return session->flags & GW_SESSION_INBOUND ? session->arrives.saddr : session->leaves.daddr;
-}
 #endif

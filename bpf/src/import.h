@@ -141,18 +141,17 @@ saved_result(enum gw_counter verdict)
 static __noinline enum gw_saved_result
 inside_take(const struct gw_endpoint *inside, __u32 slot)
 {
-	__u32 host = inside->address;
 	enum gw_saved_result result;
 	enum gw_counter verdict;
 
-	verdict = users_acquire(&gw_hosts, &host, MAPPING_CLAIMED, GW_DROP_TABLE_FULL);
+	verdict = host_acquire(inside->address, MAPPING_CLAIMED);
 	if (verdict != PARSED)
 		return saved_result(verdict);
 	if (slot == GW_NO_SLOT)
 		return GW_SAVED_DONE;
 	result = mapping_claim(inside, slot);
 	if (result != GW_SAVED_DONE)
-		users_release(&gw_hosts, &host);
+		host_release(inside->address);
 	return result;
 }
 

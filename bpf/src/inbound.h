@@ -9,15 +9,9 @@
 static __always_inline bool
 filter_permits(const struct gw_settings *nat, __u32 slot, __u32 remote)
 {
-	struct gw_permit_key key = {slot, remote};
-	struct gw_users *permit;
-
 	if (nat->filtering == GW_FILTER_ENDPOINT_INDEPENDENT)
 		return true;
-	if (nat->filtering != GW_FILTER_ADDRESS_DEPENDENT)
-		return false;
-	permit = bpf_map_lookup_elem(&gw_permits, &key);
-	return permit && permit->users;
+	return nat->filtering == GW_FILTER_ADDRESS_DEPENDENT && permit_held(slot, remote);
 }
 
 /* What becomes of a packet that opens nothing: a socket of the host may want it. */
@@ -100,18 +94,15 @@ static __noinline enum gw_counter
 inbound_prepare(struct xdp_md *ctx, const struct packet *pkt, struct opening *open)
 {
 	enum gw_counter verdict;
-	__u32 host;
 
 	if (!unicast(pkt->key.tuple.saddr))
 		return GW_PUNT_SOURCE;
 	open->session.flags = GW_SESSION_INBOUND;
 	verdict = inbound_destination(ctx, pkt, open);
-	host = open->session.leaves.daddr;
 	if (verdict == PARSED && source_is_ours(ctx, pkt))
 		verdict = GW_DROP_SOURCE;
 	if (verdict == PARSED)
-		verdict = users_acquire(&gw_hosts, &host, share_of_others(open->nat),
-					GW_DROP_HOST_LIMIT);
+		verdict = host_acquire(open->session.leaves.daddr, share_of_others(open->nat));
 	if (verdict != PARSED && open->session.slot != GW_NO_SLOT)
 		mapping_release(open->session.slot, open->session.protocol);
 	return verdict;

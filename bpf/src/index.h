@@ -39,6 +39,15 @@ struct place {
 	__u32 tag;
 };
 
+static __always_inline void
+place_from(__u64 hash, __u32 mask, struct place *place)
+{
+	place->tag = hash >> 32 | TAG_REAL;
+	place->first = hash & mask;
+	/* The lowest bit differs: a key with one bucket only would soon find it full. */
+	place->second = (place->first ^ (place->tag * 0x5bd1e995U | 1)) & mask;
+}
+
 /*
  * A multiplication carries a bit of the key only upwards. So what differs most stands lowest, the
  * ports and, in host order, the last byte of an address, and the shifts bring the well-mixed upper
@@ -55,10 +64,7 @@ place_of(const struct gw_session_key *key, const struct gw_settings *nat, struct
 	hash ^= hash >> 32;
 	hash = (hash ^ rest) * 0xbf58476d1ce4e5b9ULL;
 	hash ^= hash >> 29;
-	place->tag = hash >> 32 | TAG_REAL;
-	place->first = hash & nat->bucket_mask;
-	/* The lowest bit differs: a key with one bucket only would soon find it full. */
-	place->second = (place->first ^ (place->tag * 0x5bd1e995U | 1)) & nat->bucket_mask;
+	place_from(hash, nat->bucket_mask, place);
 }
 
 /* Of an inside endpoint in gw_endpoints. */
@@ -71,9 +77,7 @@ endpoint_place(const struct gw_endpoint *inside, const struct gw_settings *nat, 
 	hash ^= hash >> 32;
 	hash *= 0xbf58476d1ce4e5b9ULL;
 	hash ^= hash >> 29;
-	place->tag = hash >> 32 | TAG_REAL;
-	place->first = hash & nat->endpoint_mask;
-	place->second = (place->first ^ (place->tag * 0x5bd1e995U | 1)) & nat->endpoint_mask;
+	place_from(hash, nat->endpoint_mask, place);
 }
 
 static __always_inline struct gw_bucket *
@@ -103,6 +107,29 @@ index_find(void *table, const struct place *place)
 		return ref;
 	b = bucket(table, place->second);
 	return b ? bucket_find(b, place->tag) : REF_NONE;
+}
+
+static __always_inline __u32 *
+bucket_entry(struct gw_bucket *b, __u32 tag)
+{
+#pragma unroll
+	for (int i = 0; i < GW_BUCKET_ENTRIES; i++)
+		if (b->tags[i] == tag)
+			return &b->refs[i];
+	return 0;
+}
+
+/* Where the reference stands, or 0. */
+static __always_inline __u32 *
+index_entry(void *table, const struct place *place)
+{
+	struct gw_bucket *b = bucket(table, place->first);
+	__u32 *entry = b ? bucket_entry(b, place->tag) : 0;
+
+	if (entry)
+		return entry;
+	b = bucket(table, place->second);
+	return b ? bucket_entry(b, place->tag) : 0;
 }
 
 /* Inserting is rarer than finding, and unrolled it would need more stack than there is. */

@@ -37,6 +37,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, GW_FDB_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct gw_fdb_key);
 	__type(value, struct gw_fdb_entry);
 } gw_fdb SEC(".maps");
@@ -45,6 +46,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, GW_ADDRESSES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__type(value, __u32);
 } gw_addresses SEC(".maps");
@@ -103,23 +105,15 @@ struct {
 	__type(value, struct gw_mapping);
 } gw_mappings SEC(".maps");
 
-/* Written by XDP and the sweep: inside endpoint to its slot in gw_mappings, as gw_sessions works.
- * Agent: buckets. */
+/* Written by XDP and the sweep: inside endpoint to its slot in gw_mappings, and remote addresses
+ * that a mapping has sent to; as gw_sessions works. Agent: buckets. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct gw_bucket);
-} gw_endpoints SEC(".maps");
-
-/* Written by XDP and the sweep. Agent: sessions. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct gw_permit_key);
-	__type(value, struct gw_users);
-} gw_permits SEC(".maps");
+} gw_endpoints SEC(".maps"), gw_permits SEC(".maps");
 
 /* Written by XDP and the sweep: inside address to what it holds. */
 struct {

@@ -82,7 +82,6 @@ static __always_inline __s64
 session_enter(struct opening *open)
 {
 	struct gw_session *session = &open->session;
-	struct gw_permit_key permit = {session->slot, session_remote_address(session)};
 	enum gw_counter verdict;
 	__s64 opened;
 
@@ -91,7 +90,7 @@ session_enter(struct opening *open)
 	 * opening sessions. */
 	if (session->slot != GW_NO_SLOT &&
 	    !(session->flags & (GW_SESSION_HAIRPIN | GW_SESSION_INBOUND))) {
-		verdict = users_acquire(&gw_permits, &permit, MAPPING_CLAIMED, GW_DROP_TABLE_FULL);
+		verdict = permit_acquire(session->slot, session_remote(session).address);
 		if (verdict != PARSED)
 			return refuse(verdict);
 		session->flags |= GW_SESSION_PERMIT;

@@ -82,7 +82,7 @@ hairpin_destination(struct opening *open)
 		return GW_PUNT_HOST;
 	host = mapping->inside_address;
 	/* The call keeps the callee's port, which is on the callee's account: that has to last too. */
-	verdict = users_acquire(&gw_hosts, &host, share_of_others(open->nat), GW_DROP_HOST_LIMIT);
+	verdict = host_acquire(host, share_of_others(open->nat));
 	if (verdict != PARSED) {
 		mapping_release(slot, session->protocol);
 		return verdict;
@@ -137,12 +137,11 @@ outbound_prepare(struct xdp_md *ctx, const struct packet *pkt, struct opening *o
 	else if (!record_left(open->nat))
 		verdict = GW_DROP_TABLE_FULL;
 	else
-		verdict = users_acquire(&gw_hosts, &host, open->nat->host_sessions,
-					GW_DROP_HOST_LIMIT);
+		verdict = host_acquire(host, open->nat->host_sessions);
 	if (verdict == PARSED) {
 		verdict = translate_source(ctx, open);
 		if (verdict != PARSED)
-			users_release(&gw_hosts, &host);
+			host_release(host);
 	}
 	if (verdict != PARSED)
 		peer_release(&open->session);

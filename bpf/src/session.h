@@ -10,6 +10,7 @@
 #include "index.h"
 #include "log.h"
 #include "mapping.h"
+#include "permits.h"
 #include "tcp.h"
 
 static __always_inline struct gw_session *
@@ -44,27 +45,22 @@ session_unlink(const struct gw_session *session, __u32 ref, const struct gw_sett
 static __always_inline void
 peer_release(const struct gw_session *session)
 {
-	__u32 host = session->leaves.daddr;
-
 	if (session->peer == GW_NO_SLOT)
 		return;
 	mapping_leave(session->peer, session->protocol, session->arrives.daddr);
-	users_release(&gw_hosts, &host);
+	host_release(session->leaves.daddr);
 }
 
 /* Gives back what a session holds: permit, mappings, the host's share. */
 static __noinline void
 session_release(const struct gw_session *session)
 {
-	struct gw_permit_key permit = {session->slot, session_remote_address(session)};
-	__u32 host = session_inside_address(session);
-
 	if (session->flags & GW_SESSION_PERMIT)
-		users_release(&gw_permits, &permit);
+		permit_release(session->slot, session_remote(session).address);
 	if (session->slot != GW_NO_SLOT)
 		mapping_leave(session->slot, session->protocol, session_outside(session).address);
 	peer_release(session);
-	users_release(&gw_hosts, &host);
+	host_release(session_inside(session).address);
 }
 
 /* Ends the session that had this claim when it was judged, live or expired; returns 1 for the one

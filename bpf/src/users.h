@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Entries of a hash that live as long as somebody uses them. The count is raised from zero only
- * by the one who inserted the entry: whoever finds it at zero finds an entry that is being
- * deleted, and treats it as absent. A preallocated hash may give the element to another key in
- * the moment between a lookup and the count; the count that goes astray then costs an early or
- * late end of one permit or of one unit of a host's share, never a translation.
- * For the values of gw_permits and gw_hosts alike: both begin with the count.
+ * What lives as long as somebody uses it. The count is raised from zero only by the one who
+ * inserted the entry: whoever finds it at zero finds an entry that is being deleted, and treats it
+ * as absent. A hash may give the element to another key in the moment between a lookup and the
+ * count; the count that goes astray then costs an early or late end of one unit of a host's share,
+ * never a translation.
  */
 #ifndef GW_USERS_H
 #define GW_USERS_H
@@ -35,32 +34,32 @@ lower(__u32 *count)
 	return __sync_fetch_and_add(count, -1) == 1;
 }
 
-/* One more user of the entry: PARSED, or why not (`full`: it has `limit` users already). */
+/* One more session of an inside host: PARSED, or why not. */
 static __always_inline enum gw_counter
-users_acquire(void *map, const void *key, __u32 limit, enum gw_counter full)
+host_acquire(__u32 address, __u32 limit)
 {
-	struct gw_host first = {.users = 1}; /* gw_users is its beginning */
-	struct gw_users *entry = bpf_map_lookup_elem(map, key);
+	struct gw_host first = {.users = 1};
+	struct gw_host *host = bpf_map_lookup_elem(&gw_hosts, &address);
 
-	if (entry && raise_if_used(&entry->users, limit))
+	if (host && raise_if_used(&host->users, limit))
 		return PARSED;
-	if (entry && entry->users >= limit)
-		return full;
-	if (bpf_map_update_elem(map, key, &first, BPF_NOEXIST) == 0)
+	if (host && host->users >= limit)
+		return GW_DROP_HOST_LIMIT;
+	if (bpf_map_update_elem(&gw_hosts, &address, &first, BPF_NOEXIST) == 0)
 		return PARSED;
 	/* Another core inserted it, or has not yet deleted it: once more, then give up. */
-	entry = bpf_map_lookup_elem(map, key);
-	if (!entry)
+	host = bpf_map_lookup_elem(&gw_hosts, &address);
+	if (!host)
 		return GW_DROP_TABLE_FULL;
-	return raise_if_used(&entry->users, limit) ? PARSED : GW_DROP_RACE;
+	return raise_if_used(&host->users, limit) ? PARSED : GW_DROP_RACE;
 }
 
 static __always_inline void
-users_release(void *map, const void *key)
+host_release(__u32 address)
 {
-	struct gw_users *entry = bpf_map_lookup_elem(map, key);
+	struct gw_host *host = bpf_map_lookup_elem(&gw_hosts, &address);
 
-	if (entry && lower(&entry->users))
-		bpf_map_delete_elem(map, key);
+	if (host && lower(&host->users))
+		bpf_map_delete_elem(&gw_hosts, &address);
 }
 #endif

@@ -14,14 +14,13 @@ from hybrid_gateway.instance import Instance
 PINNED = {
     "gw_sessions": ("__u32", "struct gw_bucket"),
     "gw_endpoints": ("__u32", "struct gw_bucket"),
-    "gw_permits": ("struct gw_permit_key", "struct gw_users"),
+    "gw_permits": ("__u32", "struct gw_bucket"),
     "gw_hosts": ("__u32", "struct gw_host"),
     "gw_mappings": ("__u32", "struct gw_mapping"),
     "gw_error_budget": ("__u32", "__u64"),
     "gw_fragments": ("__u32", "__u64"),
     "gw_kept": ("__u32", "__u64"),
 }
-HELD_BY_SESSIONS = ("gw_permits", "gw_hosts")
 BUDGET = 2 * 8
 """Bytes of struct error_budget in bpf/src/icmp_error.h, one for each CPU."""
 
@@ -60,12 +59,9 @@ class OwnMaps:
 
     def leaks(self) -> list[str]:
         """What is left although every session was ended; mappings are looked at apart."""
-        found = [
-            f"{name}: {bytes(ffi.buffer(key)).hex(' ')}"
-            for name in HELD_BY_SESSIONS
-            for key in self.maps[name].every_key()
-        ]
-        for name in ("gw_sessions", "gw_endpoints"):
+        hosts = self.maps["gw_hosts"].every_key()
+        found = [f"gw_hosts: {bytes(ffi.buffer(key)).hex(' ')}" for key in hosts]
+        for name in ("gw_sessions", "gw_endpoints", "gw_permits"):
             for number, bucket in self._elements(self.maps[name]):
                 if bucket.lock or any(bucket.tags):
                     found.append(f"{name} {number}: lock {bucket.lock}, tags {list(bucket.tags)}")

@@ -66,7 +66,7 @@ def map_sizes(sizes: MapSizes) -> dict[str, int]:
         "gw_records": sizes.sessions,
         "gw_free": sizes.sessions,
         "gw_endpoints": bucket_count(sizes.sessions),
-        "gw_permits": sizes.sessions,
+        "gw_permits": bucket_count(sizes.sessions),
         "gw_mappings": sizes.pool * lib.GW_SLOTS_PER_ADDRESS,
     }
 
