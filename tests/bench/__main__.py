@@ -29,7 +29,8 @@ def main() -> int:
         return 1
     notes: list[str] = []
     if chosen.profile:
-        print(nat44.profiled(notes.append, bare=chosen.bare))
+        for table in nat44.profiled(notes.append, bare=chosen.bare):
+            print(table, end="\n\n")
         return 0
     outcome = nat44.measure(chosen.rounds, notes.append, bare=chosen.bare)
     report.progress("")

@@ -17,19 +17,26 @@ struct bench_options {
 	__u8 protocol;
 	__u8 verify;
 	__u32 inside_network, inside_mask; // network byte order
-	int cpu;
+	int cpu; // and those below it, when several cores send
+	const char *maps; // folder of an instance's pinned maps
+	__u8 all; // sweep: end live sessions too
 };
 
 // One line of the standard input.
 struct bench_request {
 	struct bench_flows flows;
 	__u32 first_destination;
+	__u32 cores;
 };
 
 // All return 0 or -errno, having said what went wrong on the standard error.
 int bench_generate(const struct bench_options *options);
 int bench_redirect(const struct bench_options *options);
 
+int bench_sweep(const struct bench_options *options);
+
+// Of the calling thread, which from then on runs before whatever else wants the CPU.
+int pin_to_cpu(int cpu);
 int netns_enter(const char *name);
 int device_mac(const char *device, __u8 mac[6]);
 

@@ -8,6 +8,14 @@
 // words as they lie in memory, so that neither side has to swap bytes for them.
 
 #define BENCH_FRAME_SIZE 60 // the smallest Ethernet frame, without its checksum
+#define BENCH_CORES	 64 // a power of two
+
+// What a TCP generator and its sink do. The sink counts the last segment of each exchange.
+enum bench_exchange {
+	BENCH_ONE_WAY = 0, // whatever the generator sends, and no answer
+	BENCH_HANDSHAKE = 1, // SYN, SYN and ACK from the sink, ACK
+	BENCH_TEARDOWN = 2, // FIN and ACK, FIN and ACK from the sink, ACK
+};
 
 // An endpoint is an inside address and source port; a flow is an endpoint and a destination.
 // Addresses and ports in host byte order.
@@ -32,6 +40,9 @@ struct bench_flows {
 	__u64 frame[8];
 	// How many are sent in this run.
 	__u64 frames;
+	// enum bench_exchange
+	__u32 exchange;
+	__u32 padding;
 };
 
 // Where the generator stands: the loader writes it before a run, the program during it.
@@ -54,11 +65,16 @@ struct bench_received {
 	__u64 last_ns; // when the last of the expected frames came, 0 if it did not
 };
 
-// The only variable, so that it begins where its map begins.
-struct bench_state {
+// What one core sends and receives: nothing of it is another core's.
+struct bench_core {
 	struct bench_flows flows;
 	struct bench_position position;
 	struct bench_received received;
+} __attribute__((aligned(128))); // cores fetch cache lines in pairs
+
+// The only variable, so that it begins where its map begins.
+struct bench_state {
+	struct bench_core cores[BENCH_CORES]; // by the number of the CPU
 };
 
 // The only constant, set before loading: the verifier removes the branches that it excludes.

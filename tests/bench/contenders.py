@@ -11,10 +11,12 @@ from typing import Self
 from tests.bench.dataplane import BareDataPlane
 from tests.bench.gateway import Gateway
 from tests.bench.generator import Generator, Redirect
+from tests.bench.instance import InstanceMaps
 from tests.bench.path import SESSIONS, MeasuredPath, run
 
 CONNTRACK_MAX = "net.netfilter.nf_conntrack_max"
 CONNTRACK_BUCKETS = "net.netfilter.nf_conntrack_buckets"
+CONNTRACK_LIMITS = (CONNTRACK_MAX, CONNTRACK_BUCKETS)
 BUCKETS_PER_CONNECTION = 4
 """Opened 558 k/s so, 480 k/s with the kernel's default of one; hits cost the same."""
 MASQUERADE = """
@@ -25,6 +27,16 @@ table ip nat {
     }
 }
 """
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a path and its contenders are made for."""
+
+    sessions: int = SESSIONS
+    protocol: str = "udp"
+    hosts: int = 0  # so many inside addresses get answers
+    cores: int = 1
 
 
 @dataclass(frozen=True)
@@ -52,17 +64,22 @@ class Contender(ABC):
 
     translates = True
 
-    def __init__(self, label: str, *, verify: bool = False) -> None:
+    def __init__(self, label: str, setup: Setup | None = None, *, verify: bool = False) -> None:
         self.label = label
+        self.setup = setup or Setup()
         self._verify = verify
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         try:
-            self.path = self._stack.enter_context(MeasuredPath(self.label))
+            setup, enter = self.setup, self._stack.enter_context
+            self.path = enter(MeasuredPath(self.label, setup.cores))
             self.install(self._stack)
-            self.generator = self._stack.enter_context(Generator(self.path, verify=self._verify))
+            self.generator = enter(
+                Generator(self.path, protocol=setup.protocol, verify=self._verify)
+            )
             self.path.resolve_next_hop()
+            self.path.resolve_inside(setup.hosts)
         except BaseException:
             self._stack.close()
             raise
@@ -82,12 +99,19 @@ class Contender(ABC):
     def evidence(self) -> Evidence:
         return Evidence()
 
+    def closing(self) -> int:
+        """How many TCP connections both ends have closed, as far as it remembers them."""
+        return 0
+
 
 class BareRedirect(Contender):
     translates = False
 
     def install(self, stack: ExitStack) -> None:
-        stack.enter_context(Redirect(self.path))
+        protocol = self.setup.protocol
+        stack.enter_context(Redirect(self.path, protocol=protocol))
+        if self.setup.hosts:
+            stack.enter_context(Redirect(self.path, protocol=protocol, backwards=True))
 
     def forget(self) -> None:
         """It remembers nothing."""
@@ -97,13 +121,23 @@ class Nftables(Contender):
     """Kernel forwarding with masquerade, as the kernel's own defaults have it."""
 
     def install(self, stack: ExitStack) -> None:
-        stack.enter_context(ConntrackSize(SESSIONS))
+        stack.enter_context(ConntrackSize(self.setup.sessions))
         self.path.middle("nft", MASQUERADE)
         # No answers come, and an unanswered flow would end before the last run of it.
         self.path.sysctl("net.netfilter.nf_conntrack_udp_timeout", 600)
 
     def forget(self) -> None:
         self.path.middle("conntrack", "-F")
+
+    def closing(self) -> int:
+        argv = ["conntrack", "-L", "-p", "tcp", "--state", "TIME_WAIT"]
+        return self.path.middle(*argv).count("TIME_WAIT")
+
+    def room(self) -> str:
+        """What it holds and may hold, in words; the limits are those of the whole machine."""
+        held = int(self.path.middle("conntrack", "-C"))
+        limits = (f"{name} {int(run(['sysctl', '-n', name])):,}" for name in CONNTRACK_LIMITS)
+        return f"{held:,} connections in nftables, {', '.join(limits)}"
 
     def evidence(self) -> Evidence:
         """Chains of type nat see the first packet of each connection, and no other."""
@@ -139,18 +173,32 @@ class ConntrackSize(AbstractContextManager["ConntrackSize"]):
 class HybridGateway(Contender):
     """Ours: the real agent, or with `bare` its XDP plane alone."""
 
-    def __init__(self, label: str, *, bare: bool = False) -> None:
-        super().__init__(label)
+    def __init__(
+        self,
+        label: str,
+        setup: Setup | None = None,
+        *,
+        verify: bool = False,
+        bare: bool = False,
+    ) -> None:
+        super().__init__(label, setup, verify=verify)
         self._bare = bare
 
     def install(self, stack: ExitStack) -> None:
+        sessions = self.setup.sessions
         self.plane: BareDataPlane | Gateway = (
-            BareDataPlane(self.path) if self._bare else Gateway(self.path, sessions=SESSIONS)
+            BareDataPlane(self.path, sessions) if self._bare else Gateway(self.path, sessions)
         )
         stack.enter_context(self.plane)
 
     def forget(self) -> None:
         self.plane.clear()
+
+    def maps(self) -> InstanceMaps:
+        return InstanceMaps(self.path.names.middle)
+
+    def closing(self) -> int:
+        return self.maps().closing_sessions()
 
     def evidence(self) -> Evidence:
         counters = self.plane.counters()

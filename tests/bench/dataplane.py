@@ -2,7 +2,7 @@
 """The XDP plane without the agent, in the middle of a path: `--bare` of the benchmark.
 
 Run as a program inside the middle namespace it loads and attaches, then serves one word a line:
-`clear` ends every session, `counters` prints what the inside port counted.
+`clear` ends every session, `counters` prints what the two ports counted.
 """
 
 import json
@@ -19,7 +19,6 @@ from tests.bench.path import (
     OUTSIDE_ADDRESS,
     PORTS,
     ROOT,
-    SESSIONS,
     MeasuredPath,
     inside_netns,
 )
@@ -28,13 +27,13 @@ from tests.bench.path import (
 class BareDataPlane(AbstractContextManager["BareDataPlane"]):
     """Loads the XDP plane in the middle of a path, and nothing else."""
 
-    def __init__(self, path: MeasuredPath) -> None:
+    def __init__(self, path: MeasuredPath, sessions: int) -> None:
         macs = [path.mac(path.names.middle, name) for name in ("lan0", "wan0")]
         environment = dict(os.environ)
         environment["PYTHONPATH"] = f"{ROOT}:{ROOT}/agent:{ROOT}/build/lib"
-        argv = [sys.executable, "-m", "tests.bench.dataplane", path.names.middle, *macs]
+        argv = [sys.executable, "-m", "tests.bench.dataplane", path.names.middle, str(sessions)]
         self._process = subprocess.Popen(
-            inside_netns(path.names.middle, argv),
+            inside_netns(path.names.middle, [*argv, *macs]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -49,7 +48,7 @@ class BareDataPlane(AbstractContextManager["BareDataPlane"]):
         self._ask("clear")
 
     def counters(self) -> dict[str, int]:
-        """Of the inside port, since load."""
+        """Of both ports, since load."""
         counters: dict[str, int] = json.loads(self._ask("counters"))
         return counters
 
@@ -67,7 +66,7 @@ class BareDataPlane(AbstractContextManager["BareDataPlane"]):
         return line
 
 
-def serve(instance: str, macs: list[bytes]) -> None:
+def serve(instance: str, sessions: int, macs: list[bytes]) -> None:
     # The native extension is built; the benchmark's other modules do without it.
     from hybrid_gateway import bpf
 
@@ -75,7 +74,7 @@ def serve(instance: str, macs: list[bytes]) -> None:
     lan, wan = (socket.if_nametoindex(name) for name in ("lan0", "wan0"))
     outside = IPv4Address(IPv4Interface(OUTSIDE_ADDRESS).ip)
     try:
-        plane.load(bpf.MapSizes(SESSIONS))
+        plane.load(bpf.MapSizes(sessions))
         plane.set_settings(
             bpf.NatSettings(
                 enabled=True,
@@ -87,7 +86,7 @@ def serve(instance: str, macs: list[bytes]) -> None:
                 tcp_transitory=240,
                 tcp_established=7440,
                 port_rest=0,
-                host_sessions=SESSIONS,
+                host_sessions=sessions,
                 host_ports=PORTS[1],
             )
         )
@@ -106,10 +105,13 @@ def serve(instance: str, macs: list[bytes]) -> None:
             if line.strip() == "clear":
                 print(plane.clear_sessions(), flush=True)
             else:
-                print(json.dumps(plane.counters()[lan]), flush=True)
+                counters = plane.counters()
+                both = {name: n + counters[wan][name] for name, n in counters[lan].items()}
+                print(json.dumps(both), flush=True)
     finally:
         plane.remove()
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], [bytes.fromhex(mac.replace(":", "")) for mac in sys.argv[2:4]])
+    addresses = [bytes.fromhex(mac.replace(":", "")) for mac in sys.argv[3:5]]
+    serve(sys.argv[1], int(sys.argv[2]), addresses)

@@ -13,7 +13,7 @@
 
 #define DESTINATION_PORT 443
 #define L4_OFFSET	 (ETH_HLEN + sizeof(struct iphdr))
-#define L4_SIZE		 (BENCH_FRAME_SIZE - L4_OFFSET)
+#define UDP_SIZE	 (BENCH_FRAME_SIZE - L4_OFFSET)
 
 static __u32
 sum_words(const void *data, size_t size)
@@ -28,33 +28,40 @@ sum_words(const void *data, size_t size)
 }
 
 static void
-l4_build(void *data, __u8 protocol)
+udp_build(struct udphdr *udp)
 {
-	struct tcphdr *tcp = data;
-	struct udphdr *udp = data;
+	udp->dest = htons(DESTINATION_PORT);
+	udp->len = htons(UDP_SIZE);
+}
 
-	if (protocol == IPPROTO_UDP) {
-		udp->dest = htons(DESTINATION_PORT);
-		udp->len = htons(L4_SIZE);
-		return;
-	}
+// The first segment of an exchange. Both sides begin at sequence number 1 and send no data.
+static void
+tcp_build(struct tcphdr *tcp, enum bench_exchange exchange)
+{
 	tcp->dest = htons(DESTINATION_PORT);
-	tcp->seq = htonl(1);
 	tcp->doff = sizeof(*tcp) / 4;
-	tcp->syn = 1;
 	tcp->window = htons(65535);
+	if (exchange == BENCH_TEARDOWN) {
+		tcp->seq = htonl(2);
+		tcp->ack_seq = htonl(2);
+		tcp->fin = tcp->ack = 1;
+	} else {
+		tcp->seq = htonl(1);
+		tcp->syn = 1;
+	}
 }
 
 void
 frame_build(struct bench_flows *flows, const struct bench_options *options,
 	    const __u8 source_mac[6])
 {
+	const __u16 l4_size = options->protocol == IPPROTO_UDP ? UDP_SIZE : sizeof(struct tcphdr);
 	__u8 *frame = (__u8 *)flows->frame;
 	struct ethhdr *eth = (struct ethhdr *)frame;
 	struct iphdr ip = {
 		.version = 4,
 		.ihl = sizeof(ip) / 4,
-		.tot_len = htons(BENCH_FRAME_SIZE - ETH_HLEN),
+		.tot_len = htons(sizeof(ip) + l4_size),
 		.frag_off = htons(0x4000), // don't fragment
 		.ttl = 64,
 		.protocol = options->protocol,
@@ -65,9 +72,12 @@ frame_build(struct bench_flows *flows, const struct bench_options *options,
 	memcpy(eth->h_source, source_mac, ETH_ALEN);
 	eth->h_proto = htons(ETH_P_IP);
 	memcpy(frame + ETH_HLEN, &ip, sizeof(ip));
-	l4_build(frame + L4_OFFSET, options->protocol);
+	if (options->protocol == IPPROTO_UDP)
+		udp_build((struct udphdr *)(frame + L4_OFFSET));
+	else
+		tcp_build((struct tcphdr *)(frame + L4_OFFSET), flows->exchange);
 
 	flows->ip_sum = sum_words(&ip, sizeof(ip));
 	flows->l4_sum =
-		sum_words(frame + L4_OFFSET, L4_SIZE) + htons(options->protocol) + htons(L4_SIZE);
+		sum_words(frame + L4_OFFSET, l4_size) + htons(options->protocol) + htons(l4_size);
 }

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -72,9 +73,12 @@ class Gateway(AbstractContextManager["Gateway"]):
     def pid(self) -> int:
         return self._process.pid
 
+    def command(self, *words: str) -> list[str]:
+        return [str(ROOT / "build/bin/gwctl"), "--instance", self.instance, *words]
+
     def gwctl(self, *words: str) -> str:
         try:
-            return run([str(ROOT / "build/bin/gwctl"), "--instance", self.instance, *words])
+            return run(self.command(*words))
         except RuntimeError as error:
             raise RuntimeError(f"{error}\n{self._log_end()}") from None
 
@@ -82,12 +86,12 @@ class Gateway(AbstractContextManager["Gateway"]):
         self.gwctl("clear", "sessions")
 
     def counters(self) -> dict[str, int]:
-        """Of the inside port, since it was attached."""
+        """Of both ports, since they were attached."""
         answer: Any = json.loads(self.gwctl("--json", "show", "counters"))
+        counters: Counter[str] = Counter()
         for port in answer["ports"]:
-            if port["name"] == "lan0":
-                return {name: int(value) for name, value in port["counters"].items()}
-        raise RuntimeError("no counters of port lan0")
+            counters.update({name: int(value) for name, value in port["counters"].items()})
+        return counters
 
     def resident_megabytes(self) -> float:
         status = Path(f"/proc/{self.pid}/status").read_text()

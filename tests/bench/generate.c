@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The generator and the sink: one thread sends, and because every device is a veth, the gateway
+// The generator and the sink: one thread a core sends, and because every device is a veth, the gateway
 // and the sink run in the soft interrupts of the same core, right after each batch.
 
 #include <errno.h>
 #include <linux/bpf.h>
 #include <net/if.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -78,40 +81,120 @@ drain(const volatile struct bench_received *received, __u64 frames)
 	}
 }
 
-static void
-state_prepare(struct bench_state *state, const struct bench_request *request)
+// One core's part of a run.
+struct sending {
+	pthread_t thread;
+	pthread_barrier_t *together;
+	int program;
+	int cpu;
+	struct bench_core *core;
+	__u64 waited;
+	__u64 in_time; // received when everything was sent
+	int error;
+};
+
+static void *
+send_on_core(void *argument)
 {
-	memset(state, 0, sizeof(*state));
-	state->flows = request->flows;
-	state->flows.destination_base += request->first_destination;
+	struct sending *sending = argument;
+	struct bench_core *core = sending->core;
+	const __u64 frames = core->flows.frames;
+
+	sending->error = pin_to_cpu(sending->cpu);
+	pthread_barrier_wait(sending->together);
+	if (sending->error)
+		return NULL;
+	sending->waited = time_waited();
+	sending->error = send_frames(sending->program, frames);
+	if (sending->error)
+		return NULL;
+	sending->in_time = core->received.frames;
+	drain(&core->received, frames);
+	sending->waited = time_waited() - sending->waited;
+
+	return NULL;
 }
 
-static int
-run(int program, struct bench_state *state, const struct bench_request *request)
+// From the first frame of the first core to the last frame of the last one; 0 if one is lost.
+static __u64
+time_taken(const struct sending *sendings, __u32 cores)
 {
-	const struct bench_received *received = &state->received;
-	const __u64 frames = request->flows.frames;
-	__u64 waited, in_time, ns;
-	int error;
+	__u64 first = ~0ULL, last = 0;
 
-	state_prepare(state, request);
-	waited = time_waited();
-	error = send_frames(program, frames);
-	if (error)
-		return error;
-	in_time = received->frames;
-	drain(received, frames);
-	waited = time_waited() - waited;
-	ns = received->last_ns ? received->last_ns - state->position.first_ns : 0;
+	for (__u32 i = 0; i < cores; i++) {
+		const struct bench_core *core = sendings[i].core;
 
+		if (!core->received.last_ns)
+			return 0;
+		if (core->position.first_ns < first)
+			first = core->position.first_ns;
+		if (core->received.last_ns > last)
+			last = core->received.last_ns;
+	}
+
+	return last - first;
+}
+
+static void
+report(const struct sending *sendings, __u32 cores)
+{
+	struct bench_received all = {};
+	__u64 frames = 0, waited = 0, in_time = 0;
+
+	for (__u32 i = 0; i < cores; i++) {
+		const struct bench_received *received = &sendings[i].core->received;
+
+		frames += sendings[i].core->flows.frames;
+		waited += sendings[i].waited;
+		in_time += sendings[i].in_time;
+		all.frames += received->frames;
+		all.untranslated += received->untranslated;
+		all.bad_checksum += received->bad_checksum;
+		all.others += received->others;
+	}
 	printf("{\"frames\": %llu, \"ns\": %llu, \"waited_ns\": %llu, \"received\": %llu, "
 	       "\"late\": %llu, \"untranslated\": %llu, \"bad_checksum\": %llu, "
 	       "\"others\": %llu}\n",
-	       frames, ns, waited, received->frames, received->frames - in_time,
-	       received->untranslated, received->bad_checksum, received->others);
+	       frames, time_taken(sendings, cores), waited, all.frames, all.frames - in_time,
+	       all.untranslated, all.bad_checksum, all.others);
 	fflush(stdout);
+}
 
-	return 0;
+// Each core sends to destinations of its own. The first is this thread's.
+static int
+run(int program, struct bench_state *state, const struct bench_request *request, int cpu)
+{
+	struct sending sendings[BENCH_CORES] = {};
+	pthread_barrier_t together;
+	int error = 0;
+
+	if (request->cores > (__u32)cpu + 1)
+		return -EINVAL;
+	memset(state, 0, sizeof(*state));
+	pthread_barrier_init(&together, NULL, request->cores);
+	for (__u32 i = 0; i < request->cores; i++) {
+		struct bench_core *core = &state->cores[cpu - i];
+
+		core->flows = request->flows;
+		core->flows.destination_base +=
+			request->first_destination + i * request->flows.destinations;
+		sendings[i] = (struct sending){
+			.together = &together, .program = program, .cpu = cpu - i, .core = core};
+		if (i && pthread_create(&sendings[i].thread, NULL, send_on_core, &sendings[i]))
+			abort(); // the others would wait for it
+	}
+	send_on_core(&sendings[0]);
+	for (__u32 i = 0; i < request->cores; i++) {
+		if (i)
+			pthread_join(sendings[i].thread, NULL);
+		if (sendings[i].error)
+			error = sendings[i].error;
+	}
+	pthread_barrier_destroy(&together);
+	if (!error)
+		report(sendings, request->cores);
+
+	return error;
 }
 
 static int
@@ -132,7 +215,7 @@ serve(struct bpf_object *object, const struct bench_options *options)
 	while ((status = request_read(&request)) > 0) {
 		frame_build(&request.flows, options, mac);
 		request.flows.ifindex = ifindex;
-		status = run(program, state, &request);
+		status = run(program, state, &request, options->cpu);
 		if (status)
 			break;
 	}
@@ -150,7 +233,7 @@ bench_generate(const struct bench_options *options)
 		.inside_mask = options->inside_mask,
 	};
 	struct bpf_object *object;
-	struct bpf_link *sink = NULL;
+	struct bpf_link *sink = NULL, *client = NULL;
 	int error;
 
 	object = programs_load(options->object, &constants);
@@ -165,8 +248,13 @@ bench_generate(const struct bench_options *options)
 		goto close;
 	}
 	error = netns_enter(options->in_netns);
+	if (!error && options->protocol == IPPROTO_TCP) {
+		client = program_attach(object, "bench_client", if_nametoindex(options->in_device));
+		error = client ? 0 : -errno;
+	}
 	if (!error)
 		error = serve(object, options);
+	bpf_link__destroy(client);
 	bpf_link__destroy(sink);
 close:
 	bpf_object__close(object);

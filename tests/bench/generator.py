@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The C tool `gw-bench` as an object: one process, one core, one run after the other."""
+"""The C tool `gw-bench` as an object: one process, one run after the other."""
 
 import json
 import subprocess
 from dataclasses import asdict, dataclass
+from enum import IntEnum
 from typing import IO, Self
 
 from tests.bench.path import INSIDE, ROOT, MeasuredPath
@@ -11,6 +12,7 @@ from tests.bench.path import INSIDE, ROOT, MeasuredPath
 TOOL = ROOT / "build/bench/gw-bench"
 PROGRAMS = ROOT / "build/bench/bench_xdp.bpf.o"
 CPU = 1
+"""Where everything happens; several cores are this one and those below it."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,41 @@ class Flows:
     first_destination: int = 0
 
 
+class Exchange(IntEnum):
+    """enum bench_exchange: what a TCP generator and its sink say to each other."""
+
+    ONE_WAY = 0
+    HANDSHAKE = 1
+    TEARDOWN = 2
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What one run sends: so many frames by each core, to destinations of its own.
+
+    Of an exchange, frames are the first segments; what arrives are the last ones.
+    """
+
+    frames: int
+    flows: Flows
+    exchange: Exchange = Exchange.ONE_WAY
+    cores: int = 1
+
+    @property
+    def total(self) -> int:
+        return self.frames * self.cores
+
+    @property
+    def passages(self) -> int:
+        """How many frames go through the middle."""
+        return self.total * (1 if self.exchange is Exchange.ONE_WAY else 3)
+
+
 @dataclass(frozen=True)
 class Result:
     frames: int
     ns: int  # wall time until the last frame was at the sink
-    waited_ns: int  # while something else had the core
+    waited_ns: int  # while something else had the cores
     received: int
     late: int  # arrived after the generator had returned
     untranslated: int
@@ -88,25 +120,35 @@ class Tool:
 class Generator(Tool):
     """Sends through a path and counts at its sink."""
 
-    def __init__(self, path: MeasuredPath, *, verify: bool = False) -> None:
+    def __init__(self, path: MeasuredPath, *, protocol: str = "udp", verify: bool = False) -> None:
         names = path.names
         ends = ["--in-netns", names.generator, "--in-device", "gen0"]
         ends += ["--out-netns", names.sink, "--out-device", "sink0"]
         ends += ["--gateway-mac", path.mac(names.middle, "lan0"), "--inside", INSIDE]
-        super().__init__(["generate", *ends, *(["--verify"] if verify else [])])
+        ends += ["--protocol", protocol, *(["--verify"] if verify else [])]
+        super().__init__(["generate", *ends])
 
-    def send(self, frames: int, flows: Flows) -> Result:
-        words = [f"{name.replace('_', '-')}={value}" for name, value in asdict(flows).items()]
-        self.write_line(" ".join([f"frames={frames}", *words]))
+    def send(self, traffic: Traffic) -> Result:
+        numbers = asdict(traffic.flows) | {
+            "frames": traffic.frames,
+            "exchange": traffic.exchange.value,
+            "cores": traffic.cores,
+        }
+        self.write_line(" ".join(f"{k.replace('_', '-')}={v}" for k, v in numbers.items()))
         return Result(**json.loads(self.read_line()))
 
 
 class Redirect(Tool):
     """The bare redirect in the middle of a path: what every figure is compared with."""
 
-    def __init__(self, path: MeasuredPath) -> None:
+    def __init__(
+        self, path: MeasuredPath, *, protocol: str = "udp", backwards: bool = False
+    ) -> None:
         names = path.names
-        ends = ["--in-netns", names.middle, "--in-device", "lan0"]
-        ends += ["--out-netns", names.middle, "--out-device", "wan0"]
-        super().__init__(["redirect", *ends, "--gateway-mac", path.mac(names.sink, "sink0")])
+        devices, peer = ["lan0", "wan0"], path.mac(names.sink, "sink0")
+        if backwards:
+            devices, peer = ["wan0", "lan0"], path.mac(names.generator, "gen0")
+        ends = ["--in-netns", names.middle, "--in-device", devices[0]]
+        ends += ["--out-netns", names.middle, "--out-device", devices[1]]
+        super().__init__(["redirect", *ends, "--gateway-mac", peer, "--protocol", protocol])
         self.read_line()  # "attached"

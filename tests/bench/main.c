@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // gw-bench generate: sends what each line of the standard input asks for and prints a JSON object.
 // gw-bench redirect: attaches the bare redirect until the standard input ends.
+// gw-bench sweep: scans the sessions of an instance once and prints a JSON object.
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include <bpf/libbpf.h>
 
@@ -28,6 +27,8 @@ static const struct option long_options[] = {
 	{"protocol", required_argument, NULL, 'p'},
 	{"cpu", required_argument, NULL, 'c'},
 	{"verify", no_argument, NULL, 'v'},
+	{"maps", required_argument, NULL, 'M'},
+	{"all", no_argument, NULL, 'a'},
 	{},
 };
 
@@ -89,27 +90,37 @@ option_parse(struct bench_options *options, int option, char *value)
 	case 'v':
 		options->verify = 1;
 		return 0;
+	case 'M':
+		options->maps = value;
+		return 0;
+	case 'a':
+		options->all = 1;
+		return 0;
 	default:
 		return -EINVAL;
 	}
 }
 
+// What each command must be told.
 static int
-pin_to_cpu(int cpu)
+options_complete(const struct bench_options *options, const char *command)
 {
-	const struct sched_param realtime = {.sched_priority = 1};
-	cpu_set_t set;
+	if (!strcmp(command, "sweep"))
+		return options->maps != NULL;
 
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		return -errno;
-	// Whatever else runs on the machine shall disturb as little as possible: a run takes a second
-	// or two, and the kernel itself keeps a share of the core for the others.
-	if (sched_setscheduler(0, SCHED_FIFO, &realtime) && setpriority(PRIO_PROCESS, 0, -20))
-		return -errno;
+	return options->object && options->in_netns && options->in_device && options->out_netns &&
+	       options->out_device;
+}
 
-	return 0;
+static int
+command_run(const struct bench_options *options, const char *command)
+{
+	if (!strcmp(command, "generate"))
+		return bench_generate(options);
+	if (!strcmp(command, "redirect"))
+		return bench_redirect(options);
+
+	return bench_sweep(options);
 }
 
 int
@@ -120,18 +131,16 @@ main(int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1 && !error)
 		error = option_parse(&options, option, optarg);
-	if (error || optind + 1 != argc || !options.object || !options.in_netns ||
-	    !options.in_device || !options.out_netns || !options.out_device) {
+	if (error || optind + 1 != argc || !options_complete(&options, argv[optind])) {
 		fprintf(stderr, "usage: gw-bench generate|redirect --object FILE --in-netns NAME "
-				"--in-device NAME --out-netns NAME --out-device NAME ...\n");
+				"--in-device NAME --out-netns NAME --out-device NAME ...\n"
+				"       gw-bench sweep --maps FOLDER [--all]\n");
 		return 2;
 	}
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	error = pin_to_cpu(options.cpu);
-	if (!error && !strcmp(argv[optind], "generate"))
-		error = bench_generate(&options);
-	else if (!error)
-		error = bench_redirect(&options);
+	if (!error)
+		error = command_run(&options, argv[optind]);
 	if (error)
 		fprintf(stderr, "gw-bench: %s\n", strerror(-error));
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from tests.bench.contenders import Contender, Evidence
-from tests.bench.generator import Flows, Result
+from tests.bench.generator import Exchange, Result, Traffic
 from tests.bench.report import progress
 
 TRIES = 4
@@ -27,15 +27,19 @@ class Case:
     """What is sent. `known` is sent before, unmeasured; a fresh case forgets everything first."""
 
     name: str
-    frames: int
-    flows: Flows
-    known: tuple[int, Flows] | None = None
+    sent: Traffic
+    known: Traffic | None = None
     fresh: bool = False
+
+    @property
+    def closes(self) -> int:
+        """How many TCP connections the measured segments close."""
+        return self.sent.total if self.sent.exchange is Exchange.TEARDOWN else 0
 
     @property
     def opens(self) -> int:
         """How many sessions the measured frames open."""
-        return self.frames if self.fresh else 0
+        return self.sent.total if self.fresh and not self.closes else 0
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,9 @@ def _try_once(contender: Contender, case: Case) -> Result:
     if case.fresh:
         contender.forget()
     if case.known:
-        contender.generator.send(*case.known)
+        contender.generator.send(case.known)
     before = contender.evidence()
-    result = contender.generator.send(case.frames, case.flows)
+    result = contender.generator.send(case.sent)
     found = contender.evidence().since(before)
     if complaints := list(_complaints(contender, case, result, found)):
         complaints += [f"{name} {count}" for name, count in found.others.items()]
@@ -97,14 +101,18 @@ def _complaints(contender: Contender, case: Case, result: Result, found: Evidenc
     """Everything has to arrive, translated, and by the way whose cost this is."""
     if result.lost:
         yield f"{result.lost} of {result.frames} frames were lost"
+    elif not result.ns:
+        yield "some frames arrived on another core"
     if not contender.translates:
         return
     if result.untranslated:
         yield f"{result.untranslated} frames were not translated"
     if found.opened != case.opens:
         yield f"{found.opened} sessions were opened, not {case.opens}"
-    if found.fast is not None and found.fast != case.frames:
-        yield f"{found.fast} of {case.frames} frames took the fast path"
+    if found.fast is not None and found.fast != case.sent.passages:
+        yield f"{found.fast} of {case.sent.passages} frames took the fast path"
+    if case.closes and (closing := contender.closing()) != case.closes:
+        yield f"{closing} of {case.closes} connections are closing"
 
 
 def alternate(

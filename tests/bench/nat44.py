@@ -1,100 +1,147 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The group nat44: hits, new sessions and new mappings against nftables masquerade."""
+"""The group nat44: what the data path costs, against nftables masquerade and its own limits."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from statistics import median
 
-from tests.bench.contenders import BareRedirect, Contender, HybridGateway, Nftables
+from tests.bench import cases, tables
+from tests.bench.contenders import BareRedirect, Contender, HybridGateway, Nftables, Setup
 from tests.bench.gateway import Gateway
-from tests.bench.generator import Flows
 from tests.bench.measure import Case, MeasurementError, Note, Series, alternate
 from tests.bench.profile import profile
 from tests.bench.report import Figure
-from tests.bench.resident import measure_running, measure_start
+from tests.bench.resident import measure_listing, measure_running, measure_start
 
 BASELINE, PEER, OURS = "redirect", "nftables", "gateway"
 
-HIT_FRAMES = 2_000_000
-# Fewer than both session tables hold, mappings included.
-NEW_FRAMES = 240_000
-# Two thirds of the ports of one address: finding a free one is part of the cost.
-MAPPING_FRAMES = 20_000
-
-ENDPOINTS = 10_000
-PER_HOST = 40
-ONE = Flows()
-TEN_THOUSAND = Flows(endpoints=ENDPOINTS, ports_per_host=PER_HOST)
-# One address has fewer ports than 100 k endpoint-independent mappings would need.
-HUNDRED_THOUSAND = Flows(
-    endpoints=ENDPOINTS, ports_per_host=PER_HOST, destinations=10, destination_step=ENDPOINTS
-)
-NEW = Flows(endpoints=ENDPOINTS, ports_per_host=PER_HOST, destinations=NEW_FRAMES)
-ELSEWHERE = Flows(endpoints=ENDPOINTS, ports_per_host=PER_HOST, first_destination=1 << 20)
-MAPPING = Flows(endpoints=MAPPING_FRAMES, ports_per_host=2 * PER_HOST)
-
-HITS = (
-    Case("nat44.hit.1", HIT_FRAMES, ONE, known=(64, ONE)),
-    Case("nat44.hit.10k", HIT_FRAMES, TEN_THOUSAND, known=(ENDPOINTS, TEN_THOUSAND)),
-    Case("nat44.hit.100k", HIT_FRAMES, HUNDRED_THOUSAND, known=(10 * ENDPOINTS, HUNDRED_THOUSAND)),
-)
-OPENINGS = (
-    Case("nat44.new", NEW_FRAMES, NEW, known=(ENDPOINTS, ELSEWHERE), fresh=True),
-    Case("nat44.mapping", MAPPING_FRAMES, MAPPING, fresh=True),
-)
-OPENING_UNITS = {"nat44.new": "sessions/s", "nat44.mapping": "mappings/s"}
+OPENING_UNITS = {
+    "nat44.new": "sessions/s",
+    "nat44.mapping": "mappings/s",
+    "nat44.teardown": "flows/s",
+}
 REFERENCE_REDIRECT_NS = 94.0
 """On the machine on which limits in nanoseconds were set: another's figures scale by this."""
+CORES_LIMIT = 1.7
+LARGE_ROUNDS = 5
+"""At most: each sends three million frames."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
     """What could be measured, and why the rest could not."""
 
-    figures: list[Figure]
-    hits: list[Series]
-    openings: list[Series]
-    failures: list[str]
+    hits: list[Series] = field(default_factory=list)
+    openings: list[Series] = field(default_factory=list)
+    limits: list[Figure] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def figures(self) -> list[Figure]:
+        return [
+            *_redirect(self.hits),
+            *map(_hit, self.hits),
+            *map(_opening, self.openings),
+            *self.limits,
+        ]
 
 
 def measure(rounds: int, note: Note, *, bare: bool = False) -> Outcome:
     """All figures of the group; with `bare` of the XDP plane alone."""
-    resident: list[Figure] = []
-    with ExitStack() as stack:
-        contenders: list[Contender] = [BareRedirect(BASELINE), Nftables(PEER)]
-        ours = HybridGateway(OURS, bare=bare)
-        contenders.append(ours)
-        for contender in contenders:
-            stack.enter_context(contender)
-        failures: list[str] = []
-        hits = list(_series(HITS, contenders, rounds, note, failures))
-        openings = list(_series(OPENINGS, contenders[1:], rounds, note, failures))
-        if isinstance(ours.plane, Gateway):
-            resident = [*measure_running(ours.plane), measure_start()]
-    figures = [*_redirect(hits), *map(_hit, hits), *map(_opening, openings), *resident]
-    return Outcome(figures, hits, openings, failures)
+    group = Group(rounds, note, bare)
+    for part in (group.ordinary, group.large, group.teardown, group.two_cores):
+        part()
+    if not bare:
+        group.outcome.limits.append(measure_start())
+    return group.outcome
 
 
-def _series(
-    cases: Iterable[Case],
-    contenders: list[Contender],
-    rounds: int,
-    note: Note,
-    failures: list[str],
-) -> Iterator[Series]:
-    """One figure that fails leaves the others."""
-    for case in cases:
+class Group:
+    """One part after the other, each with paths of its own."""
+
+    def __init__(self, rounds: int, note: Note, bare: bool) -> None:
+        self.outcome = Outcome()
+        self._rounds = rounds
+        self._note = note
+        self._bare = bare
+
+    def ordinary(self) -> None:
+        with self._contenders(cases.ORDINARY) as (redirect, nftables, ours):
+            everyone = (redirect, nftables, ours)
+            self.outcome.hits += self._series(cases.HITS, everyone)
+            if not self._bare:
+                self._limits(lambda: measure_listing(ours, cases.known(cases.flows(10))))
+            self._openings(cases.OPENINGS, everyone)
+            if isinstance(ours.plane, Gateway):
+                self.outcome.limits += measure_running(ours.plane)
+        self._limits(lambda: tables.measure_default_size(self._bare))
+
+    def large(self) -> None:
+        with self._contenders(cases.LARGE) as (redirect, nftables, ours):
+            everyone, rounds = (redirect, nftables, ours), min(self._rounds, LARGE_ROUNDS)
+            self.outcome.hits += self._series([cases.LARGE_HIT], everyone, rounds)
+            self._note(f"{cases.LARGE_HIT.name}: {nftables.room()}")
+            self._limits(lambda: tables.measure_large(ours, nftables))
+
+    def teardown(self) -> None:
+        with self._contenders(cases.TCP) as everyone:
+            self._openings([cases.TEARDOWN], everyone)
+
+    def two_cores(self) -> None:
+        with self._contenders(cases.TWO_CORES) as (redirect, _, ours):
+            found = self._series(cases.ON_CORES, (redirect, ours))
+            if len(found) < len(cases.ON_CORES):
+                return
+            one, two = found
+            ratio = {label: two.rate(label) / one.rate(label) for label in (BASELINE, OURS)}
+            self._note(f"two cores: the bare redirect itself gains {ratio[BASELINE]:.2f}")
+            self.outcome.limits.append(
+                Figure("nat44.2cores", ratio[OURS], "x", "limit", CORES_LIMIT, better="higher")
+            )
+
+    @contextmanager
+    def _contenders(self, setup: Setup) -> Iterator[tuple[BareRedirect, Nftables, HybridGateway]]:
+        with ExitStack() as stack:
+            yield (
+                stack.enter_context(BareRedirect(BASELINE, setup)),
+                stack.enter_context(Nftables(PEER, setup)),
+                stack.enter_context(HybridGateway(OURS, setup, bare=self._bare)),
+            )
+
+    def _series(
+        self, cases: Iterable[Case], contenders: Sequence[Contender], rounds: int | None = None
+    ) -> list[Series]:
+        """One figure that fails leaves the others."""
+        found = []
+        for case in cases:
+            try:
+                found.append(alternate(case, contenders, rounds or self._rounds, self._note))
+            except MeasurementError as error:
+                self.outcome.failures.append(str(error))
+        return found
+
+    def _openings(self, cases: Iterable[Case], contenders: Sequence[Contender]) -> None:
+        for series in self._series(cases, contenders):
+            self.outcome.openings.append(series)
+            ours, peer = (median(series.cost(label, BASELINE)) for label in (OURS, PEER))
+            self._note(
+                f"{series.case.name}: {ours:.0f} ns over the bare redirect, "
+                f"nftables {peer:.0f} ns: {peer / ours:.2f} x"
+            )
+
+    def _limits(self, measured: Callable[[], list[Figure]]) -> None:
         try:
-            yield alternate(case, contenders, rounds, note)
+            self.outcome.limits += measured()
         except MeasurementError as error:
-            failures.append(str(error))
+            self.outcome.failures.append(str(error))
 
 
-def profiled(note: Note, *, bare: bool = False) -> str:
-    """Where the time goes, as a table."""
-    with HybridGateway(OURS, bare=bare) as ours:
-        return profile(ours, (*HITS, *OPENINGS), note)
+def profiled(note: Note, *, bare: bool = False) -> Iterator[str]:
+    """Where the time goes, as one table for each setup."""
+    for setup, in_setup in cases.BY_SETUP:
+        with HybridGateway(OURS, setup, bare=bare) as ours:
+            yield profile(ours, in_setup, note)
 
 
 def _redirect(hits: list[Series]) -> Iterator[Figure]:

@@ -6,23 +6,29 @@ import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 
 NETNS = Path("/run/netns")
 INSIDE = "10.64.0.0/16"
 INSIDE_ADDRESS = "10.64.0.1/16"
+HOSTS = "10.64.1.0"
+"""The generator's first address, and the next ones after it."""
 OUTSIDE_ADDRESS = "203.0.113.2/24"
 NEXT_HOP = "203.0.113.1"
 
 # What the gateway is configured with, by the agent or without it.
 ROOT = Path(__file__).resolve().parents[2]
 SESSIONS = 1 << 18
+MILLION = 1_000_000
 PORTS = (20000, 49999)
 
 
-def run(argv: Sequence[str], timeout: float = 30) -> str:
+def run(argv: Sequence[str], timeout: float = 60, stdin: str = "") -> str:
     """Standard output of a program that has to succeed."""
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+    done = subprocess.run(
+        argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip() or done.returncode}")
     return done.stdout
@@ -41,11 +47,15 @@ class Names:
 
 
 class MeasuredPath:
-    """gen0 -- lan0 [middle] wan0 -- sink0; the middle forwards what a measurement puts there."""
+    """gen0 -- lan0 [middle] wan0 -- sink0; the middle forwards what a measurement puts there.
 
-    def __init__(self, label: str) -> None:
+    With several queues, each core has its own all along the way.
+    """
+
+    def __init__(self, label: str, queues: int = 1) -> None:
         stem = f"gwbench{os.getpid()}-{label}"
         self.label = label
+        self._queues = queues
         self.names = Names(f"{stem}-gen", f"{stem}-mid", f"{stem}-sink")
 
     def __enter__(self) -> "MeasuredPath":
@@ -77,6 +87,13 @@ class MeasuredPath:
         """The sink hands ARP and ICMP to its kernel, so the next hop is an ordinary neighbour."""
         self.middle("ping", "-q", "-c", "1", "-W", "2", NEXT_HOP)
 
+    def resolve_inside(self, hosts: int) -> None:
+        """Answers find their way to this many inside addresses from HOSTS on; nobody answers ARP
+        for them."""
+        mac, first = self.mac(self.names.generator, "gen0"), IPv4Address(HOSTS)
+        lines = (f"neighbour replace {first + n} lladdr {mac} dev lan0" for n in range(hosts))
+        run(["ip", "-n", self.names.middle, "-batch", "-"], stdin="\n".join(lines))
+
     def _build(self) -> None:
         names = self.names
         for netns in (names.generator, names.middle, names.sink):
@@ -95,8 +112,9 @@ class MeasuredPath:
 
     def _wire(self, outer: str, outer_device: str, device: str) -> None:
         middle = self.names.middle
-        peer = ["peer", "name", outer_device, "netns", outer]
-        run(["ip", "link", "add", device, "netns", middle, "type", "veth", *peer])
+        queues = ["numrxqueues", str(self._queues), "numtxqueues", str(self._queues)]
+        peer = ["peer", "name", outer_device, "netns", outer, *queues]
+        run(["ip", "link", "add", device, "netns", middle, *queues, "type", "veth", *peer])
         for netns, name in ((middle, device), (outer, outer_device)):
             run(["ip", "-n", netns, "link", "set", name, "up"])
         # veth drops what is redirected to it unless the receiving end has GRO or an XDP program.

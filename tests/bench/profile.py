@@ -49,7 +49,7 @@ def profile(contender: Contender, cases: Iterable[Case], note: Note) -> str:
             for program, (runs, ns) in sorted(statistics.read().items()):
                 earlier_runs, earlier_ns = before.get(program, (0, 0))
                 # Whatever else runs on the machine is not asked for.
-                if (count := runs - earlier_runs) >= case.frames // 2:
+                if (count := runs - earlier_runs) >= case.sent.frames // 2:
                     average = (ns - earlier_ns) / count
                     rows.append((case.name, program[0], f"{count:,}", number(average)))
     return aligned(rows, right=(2, 3))

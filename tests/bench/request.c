@@ -36,6 +36,10 @@ word_parse(struct bench_request *request, char *word)
 		flows->destination_step = number;
 	else if (!strcmp(word, "first-destination"))
 		request->first_destination = number;
+	else if (!strcmp(word, "exchange"))
+		flows->exchange = number;
+	else if (!strcmp(word, "cores"))
+		request->cores = number;
 	else
 		return -EINVAL;
 
@@ -53,6 +57,7 @@ request_read(struct bench_request *request)
 		return 0;
 
 	*request = (struct bench_request){
+		.cores = 1,
 		.flows = {.endpoints = 1,
 			  .ports_per_host = 1,
 			  .destinations = 1,
@@ -69,8 +74,9 @@ request_read(struct bench_request *request)
 	}
 	if (!request->flows.frames || request->flows.frames > 0xffffffff ||
 	    !request->flows.endpoints ||
-	    request->flows.endpoints > 0xffff - request->flows.port_base) {
-		fprintf(stderr, "frames or endpoints out of range\n");
+	    request->flows.endpoints > 0xffff - request->flows.port_base || !request->cores ||
+	    request->cores > BENCH_CORES || request->flows.exchange > BENCH_TEARDOWN) {
+		fprintf(stderr, "frames, endpoints, cores or exchange out of range\n");
 		return -EINVAL;
 	}
 
