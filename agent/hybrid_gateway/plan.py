@@ -82,6 +82,8 @@ class Planner:
         wanted, observed = self._wanted, self._observed
         if self._fresh and wanted.sizes:
             text = f"load the programs, with room for {wanted.sizes.sessions} sessions"
+            if observed.attached:
+                text += "; those that there are are carried over"
             yield Step(StepKind.LOAD, "XDP", text, wanted.sizes)
         yield from self._sysctls(forwarding=False)
         if wanted.table and (

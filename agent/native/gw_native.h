@@ -104,9 +104,9 @@ struct gw_importer {
 /* Adds to tally[6], by enum gw_saved_result. */
 int gw_import(const struct gw_importer *to, const struct gw_saved *records, __u32 count,
 	      __u32 *tally);
-/* Takes `passed` ns off what the sessions have left, which becomes `most` at most; returns how
- * many are left, moved to the front. What no session can look like is left out. */
-int gw_saved_elapse(struct gw_saved *records, __u32 count, __u64 passed, __u64 most);
+/* Takes `passed` ns off what the sessions have left; returns how many are left, moved to the
+ * front. Whether they make sense, gw_import judges. */
+int gw_saved_elapse(struct gw_saved *records, __u32 count, __u64 passed);
 
 /* Ports that rest, from one gw_mappings to another. */
 struct gw_resting {
@@ -227,4 +227,13 @@ struct gw_host_use {
 };
 
 int gw_count_hosts(int hosts, const struct gw_settings *nat, struct gw_host_use *use);
+
+/* The ring gw_log. Its memory stays mapped, so `map` may be closed. NULL: *error is -errno. */
+struct gw_ring;
+struct gw_ring *gw_ring_open(int map, int *error);
+/* Readable while there are events. */
+int gw_ring_fd(struct gw_ring *ring);
+/* Takes at most `room` events out; returns how many. *strange: records that were none of ours. */
+int gw_ring_read(struct gw_ring *ring, struct gw_log_event *events, __u32 room, __u32 *strange);
+void gw_ring_close(struct gw_ring *ring);
 #endif

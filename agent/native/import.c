@@ -13,10 +13,6 @@
 enum {
 	FRAME = 64, /* the program looks at no frame, but the kernel wants one */
 	SLOTS = 4096, /* of gw_mappings read at a time */
-	KNOWN_FLAGS =
-		GW_SESSION_INBOUND | GW_SESSION_HAIRPIN | GW_SESSION_STATIC | GW_SESSION_PERMIT,
-	KNOWN_HOLDS = GW_SAVED_MAPPING | GW_SAVED_PEER | GW_SAVED_PERMIT,
-	FINS_BOTH = 3,
 	RESULTS = GW_SAVED_GONE + 1,
 	NS = 1000000000,
 };
@@ -64,29 +60,17 @@ gw_import(const struct gw_importer *to, const struct gw_saved *records, __u32 co
 	return result;
 }
 
-static int
-is_sound(const struct gw_saved *saved)
-{
-	int known = saved->protocol == 1 || saved->protocol == 6 || saved->protocol == 17;
-
-	return known && !(saved->flags & ~KNOWN_FLAGS) && !(saved->holds & ~KNOWN_HOLDS) &&
-	       saved->tcp_state <= GW_TCP_CLOSING && saved->fins <= FINS_BOTH &&
-	       (saved->protocol == 6) == (saved->tcp_state != GW_TCP_NONE);
-}
-
 int
-gw_saved_elapse(struct gw_saved *records, __u32 count, __u64 passed, __u64 most)
+gw_saved_elapse(struct gw_saved *records, __u32 count, __u64 passed)
 {
 	__u32 kept = 0;
 
 	for (__u32 i = 0; i < count; i++) {
 		struct gw_saved *saved = &records[i];
 
-		if (!is_sound(saved) || saved->left <= passed)
+		if (saved->left <= passed)
 			continue;
 		saved->left -= passed;
-		if (saved->left > most)
-			saved->left = most;
 		saved->age += passed / NS;
 		saved->result = GW_SAVED_NEW;
 		records[kept++] = *saved;

@@ -442,11 +442,18 @@ save(const struct gw_reader *reader, const char *record, __u64 now, struct gw_sa
 		saved->tcp_state = GW_TCP_ESTABLISHED;
 	if (has(reader, CREATED))
 		created = field_of(reader, record, CREATED);
-	saved->age = created < seconds ? seconds - created : 0;
+	/* Modulo 2^32: a session may be older than the clock. Its second may not have begun for us. */
+	saved->age = (__s32)(seconds - created) > 0 ? seconds - created : 0;
 	saved->holds = holds_of(reader, record, saved->flags);
 	save_traffic(reader, record, saved);
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	return (__u32)field_of(reader, record, CLAIM) == claim;
+}
+
+static int
+is_older(const struct gw_reader *reader, const char *record, __u32 since)
+{
+	return has(reader, CREATED) && (__s32)(field_of(reader, record, CREATED) - since) < 0;
 }
 
 int
@@ -461,7 +468,7 @@ gw_reader_read(struct gw_reader *reader, __u32 since, struct gw_saved *into, __u
 		record = next_record(reader, &error);
 		if (!record)
 			break;
-		if (since && has(reader, CREATED) && field_of(reader, record, CREATED) < since)
+		if (since && is_older(reader, record, since))
 			continue;
 		count += save(reader, record, now, &into[count]);
 	}

@@ -93,6 +93,7 @@ class Plane:
         self.program = self.dataplane._program("gw_xdp")
         self.guard = self.dataplane._program("gw_guard")
         self.settings = SETTINGS
+        self.static_records: tuple[StaticRecord, ...] = ()
         for name in ports:
             assert self.dataplane.attach(site.ifindex(name), name, PORTS[name]) == "native"
 
@@ -110,7 +111,7 @@ class Plane:
         self.dataplane.fdb_replace({})
         self.dataplane.fdb_replace(self.site.fdb())
         self.dataplane.set_addresses([OUTSIDE, ONE_TO_ONE])
-        self.dataplane.set_statics([])
+        self.statics()
         self.dataplane.set_inside_prefixes([])
         self.own.refill_error_budget()
 
@@ -120,6 +121,7 @@ class Plane:
         self.dataplane.set_settings(self.settings)
 
     def statics(self, *records: StaticRecord) -> None:
+        self.static_records = records
         self.dataplane.set_statics(records)
 
     # ---- frames -----------------------------------------------------------------------

@@ -62,10 +62,13 @@ class TestLoading:
 
     def test_with_another_size(self, instance: Instance) -> None:
         _load(instance)
-        _, report = _load(instance, MapSizes(128))
+        second, report = _load(instance, MapSizes(128))
 
         assert not report.reused
         assert report.reason == "room for sessions: 64 before, 128 now"
+        assert _load(instance)[1].reused  # until the new maps are in force
+        second, _ = _load(instance, MapSizes(128))
+        second.commit()
         assert _load(instance, MapSizes(128))[1].reused
 
     def test_of_another_abi(self, instance: Instance) -> None:

@@ -2,6 +2,7 @@
 """Steps are done in order, and undone in reverse when one fails."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from hybrid_gateway.apply import Executor
 from hybrid_gateway.apply.host import HostSteps
 from hybrid_gateway.bpf import DataPlane, LoadReport
 from hybrid_gateway.errors import KernelError, RefusedError
-from hybrid_gateway.model import Offload, StepKind, Sysctl, Wanted, Written
+from hybrid_gateway.model import Offload, Sizes, StepKind, Sysctl, Wanted, Written
 from hybrid_gateway.netlink import Netlink
 from hybrid_gateway.nft import Nft
 from hybrid_gateway.plan import Planner
@@ -30,6 +31,7 @@ class Recorder:
         self.fail_at = ""
         self.links: dict[int, str] = {}
         self.reused = False
+        self.replacing = False
         self.table = ""
 
     def note(self, call: str) -> None:
@@ -45,6 +47,21 @@ class Recorder:
         assert sizes
         self.note("load")
         return LoadReport(self.reused, "")
+
+    def carry(self) -> None:
+        if self.replacing:
+            self.note("carry")
+
+    def commit(self) -> list[str]:
+        if not self.replacing:
+            return []
+        self.note("commit")
+        return ["7 sessions carried over"]
+
+    def rollback(self) -> bool:
+        if self.replacing:
+            self.note("rollback")
+        return self.replacing
 
     def attached(self) -> dict[int, str]:
         return dict(self.links)
@@ -182,6 +199,31 @@ def test_programs_of_an_earlier_agent_stay_when_a_plan_fails(
     assert not [call for call in system.calls if call.startswith("detach")]
     assert "remove" not in system.calls  # neither the table nor the programs
     assert executor.written.table is None
+
+
+def test_sessions_go_over_before_the_ports(system: Recorder, executor: Executor) -> None:
+    system.replacing = True
+    executor.run(STEPS)
+
+    kept = [call for call in system.calls if call in ("set_settings", "carry", "commit")]
+    assert kept == ["set_settings", *["carry"] * 3, "commit"]
+    assert system.calls.index("carry") < system.calls.index("attach wan0 outside")
+    assert system.calls[-1] == "commit"
+    assert executor.notes == ("7 sessions carried over",)
+
+
+@pytest.mark.parametrize("fault", ["set_settings", "carry", "attach lan1", "commit"])
+def test_what_was_in_force_comes_back(system: Recorder, executor: Executor, fault: str) -> None:
+    executor.run(STEPS)
+    before = executor.written
+    system.replacing = True
+    system.fail_at = fault
+    with pytest.raises(RefusedError):
+        executor.run(Planner(replace(WANTED, sizes=Sizes(999, 1)), done(WANTED)).steps())
+
+    assert system.calls[-1] == "rollback"
+    assert executor.written == before
+    assert not [call for call in system.calls if call.startswith("detach")]
 
 
 def test_originals_are_recorded_once(system: Recorder, executor: Executor, tmp_path: Path) -> None:

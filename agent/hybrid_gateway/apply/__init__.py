@@ -64,14 +64,18 @@ class Executor:
         self._plane.notes.clear()
         self._host.notes.clear()
         done: list[tuple[Step, Undo]] = []
-        for step in steps:
-            try:
+        doing = ""
+        try:
+            for step in steps:
+                doing = f"{step.kind.value} {step.subject}"
                 done.append((step, self._actions[step.kind](step.value)))
-            except BaseException as error:  # whatever it was, half a plan must not stay
-                self._unwind(done)
-                if isinstance(error, GwError):
-                    error.message = f"{step.kind.value} {step.subject}: {error.message}"
-                raise
+            doing = "putting the new programs in force"
+            self._plane.finish()
+        except BaseException as error:  # whatever it was, half a plan must not stay
+            self._unwind(done)
+            if isinstance(error, GwError):
+                error.message = f"{doing}: {error.message}"
+            raise
 
     def reset(self) -> None:
         """Nothing of what was written is there any more."""

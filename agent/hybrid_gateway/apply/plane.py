@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Steps on the data plane and on its stand-in, the nftables table."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,21 +58,17 @@ class PlaneSteps:
         before = self.written
         found_pins = self._pins.exists()
         try:
-            report = self._dataplane.load(MapSizes(sizes.sessions, sizes.pool))
+            self._dataplane.load(MapSizes(sizes.sessions, sizes.pool))
         except GwError:
             if not found_pins:
                 self._dataplane.remove()
             raise
-        if found_pins and not report.reused:
-            reason = report.reason
-            if before.sizes:
-                reason = f"room for {before.sizes.sessions} became {sizes.sessions}"
-            self.notes.append(f"sessions were dropped: {reason}")
         self.written = Written(sizes=sizes, table=before.table, fingerprint=before.fingerprint)
 
         def undo() -> None:
-            if before.sizes:
-                self._reload(before)
+            if self._dataplane.rollback():
+                now = self.written
+                self.written = replace(before, table=now.table, fingerprint=now.fingerprint)
             elif not found_pins:
                 self._dataplane.remove()
                 self.written = replace(self.written, sizes=None, attachments=())
@@ -83,25 +78,12 @@ class PlaneSteps:
 
         return undo
 
-    def _reload(self, before: Written) -> None:
-        """Back to other map sizes: their sessions are lost, forwarding is not."""
-        assert before.sizes
-        self._dataplane.load(MapSizes(before.sizes.sessions, before.sizes.pool))
-        self._write(sizes=before.sizes)
-        rewrites: tuple[tuple[Callable[[Any], Undo], Any], ...] = (
-            (self.addresses, before.addresses),
-            (self.statics, before.statics),
-            (self.prefixes, before.prefixes),
-            (self.devices, before.devices),
-            (self.settings, before.settings),
-        )
-        for action, value in rewrites:
-            if value is not None:
-                action(value)
-        for attachment in before.attachments:
-            self.attach(attachment)
+    def finish(self) -> None:
+        """Everything is done: what was loaded is in force from now on, with its sessions."""
+        self.notes += self._dataplane.commit()
 
     def attach(self, attachment: Attachment) -> Undo:
+        self._dataplane.carry()
         was = attachment.ifindex in self._dataplane.attached()
         try:
             self._dataplane.attach(attachment.ifindex, attachment.name, attachment.outside)

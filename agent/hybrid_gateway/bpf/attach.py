@@ -20,6 +20,8 @@ TC_HANDLE = 0x6777
 TC_PRIORITY = 1
 MODES = {1: "native", 2: "generic", 3: "offloaded", 4: "several"}
 OUR_PROGRAM = "gw_xdp"
+XDP, HANDOVER, GUARD = "XDP", "gw_handover", "gw_guard"
+"""What stands on a port."""
 LINK_GONE = 0
 """The ifindex of a link whose device is gone."""
 
@@ -62,6 +64,23 @@ def _exists(ifindex: int) -> bool:
     except OSError:
         return False
     return True
+
+
+class Attached:
+    """The programs on ports at one moment: (ifindex, which) to a descriptor that keeps it alive."""
+
+    def __init__(self) -> None:
+        self.programs: dict[tuple[int, str], int] = {}
+
+    def keep(self, ifindex: int, which: str, program: int) -> None:
+        fd = lib.gw_program_by_id(program) if program else -1
+        if fd >= 0:
+            self.programs[ifindex, which] = fd
+
+    def close(self) -> None:
+        for fd in self.programs.values():
+            lib.gw_close(fd)
+        self.programs.clear()
 
 
 class Attachments:
@@ -199,6 +218,56 @@ class Attachments:
             raise KernelError(f"{name}: detaching the TC program", result, code="bpf.tc")
 
     # ---- both -------------------------------------------------------------------------
+
+    def in_use(self, map_id: int) -> bool:
+        """Whether the XDP program on any of the ports uses a map."""
+        return any(lib.gw_program_uses(program, map_id) == 1 for _, program in self._linked())
+
+    def _linked(self) -> list[tuple[int, int]]:
+        """Device and program of every link that has both."""
+        found: list[tuple[int, int]] = []
+        for path in self._link_paths():
+            link = lib.gw_pinned(os.fsencode(path))
+            if link < 0:
+                continue
+            ifindex, program = _link_info(link)
+            lib.gw_close(link)
+            if ifindex != LINK_GONE:
+                found.append((ifindex, program))
+        return found
+
+    def programs(self) -> Attached:
+        """What is on the ports, which the caller closes."""
+        found = Attached()
+        program = ffi.new("__u32 *")
+        for ifindex, xdp in self._linked():
+            found.keep(ifindex, XDP, xdp)
+            for which, egress in ((HANDOVER, False), (GUARD, True)):
+                if not lib.gw_tc_query(ifindex, egress, TC_HANDLE, TC_PRIORITY, program):
+                    found.keep(ifindex, which, program[0])
+        return found
+
+    def change_over(self, xdp: int, handover: int, guard: int) -> None:
+        """Other programs on every port, where there is one of the kind; XDP last and in one go."""
+        linked = self._linked()
+        for ifindex, _ in linked:
+            for program, egress in ((guard, True), (handover, False)):
+                if self.has_tc(ifindex, egress=egress):
+                    self.attach_tc(ifindex, f"device {ifindex}", program, egress=egress)
+        for ifindex, _ in linked:
+            self._replace(self._path(ifindex), ifindex, xdp)
+
+    def put_back(self, before: Attached) -> None:
+        """The programs that were there before, on ports that are still ours."""
+        linked = {ifindex for ifindex, _ in self._linked()}
+        for (ifindex, which), program in before.programs.items():
+            if ifindex not in linked:
+                continue
+            if which == XDP:
+                self._replace(self._path(ifindex), ifindex, program)
+            else:
+                name = f"device {ifindex}"
+                self.attach_tc(ifindex, name, program, egress=which == GUARD)
 
     def detach(self, ifindex: int, name: str) -> None:
         """Takes away what is ours; a clsact that we made goes with it."""

@@ -7,17 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from _gw_native import ffi, lib
+from _gw_native import lib
 
 from .. import abi
-from ..errors import GwError, KernelError
+from ..errors import GwError
 from ..instance import Instance
 from . import sessions as reading
 from . import tables
 from .attach import Attachments
+from .carry import Block, Reader, Tally
 from .maps import Map
 from .objects import LoadedObject, ObjectFile
 from .pins import Pins
+from .programs import TC_PROGRAMS, XDP_PROGRAMS, Programs, map_sizes
 from .records import (
     DeviceRecord,
     LoadReport,
@@ -26,49 +28,10 @@ from .records import (
     SessionInfo,
     StaticRecord,
 )
+from .replace import Replacement, importer_of
 
-XDP_PROGRAMS = ("gw_xdp", "gw_sweep_start", "gw_sweep_slice", "gw_import", "gw_remove")
-TC_PROGRAMS = ("gw_guard", "gw_handover")
 SLICE = 32768
 """Records that one run of a sweep looks at: it keeps its core for less than a millisecond."""
-FRAME = 64
-"""Bytes of the frame that the programs are run on which look at none."""
-
-# Map name: C types of key and value, as the agent uses them.
-TYPES = {
-    "gw_settings": ("__u32", "struct gw_settings"),
-    "gw_devices": ("__u32", "struct gw_device"),
-    "gw_tx": ("__u32", "__u32"),
-    "gw_fdb": ("struct gw_fdb_key", "struct gw_fdb_entry"),
-    "gw_addresses": ("__u32", "__u32"),
-    "gw_static_in": ("struct gw_static_key", "struct gw_static"),
-    "gw_static_out": ("struct gw_static_key", "struct gw_static"),
-    "gw_inside": ("struct gw_prefix", "__u32"),
-    "gw_records": ("__u32", "struct gw_record"),
-    "gw_counters": ("__u32", "struct gw_port_counters"),
-    "gw_status": ("__u32", "struct gw_status"),
-    "gw_sweeps": ("__u32", "struct gw_sweep"),
-    "gw_saved_batch": ("__u32", "struct gw_saved"),
-    "gw_picks": ("__u32", "struct gw_pick"),
-    "gw_batch": ("__u32", "struct gw_batch"),
-}
-
-
-def bucket_count(entries: int) -> int:
-    """A power of two, so that a bucket with room for seven entries holds no more than four."""
-    return 1 << max(0, (entries - 1) // 4).bit_length()
-
-
-def map_sizes(sizes: MapSizes) -> dict[str, int]:
-    """max_entries of the maps whose size the configuration decides (see bpf/src/maps.h)."""
-    return {
-        "gw_sessions": bucket_count(2 * sizes.sessions),
-        "gw_records": sizes.sessions,
-        "gw_free": sizes.sessions,
-        "gw_endpoints": bucket_count(sizes.sessions),
-        "gw_permits": bucket_count(sizes.sessions),
-        "gw_mappings": sizes.pool * lib.GW_SLOTS_PER_ADDRESS,
-    }
 
 
 class DataPlane:
@@ -79,10 +42,8 @@ class DataPlane:
         self._attachments = Attachments(self._pins.folder)
         self._xdp_file = ObjectFile(object_dir / "gw_xdp.bpf.o", XDP_PROGRAMS)
         self._tc_file = ObjectFile(object_dir / "gw_guard.bpf.o", TC_PROGRAMS)
-        self._xdp: LoadedObject | None = None
-        self._tc: LoadedObject | None = None
-        self._maps: dict[str, Map] = {}
-        self._sizes = MapSizes(0)
+        self._programs: Programs | None = None
+        self._replacement: Replacement | None = None
 
     # ---- programs ---------------------------------------------------------------------
 
@@ -92,32 +53,38 @@ class DataPlane:
         self._tc_file.verify()
 
     def load(self, sizes: MapSizes) -> LoadReport:
-        """Loads both objects over the pinned maps where these fit, over new ones where not."""
-        self._pins.prepare()
+        """Loads both objects over the pinned maps where these fit, over new ones where not.
+
+        In the second case the programs from before go on forwarding with their own maps; then
+        the tables have to be filled, and `carry` and `commit` or `rollback` called.
+        """
+        self._pins.prepare(self._attachments.in_use)
         self._attachments.forget_dead()
-        xdp, tc = LoadedObject(self._xdp_file), LoadedObject(self._tc_file)
+        replacement: Replacement | None = None
+
+        def adopt(loaded: LoadedObject) -> LoadReport:
+            nonlocal replacement
+            report = self._pins.adopt(loaded.maps())
+            sources = self._pins.sources(report)
+            if sources:
+                replacement = Replacement(self._pins, self._attachments, sources)
+                if not report.reused:
+                    replacement.keep(loaded)
+            return report
+
         try:
-            wanted = xdp.maps()
-            for name, entries in map_sizes(sizes).items():
-                lib.gw_map_resize(wanted[name], entries)
-            report = self._pins.adopt(wanted)
-            xdp.load()
-            shared = xdp.maps()
-            for name, other in tc.maps().items():
-                if name in shared:
-                    lib.gw_map_reuse(other, lib.gw_map_fd(shared[name]))
-            tc.load()
+            programs = Programs(self._xdp_file, self._tc_file, sizes, adopt)
         except GwError:
-            xdp.close()
-            tc.close()
+            if replacement:
+                replacement.close()
             raise
-        self.close()
-        self._xdp, self._tc, self._sizes = xdp, tc, sizes
-        descriptors = {name: lib.gw_map_fd(shared[name]) for name in shared}
-        self._pins.pin(descriptors)
-        self._maps = {
-            name: Map(descriptors[name], name, key, value) for name, (key, value) in TYPES.items()
-        }
+        report = programs.report
+        if replacement:
+            replacement.previous = self._programs
+        else:
+            self.close()
+        self._programs, self._replacement = programs, replacement
+        self._pins.pin(programs.descriptors, beside=replacement is not None and not report.reused)
         if not report.reused:
             # Nothing is enabled yet, but the pins say from now on how they are to be read.
             first = abi.new("gw_settings", abi_version=abi.VERSION, seed=secrets.randbits(64))
@@ -125,37 +92,53 @@ class DataPlane:
         self._run("gw_sweep_start")
         return report
 
+    def carry(self) -> None:
+        """Sessions of the maps before these come over, and the ports with them; once."""
+        if self._replacement:
+            self._replacement.carry(self._loaded())
+
+    def commit(self) -> list[str]:
+        """The loaded maps are in force from now on; notes about sessions that came over."""
+        if self._replacement is None:
+            return []
+        self.carry()
+        self._replacement.commit()
+        notes, self._replacement = self._replacement.notes, None
+        return notes
+
+    def rollback(self) -> bool:
+        """Back to what was in force before load(); False: there was nothing."""
+        if self._replacement is None:
+            return False
+        replacement, self._replacement = self._replacement, None
+        previous = replacement.rollback()
+        self._loaded().close()
+        self._programs = previous
+        return True
+
     def close(self) -> None:
         """Lets go of the objects; pins and attachments stay."""
-        for loaded in (self._xdp, self._tc):
-            if loaded:
-                loaded.close()
-        self._xdp = self._tc = None
-        self._maps = {}
+        if self._replacement:
+            self._replacement.close()
+            self._replacement = None
+        if self._programs:
+            self._programs.close()
+        self._programs = None
+
+    def _loaded(self) -> Programs:
+        if self._programs is None:
+            raise GwError("the BPF objects are not loaded", code="bpf.not-loaded")
+        return self._programs
 
     def _program(self, name: str) -> int:
-        loaded = self._xdp if name in XDP_PROGRAMS else self._tc
-        if loaded is None:
-            raise GwError("the BPF objects are not loaded", code="bpf.not-loaded")
-        return loaded.program(name)
+        return self._loaded().program(name)
 
     def _run(self, name: str) -> None:
-        """Runs a program that looks at no frame, once."""
-        frame, size, action = (
-            ffi.new("char[]", FRAME),
-            ffi.new("__u32 *", FRAME),
-            ffi.new("__u32 *"),
-        )
-        result = lib.gw_test_run(self._program(name), frame, size, FRAME, 0, action)
-        if result or action[0] == 0:
-            raise KernelError(f"running {name}", result, code="bpf.run")
+        self._loaded().run(name)
 
     def table(self, name: str) -> Map:
         """One loaded map by its name in bpf/src/maps.h."""
-        try:
-            return self._maps[name]
-        except KeyError:
-            raise GwError("the BPF objects are not loaded", code="bpf.not-loaded") from None
+        return self._loaded().table(name)
 
     # ---- attaching --------------------------------------------------------------------
 
@@ -183,7 +166,7 @@ class DataPlane:
 
     def with_filter(self, ifindexes: Iterable[int], *, egress: bool) -> frozenset[int]:
         """Those with our TC program at this end, as it is loaded now; before load() none."""
-        if self._tc is None:
+        if self._programs is None:
             return frozenset()
         program = self._program("gw_guard" if egress else "gw_handover")
         has = self._attachments.has_tc
@@ -199,7 +182,8 @@ class DataPlane:
     # ---- tables -----------------------------------------------------------------------
 
     def set_settings(self, settings: NatSettings) -> None:
-        if tables.write_settings(self.table("gw_settings"), settings, map_sizes(self._sizes)):
+        sizes = map_sizes(self._loaded().sizes)
+        if tables.write_settings(self.table("gw_settings"), settings, sizes):
             self._sweep(lib.GW_SWEEP_ORPHANS)
 
     def set_devices(self, records: Sequence[DeviceRecord]) -> None:
@@ -208,7 +192,10 @@ class DataPlane:
 
     def _devices(self) -> tables.DeviceTable:
         return tables.DeviceTable(
-            self.table("gw_devices"), self.table("gw_tx"), self.table("gw_counters")
+            self.table("gw_devices"),
+            self.table("gw_tx"),
+            self.table("gw_counters"),
+            self._replacement.rows if self._replacement else {},
         )
 
     def set_addresses(self, addresses: Sequence[IPv4Address]) -> None:
@@ -266,11 +253,36 @@ class DataPlane:
 
     def _fresh(self) -> int:
         status = self.table("gw_status").get(0)
-        return min(int(status.fresh), self._sizes.sessions) if status is not None else 0
+        return min(int(status.fresh), self._loaded().sizes.sessions) if status is not None else 0
+
+    def log_ring(self) -> int | None:
+        """Descriptor of the ring gw_log; None before load()."""
+        return self._programs.descriptors["gw_log"] if self._programs else None
 
     def session_count(self) -> int:
         """Sessions that hold a record, expired and not yet swept ones included."""
-        return reading.count_sessions(self.table("gw_counters"))
+        reader = self.reader()
+        try:
+            return reader.count()
+        finally:
+            reader.close()
+
+    def reader(self) -> Reader:
+        """Of the sessions as they are, for another thread perhaps; the caller closes it."""
+        return Reader(self.table("gw_records").fd, self._fresh())
+
+    @property
+    def restored(self) -> bool:
+        """Whether the sessions that were saved on disk are among those in the maps."""
+        return self._pins.restored
+
+    def restore(self, blocks: Iterable[Block]) -> Tally:
+        """Imports sessions; those of an address that is not ours (yet) are refused."""
+        return importer_of(self._loaded()).take(blocks)
+
+    def mark_restored(self) -> None:
+        """From here on the maps know more than the disk does."""
+        self._pins.mark_restored()
 
     def clear_sessions(self) -> int:
         """Ends every session; returns how many."""

@@ -103,6 +103,10 @@ class LoadedObject:
             current = lib.gw_object_next_map(self._object, current)
         return found
 
+    def same_enum(self, map_fd: int, name: str) -> bool:
+        """Whether a map that is there was made by programs with the same enum of that name."""
+        return bool(lib.gw_same_enum(map_fd, self._object, name.encode()) == 1)
+
     def load(self) -> None:
         result = lib.gw_object_load(self._object)
         if result:

@@ -90,12 +90,6 @@ def read_sessions(
     return found, None
 
 
-def count_sessions(counters: Map) -> int:
-    """Sessions opened less sessions closed, by every row: a port that is gone left its counts."""
-    rows = (read_counters(counters, row) for row in range(lib.GW_PORTS_MAX))
-    return max(0, sum(row["NAT_NEW_SESSION"] - row["NAT_CLOSED_SESSION"] for row in rows))
-
-
 def read_counters(counters: Map, row: int) -> dict[str, int]:
     """One port's counts over all CPUs, by name."""
     cpus = lib.gw_possible_cpus()

@@ -192,14 +192,18 @@ def replace_fdb(table: Map, entries: Mapping[tuple[int, bytes], int]) -> None:
 class DeviceTable:
     """gw_devices with gw_tx beside it: rows are given out here and stay with their port."""
 
-    def __init__(self, devices: Map, ports: Map, counters: Map) -> None:
+    def __init__(
+        self, devices: Map, ports: Map, counters: Map, rows: Mapping[int, int] | None = None
+    ) -> None:
+        """`rows`: of ports that are not in the table yet, but in the counters."""
         self._devices = devices
         self._ports = ports
         self._counters = counters
+        self._rows = rows or {}
 
     def rows(self) -> dict[int, int]:
         """Device to its row, of the ports that are in the table."""
-        found: dict[int, int] = {}
+        found = dict(self._rows)
         for _, device in self._devices.slice(0, lib.GW_DEVICES_MAX):
             if device.ifindex and device.flags & DEV_PORT:
                 found[device.ifindex] = device.row
