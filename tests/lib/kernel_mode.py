@@ -40,7 +40,7 @@ class KernelGateway:
         self._lab = lab
 
     def apply(self, text: str) -> None:
-        """The table for this configuration; what was translated until now is forgotten."""
+        """The table for this configuration."""
         with entered(self._lab.namespace("gw")):
             netlink = Netlink()
             observed = Observed(links=netlink.links(), addresses=netlink.addresses())
@@ -48,7 +48,6 @@ class KernelGateway:
             table = resolve(config.parse(text, "test.yaml"), observed).table
             assert table
             Nft().write(table)
-        self._lab.run("gw", ["conntrack", "-F"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,9 @@ class Plane:
     """Where the outside ports come from that it gives out."""
 
     def apply(self, text: str) -> None:
+        """What the kernel has translated until now is forgotten, too."""
         self.gateway.apply(text)
+        self.lab.run("gw", ["conntrack", "-F"])
 
     def counting(self) -> Counts:
         if isinstance(self.gateway, Gateway):
