@@ -7,6 +7,7 @@
 #include "icmp_error.h"
 #include "icmp_translate.h"
 #include "inbound.h"
+#include "memo.h"
 #include "mss.h"
 #include "outbound.h"
 #include "rewrite.h"
@@ -46,22 +47,44 @@ first_fragment(const struct packet *pkt, __u32 ref, const struct translation *t,
 	return GW_PUNT_REPLAY;
 }
 
+/* Asks for the way; what was found is in gw_memo for this packet and the next. */
+static __always_inline enum gw_counter
+way_asked(struct xdp_md *ctx, const struct packet *pkt, const struct gw_session *session, __u32 ref,
+	  __u32 target, struct memo *known, struct outcome *out)
+{
+	__u32 side = right_side(session, ref_direction(ref));
+	struct bpf_fib_lookup fib = {};
+	enum gw_counter verdict = way_out(ctx, pkt, target, side, &fib, out);
+
+	if (verdict != GW_FORWARD)
+		return verdict;
+	memo_take(known, pkt, session, ref, out);
+	__builtin_memcpy(known->macs, fib.dmac, ETH_ALEN);
+	__builtin_memcpy(known->macs + ETH_ALEN, fib.smac, ETH_ALEN);
+	return verdict;
+}
+
 /* Its own stack frame: with the one of a session's opening it would be too large for 6.1. */
 static __noinline enum gw_counter
 session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *session, __u32 ref,
 	     struct outcome *out)
 {
 	enum gw_direction direction = ref_direction(ref);
-	struct bpf_fib_lookup fib = {};
+	struct memo *known = memo();
 	struct translation t;
 	enum gw_counter verdict;
 
-	if (!session)
+	if (!session || !known)
 		return GW_DROP_RACE;
 	if (pkt->ttl <= 1)
 		return answer(ctx, pkt, session, GW_PUNT_TTL, GW_DROP_TTL, 0);
 	translation_of(session, direction, pkt, &t);
-	verdict = way_out(ctx, pkt, t.to.daddr, right_side(session, direction), &fib, out);
+	if (memo_holds(known, pkt, session, ref, out->now)) {
+		verdict = GW_FORWARD;
+		out->row = known->row;
+	} else {
+		verdict = way_asked(ctx, pkt, session, ref, t.to.daddr, known, out);
+	}
 	if (verdict == GW_PUNT_TOO_BIG)
 		return answer(ctx, pkt, session, GW_PUNT_TOO_BIG, GW_DROP_TOO_BIG, out->mtu);
 	if (!on_its_way(verdict))
@@ -73,7 +96,7 @@ session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *se
 		mss_clamp(ctx, out->nat->mss, pkt->row);
 	if (pkt->fragment)
 		verdict = first_fragment(pkt, ref, &t, verdict, out);
-	if (verdict == GW_FORWARD && !write_macs(ctx, &fib))
+	if (verdict == GW_FORWARD && !memo_macs(ctx, known))
 		return GW_DROP_TRUNCATED;
 	return verdict;
 }
