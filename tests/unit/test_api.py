@@ -68,6 +68,9 @@ class FakeAgent:
     def show_sessions(self, cursor: int, limit: int) -> dict[str, int]:
         return {"cursor": cursor, "limit": limit}
 
+    def show_log(self) -> object:
+        return {}
+
     def show_counters(self) -> object:
         return object()
 

@@ -19,6 +19,7 @@ from . import views
 from .engine import Engine
 from .follower import Follower
 from .lock import locked
+from .saver import Saver
 
 log = logging.getLogger("gw-agent")
 
@@ -63,6 +64,9 @@ class Agent:
     def show_sessions(self, cursor: int, limit: int) -> Any:
         return views.sessions(self._engine, cursor, limit)
 
+    def show_log(self) -> Any:
+        return views.log(self._engine)
+
     def show_counters(self) -> Any:
         return views.counters(self._engine)
 
@@ -92,13 +96,14 @@ async def serve(instance: Instance, config: Path) -> None:
     engine = Engine(instance, config, object_dir())
     try:
         # Events from before the first look make the second one; none is missed in between.
-        follower = Follower(engine, loop)
+        follower, saver = Follower(engine, loop), Saver(engine, loop)
         try:
             engine.start()
             server = Server(Agent(engine, done), instance.socket)
             await server.start()
             try:
                 follower.start()
+                saver.start()
                 loop.add_signal_handler(signal.SIGHUP, follower.attempt, lambda: reload(engine))
                 notify("READY=1", f"MAINPID={os.getpid()}")
                 tell(engine)
@@ -106,6 +111,7 @@ async def serve(instance: Instance, config: Path) -> None:
                 notify("STOPPING=1")
             finally:
                 await server.stop()
+                await saver.stop()
         finally:
             follower.stop()
     finally:

@@ -4,17 +4,19 @@
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..apply import Executor
-from ..bpf import DataPlane
+from ..bpf import DataPlane, SavedSessions
 from ..config import load
 from ..errors import GwError
 from ..events import RouteEvent
 from ..instance import Instance
 from ..mirror import Mirror
-from ..model import BYPASS_ALL, Config, Link, Observed, Step, StepKind, Wanted
+from ..model import BYPASS_ALL, Config, Link, NatLog, Observed, Step, StepKind, Wanted
+from ..natlog import SessionLog
 from ..netlink import Netlink
 from ..nft import Nft
 from ..observe import Observer, Part
@@ -35,6 +37,10 @@ class Prepared:
     steps: tuple[Step, ...]
 
 
+def _persists(config: Config | None) -> bool:
+    return bool(config and config.nat44 and config.nat44.persist)
+
+
 class Engine:
     """Everything blocks, and takes milliseconds; only `apply` may load programs."""
 
@@ -51,9 +57,13 @@ class Engine:
         self.error: GwError | None = None
         self.notes: tuple[str, ...] = ()
         self.bypassed: tuple[str, ...] = ()
+        self.unsaved = ""
+        """Why the sessions could not be saved the last time."""
+        self.saved = SavedSessions(instance.sessions_file)
         self.netlink = Netlink()
         self.dataplane = DataPlane(instance.name, objects)
         self.mirror = Mirror(self.dataplane, self.netlink)
+        self.session_log = SessionLog(self.dataplane)
         self._restore = RestoreFile(instance.state_file)
         nft = Nft()
         self._observer = Observer(self.dataplane, self.netlink, nft, self._restore)
@@ -63,6 +73,7 @@ class Engine:
 
     def close(self) -> None:
         """Lets go; what is in the kernel stays there."""
+        self.session_log.stop()
         self.dataplane.close()
         self.netlink.close()
 
@@ -83,9 +94,10 @@ class Engine:
         """Does what `prepare` planned; on an error everything is as it was before."""
         prepared = self.prepare(path)
         try:
-            self._run(prepared.steps)
+            self._run(prepared.steps, prepared.config)
         finally:
             self._observer.forget()
+        self._drop_saved(prepared.config)
         if path:
             self.config_path = Path(path)
         self.config, self.wanted, self.error = prepared.config, prepared.wanted, None
@@ -111,6 +123,7 @@ class Engine:
         self._refuse_to_abandon(config)
         self.config = config
         self.reconcile(Part.ALL)
+        self._drop_saved(config)
         self.notes = tuple(self._executor.notes)
         for name in self.bypassed:
             log.warning("XDP goes past %s", name)
@@ -128,11 +141,13 @@ class Engine:
         observed = self._observer.observe(None, self._executor.written)
         steps = Planner(Wanted(), observed).steps()
         try:
-            self._run(steps)
+            self._run(steps, None)
+            self.session_log.stop()
             self.dataplane.remove()
         finally:
             self._observer.forget()
         self._executor.reset()
+        self.saved.forget()
         self._restore.remove()
         self.mirror.stop()
         self.error = None
@@ -140,10 +155,38 @@ class Engine:
         self._change_state("detached")
         return steps
 
-    def _run(self, steps: tuple[Step, ...]) -> None:
+    def _run(self, steps: tuple[Step, ...], config: Config | None) -> None:
         for step in steps:
             log.info("%s %s: %s", step.kind.value, step.subject, step.text)
-        self._executor.run(steps)
+        self._executor.keep_sessions(self.saved if _persists(config) else None)
+        try:
+            self._executor.run(steps)
+        finally:
+            self.session_log.renew()
+
+    def _drop_saved(self, config: Config) -> None:
+        """Whoever wants no sessions on disk finds none there."""
+        if not _persists(config):
+            self.saved.remove()
+
+    def snapshot(self) -> Callable[[], None] | None:
+        """What saves the sessions, in any thread; None: there are none to be saved.
+
+        As long as those of the last boot wait for an outside address, they stay what is saved.
+        """
+        if not _persists(self.config) or not self.wanted.sizes or self._executor.restoring:
+            return None
+        if self._executor.written.sizes is None:
+            return None
+        since, reader = self.saved.writing(), self.dataplane.reader()
+
+        def save() -> None:
+            try:
+                self.saved.write(reader.blocks(), since)
+            finally:
+                reader.close()
+
+        return save
 
     # ---- what happens by itself -------------------------------------------------------
 
@@ -164,7 +207,7 @@ class Engine:
             if steps:
                 self._observer.forget()
                 self._warn_of_lost(steps)
-                self._run(steps)
+                self._run(steps, self.config)
             if parts & (Part.TABLE | Part.TC):
                 self.look_for_bypass()
             self.error = None
@@ -235,10 +278,12 @@ class Engine:
         self._set_state()
 
     def _follow(self) -> None:
+        nat = self.config.nat44 if self.config else None
         if self.wanted.sizes:
             self.mirror.follow(self.wanted.devices)
         else:
             self.mirror.stop()
+        self.session_log.follow(nat.log if nat and self.wanted.sizes else NatLog())
 
     def _set_state(self) -> None:
         if self.error:

@@ -55,7 +55,7 @@ def warnings(engine: Engine) -> list[Any]:
         if port["mode"] not in (None, "native")
     ]
     found += [f"XDP goes past {name}, which appeared later" for name in engine.bypassed]
-    return found
+    return [*found, engine.unsaved] if engine.unsaved else found
 
 
 def _sessions(engine: Engine) -> dict[str, int]:
@@ -143,6 +143,14 @@ def sessions(engine: Engine, cursor: int, limit: int) -> dict[str, Any]:
         return {"sessions": [], "next": None}
     found, following = engine.dataplane.sessions(cursor, limit)
     return {"sessions": found, "next": following}
+
+
+def log(engine: Engine) -> dict[str, Any]:
+    """What became of the events of sessions and mappings: since the agent started, and for what
+    the ring had no room for, since the programs were loaded first."""
+    counts = engine.dataplane.counters() if engine.wanted.sizes else {}
+    lost = sum(port.get("LOG_LOST", 0) for port in counts.values())
+    return {**engine.session_log.stats(), "ring_lost": lost}
 
 
 def counters(engine: Engine) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import click
 
 from . import text
 from .base import Output, output
+from .log import log
 
 PAGE = 500
 ICMP = 1
@@ -17,6 +18,9 @@ _PROTOCOLS = {ICMP: "icmp", 6: "tcp", 17: "udp"}
 @click.group()
 def show() -> None:
     """Look at what the gateway has and does."""
+
+
+show.add_command(log)
 
 
 @show.command()
