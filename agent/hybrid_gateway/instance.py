@@ -59,6 +59,11 @@ class Instance:
         return self.state_dir / "state.json"
 
     @property
+    def sessions_file(self) -> Path:
+        """The sessions, with nat44.persist: for the next boot."""
+        return self.state_dir / "sessions"
+
+    @property
     def pin_dir(self) -> Path:
         return BPFFS / "gw" / self.name
 

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Steps are done in order, and undone in reverse when one fails."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from _gw_native import ffi
 
 from hybrid_gateway import sysctl
 from hybrid_gateway.apply import Executor
 from hybrid_gateway.apply.host import HostSteps
-from hybrid_gateway.bpf import DataPlane, LoadReport
+from hybrid_gateway.bpf import DataPlane, LoadReport, SavedSessions
+from hybrid_gateway.bpf.carry import Tally
 from hybrid_gateway.errors import KernelError, RefusedError
 from hybrid_gateway.model import Offload, Sizes, StepKind, Sysctl, Wanted, Written
 from hybrid_gateway.netlink import Netlink
@@ -32,6 +34,7 @@ class Recorder:
         self.links: dict[int, str] = {}
         self.reused = False
         self.replacing = False
+        self.restored = False
         self.table = ""
 
     def note(self, call: str) -> None:
@@ -62,6 +65,16 @@ class Recorder:
         if self.replacing:
             self.note("rollback")
         return self.replacing
+
+    def set_settings(self, settings: Any) -> None:
+        self.note("set_settings" if settings.enabled else "set_settings off")
+
+    def restore(self, blocks: Iterable[Any]) -> Tally:
+        self.note(f"restore {len(list(blocks))} blocks")
+        return Tally([0, 3, 0, 2, 0, 0])
+
+    def mark_restored(self) -> None:
+        self.restored = True
 
     def attached(self) -> dict[int, str]:
         return dict(self.links)
@@ -224,6 +237,76 @@ def test_what_was_in_force_comes_back(system: Recorder, executor: Executor, faul
     assert system.calls[-1] == "rollback"
     assert executor.written == before
     assert not [call for call in system.calls if call.startswith("detach")]
+
+
+@pytest.fixture
+def sessions(executor: Executor, tmp_path: Path) -> SavedSessions:
+    """A file of two, as an earlier boot left it, where the executor looks."""
+    file = SavedSessions(tmp_path / "sessions")
+    block = ffi.new("struct gw_saved[]", 2)
+    file.write([(block, 2)], file.writing())
+    executor.keep_sessions(file)
+    return file
+
+
+@pytest.mark.usefixtures("sessions")
+def test_what_was_saved_is_restored_before_anything_new(
+    system: Recorder, executor: Executor
+) -> None:
+    executor.run(STEPS)
+    at = system.calls.index("set_settings off")
+    assert system.calls[at : at + 3] == ["set_settings off", "restore 1 blocks", "set_settings"]
+    assert "attach wan0 outside" not in system.calls[:at]
+    assert executor.notes == (
+        "3 sessions restored",
+        "2 sessions not restored: no room for them",
+    )
+    assert system.restored
+    assert not executor.restoring
+
+
+@pytest.mark.usefixtures("sessions")
+def test_the_saved_wait_for_an_address(system: Recorder, executor: Executor) -> None:
+    waiting = replace(WANTED, settings=replace(WANTED.settings, enabled=False, addresses=()))
+    executor.run(Planner(waiting, OBSERVED).steps())
+    assert executor.restoring
+    assert not system.restored
+    system.calls.clear()
+
+    executor.run(Planner(WANTED, done(waiting)).steps())
+    assert system.calls == ["set_settings off", "restore 1 blocks", "set_settings"]
+    assert not executor.restoring
+    assert system.restored
+
+
+@pytest.mark.usefixtures("sessions")
+def test_sessions_that_live_need_no_restoring(system: Recorder, executor: Executor) -> None:
+    system.restored = True
+    executor.run(STEPS)
+    assert system.calls == FORWARD
+
+
+@pytest.mark.usefixtures("sessions")
+def test_nobody_asks_for_sessions_any_more(system: Recorder, executor: Executor) -> None:
+    waiting = replace(WANTED, settings=replace(WANTED.settings, enabled=False, addresses=()))
+    executor.run(Planner(waiting, OBSERVED).steps())
+    executor.keep_sessions(None)
+    executor.run(Planner(WANTED, done(waiting)).steps())
+    assert not [call for call in system.calls if call.startswith("restore")]
+
+
+def test_a_damaged_file_is_put_aside(
+    system: Recorder, executor: Executor, sessions: SavedSessions
+) -> None:
+    sessions.path.write_bytes(sessions.path.read_bytes()[:-1])
+    executor.run(STEPS)
+    assert system.calls == [*FORWARD[:8], "set_settings off", *FORWARD[8:]]
+    (note,) = executor.notes
+    assert note == (
+        f"sessions were not restored: {sessions.path}: truncated or damaged: its content has "
+        "another checksum; it is sessions.bad now"
+    )
+    assert [sessions.exists(), sessions.damaged.exists()] == [False, True]
 
 
 def test_originals_are_recorded_once(system: Recorder, executor: Executor, tmp_path: Path) -> None:

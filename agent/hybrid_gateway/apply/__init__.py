@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..bpf import DataPlane
+from ..bpf import DataPlane, SavedSessions
 from ..errors import GwError
 from ..model import Step, StepKind, Written
 from ..netlink import Netlink
@@ -58,6 +58,16 @@ class Executor:
     def notes(self) -> tuple[str, ...]:
         """What the owner should know about the steps that were done last."""
         return (*self._plane.notes, *self._host.notes)
+
+    def keep_sessions(self, saved: SavedSessions | None) -> None:
+        """From now on saved sessions are restored from there; None: there are none."""
+        self._plane.saved = saved
+        self._plane.restoring = self._plane.restoring and saved is not None
+
+    @property
+    def restoring(self) -> bool:
+        """Whether saved sessions still wait for an outside address."""
+        return self._plane.restoring
 
     def run(self, steps: Sequence[Step]) -> None:
         """All of them or none; raises the error of the step that failed, which it names."""

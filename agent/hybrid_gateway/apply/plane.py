@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Steps on the data plane and on its stand-in, the nftables table."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from ..bpf import (
     DeviceRecord,
     MapSizes,
     NatSettings,
+    SavedError,
+    SavedSessions,
     StaticRecord,
 )
 from ..errors import GwError
@@ -30,6 +33,8 @@ from ..model import (
 )
 from ..nft import Nft
 from .undo import Undo, nothing, void
+
+log = logging.getLogger(__name__)
 
 FILTERING = {
     Filtering.ENDPOINT_INDEPENDENT: 0,
@@ -48,6 +53,12 @@ class PlaneSteps:
         self._pins = pins
         self.written = Written()
         self.notes: list[str] = []
+        self.saved: SavedSessions | None = None
+        """Where sessions are kept over a reboot, if they are."""
+        self.restoring = False
+        """Whether there are saved ones that wait for an outside address."""
+        self._marked = False
+        """Whether the pins say that nothing is to be restored any more."""
 
     def _write(self, **what: Any) -> None:
         self.written = replace(self.written, **what)
@@ -64,6 +75,8 @@ class PlaneSteps:
                 self._dataplane.remove()
             raise
         self.written = Written(sizes=sizes, table=before.table, fingerprint=before.fingerprint)
+        self._marked = self._dataplane.restored
+        self.restoring = self.saved is not None and self.saved.exists() and not self._marked
 
         def undo() -> None:
             if self._dataplane.rollback():
@@ -81,6 +94,9 @@ class PlaneSteps:
     def finish(self) -> None:
         """Everything is done: what was loaded is in force from now on, with its sessions."""
         self.notes += self._dataplane.commit()
+        if self.written.sizes and not self.restoring and not self._marked:
+            self._dataplane.mark_restored()
+            self._marked = True
 
     def attach(self, attachment: Attachment) -> Undo:
         self._dataplane.carry()
@@ -109,10 +125,27 @@ class PlaneSteps:
     # ---- the tables of the data plane -------------------------------------------------
 
     def settings(self, settings: Settings) -> Undo:
-        before = self.written.settings
-        self._dataplane.set_settings(_nat_settings(settings))
+        before, record = self.written.settings, _nat_settings(settings)
+        if self.restoring and settings.enabled:
+            # Before anything new is opened, which might take the ports of what is saved.
+            self._dataplane.set_settings(replace(record, enabled=False))
+            self._restore()
+        self._dataplane.set_settings(record)
         self._write(settings=settings)
         return (lambda: void(self.settings(before))) if before else nothing
+
+    def _restore(self) -> None:
+        """A file that is of no use is put aside, and the start goes on."""
+        assert self.saved
+        try:
+            tally = self._dataplane.restore(self.saved.blocks())
+            self.notes += tally.notes(tally.done, "restored")
+        except SavedError as error:
+            note = f"sessions were not restored: {error}; it is {self.saved.damaged.name} now"
+            log.warning("%s", note)
+            self.notes.append(note)
+            self.saved.set_aside()
+        self.restoring = False
 
     def addresses(self, addresses: Any) -> Undo:
         before = self.written.addresses

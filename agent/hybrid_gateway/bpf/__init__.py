@@ -16,6 +16,7 @@ from .records import (
     SessionInfo,
     StaticRecord,
 )
+from .saved import SavedError, SavedSessions
 
 __all__ = [
     "DEV_BRIDGE",
@@ -29,6 +30,8 @@ __all__ = [
     "MapSizes",
     "NatSettings",
     "ObjectError",
+    "SavedError",
+    "SavedSessions",
     "SessionInfo",
     "StaticRecord",
 ]
