@@ -9,6 +9,7 @@ from scapy.layers.inet import IP, UDP
 
 from hybrid_gateway.bpf import BackendRecord, StaticRecord
 from hybrid_gateway.bpf.tables import arrange, port_prefixes
+from hybrid_gateway.errors import GwError
 from tests.lib.packets import GW_INSIDE, LAN, LAN2, SERVER, WAN, tcp, to_lan, to_wan, udp
 
 from .plane import ONE_TO_ONE, OUTSIDE, Plane, forwarded
@@ -49,6 +50,18 @@ def test_ports_of_a_range_are_never_given_out(plane: Plane) -> None:
     ports = {plane.lan(udp(LAN.ip, SERVER, n, 53)).packet[UDP].sport for n in (4000, 4001)}
     assert ports == {30000, 30003}
     assert plane.lan(udp(LAN.ip, SERVER, 4002, 53)).verdict == "DROP_NO_PORT"
+
+
+def test_more_than_there_is_room_for_is_refused_as_a_whole(plane: Plane) -> None:
+    """Before anything is written: 600 addresses with 30 prefixes each."""
+    plane.statics(StaticRecord(17, OUTSIDE, 53, INSIDE, 53))
+    many = [StaticRecord(17, OUTSIDE + i, 1, INSIDE, 1, ports=65534) for i in range(600)]
+
+    with pytest.raises(GwError, match=r"18000 prefixes of ports, .*room for 16384"):
+        plane.statics(*many)
+    forwarded(
+        plane.wan(udp(SERVER, WAN.ip, 4000, 53)), to_lan(udp(SERVER, LAN.ip, 4000, 53, ttl=63))
+    )
 
 
 def test_backends_share_by_weight_and_a_flow_stays(plane: Plane) -> None:

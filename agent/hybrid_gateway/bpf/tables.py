@@ -141,6 +141,11 @@ def write_statics(inbound: Map, outbound: Map, statics: Sequence[StaticRecord]) 
         for backend in backends:
             for key in _keys(static.protocol, backend.address, backend.port, static.ports):
                 to_outside.setdefault(_bytes(key), _way_back(static, backend.port))
+    most = max(len(to_inside), len(to_outside))
+    if most > lib.GW_STATICS_MAX:
+        message = f"the static mappings come to {most} prefixes of ports, each address of the pool "
+        message += f"by itself, and there is room for {lib.GW_STATICS_MAX}"
+        raise GwError(message, code="bpf.statics")
     inbound.replace(to_inside)
     outbound.replace(to_outside)
 
