@@ -7,7 +7,7 @@ The same two models always give the same steps, so what `gwctl plan` prints is w
 
 from collections.abc import Iterator
 
-from .model import IP_FORWARD, Attachment, Observed, Step, StepKind, Wanted
+from .model import IP_FORWARD, Attachment, Observed, Settings, Step, StepKind, Wanted
 
 
 class Planner:
@@ -128,10 +128,7 @@ class Planner:
             listed = ", ".join(device.name for device in wanted.devices) or "none"
             yield Step(StepKind.DEVICES, "devices", listed, wanted.devices)
         if self._fresh or wanted.settings != written.settings:
-            settings = wanted.settings
-            addresses = ", ".join(map(str, settings.addresses)) or "no address"
-            state = f"{addresses}, ports {settings.ports}" if settings.enabled else "off"
-            yield Step(StepKind.SETTINGS, "NAT44", state, settings)
+            yield Step(StepKind.SETTINGS, "NAT44", _state(wanted.settings), wanted.settings)
 
     def _ports(self) -> Iterator[Step]:
         for attachment in self._wanted.attachments:
@@ -152,3 +149,11 @@ class Planner:
             and port.ifindex in observed.handover
             and (not port.outside or port.ifindex in observed.guard)
         )
+
+
+def _state(settings: Settings) -> str:
+    if not settings.enabled:
+        return "off"
+    addresses = ", ".join(map(str, settings.addresses)) or "no address"
+    clamp = f", MSS at most {settings.mss}" if settings.mss else ""
+    return f"{addresses}, ports {settings.ports}{clamp}{', logged' if settings.log else ''}"

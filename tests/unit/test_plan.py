@@ -11,6 +11,7 @@ import pytest
 from hybrid_gateway.model import (
     Address,
     Attachment,
+    NatLog,
     NextHop,
     Observed,
     Offload,
@@ -64,6 +65,7 @@ def done(wanted: Wanted, observed: Observed = OBSERVED) -> Observed:
 
 
 WANTED = resolve(CONFIG, OBSERVED)
+SSH = PortForward(Protocol.TCP, None, 2222, IPv4Address("192.168.110.10"), 22, line=9)
 
 
 def test_from_nothing_everything_in_order() -> None:
@@ -132,6 +134,44 @@ def test_a_new_address_reaches_what_knows_it_and_no_more() -> None:
     steps = plan(resolve(CONFIG, observed), observed)
     assert kinds(steps) == ["addresses", "devices", "settings"]
     assert steps[0].value == (IPv4Address("203.0.113.77"),)
+
+
+def test_a_new_address_moves_what_is_forwarded_too() -> None:
+    """The kernel's table knows by which address inside hosts reach a forward."""
+    config = replace(CONFIG, nat44=replace(NAT, static=(SSH,)))
+    wanted = resolve(config, OBSERVED)
+    observed = replace(done(wanted), addresses=(Address(4, IPv4Interface("203.0.113.77/24")),))
+    steps = plan(resolve(config, observed), observed)
+    assert kinds(steps) == ["table", "addresses", "statics", "devices", "settings"]
+    assert plan(resolve(config, observed), done(resolve(config, observed), observed)) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({"mss_clamp": 1400}, [("table", ""), ("settings", ", MSS at most 1400")]),
+        ({"log": NatLog(sessions=True)}, [("settings", ", logged")]),
+        ({"log": NatLog(destinations=True)}, []),
+        ({"persist": True}, []),
+        ({"static": (replace(SSH, ports=10),)}, [("table", ""), ("statics", "1 static mappings")]),
+    ],
+)
+def test_what_a_change_touches(changes: dict[str, Any], steps: list[tuple[str, str]]) -> None:
+    config = replace(CONFIG, nat44=replace(NAT, **changes))
+    observed = done(WANTED)
+    found = plan(resolve(config, observed), observed)
+    assert kinds(found) == [kind for kind, _ in steps]
+    assert all(step.text.endswith(text) for step, (_, text) in zip(found, steps, strict=True))
+    after = done(resolve(config, observed), observed)
+    assert plan(resolve(config, after), after) == ()
+
+
+def test_another_mtu_is_another_mss() -> None:
+    config = replace(CONFIG, nat44=replace(NAT, mss_clamp="pmtu"))
+    before = done(resolve(config, OBSERVED))
+    links = [replace(link, mtu=1492) if link.name == "wan0" else link for link in before.links]
+    observed = replace(before, links=tuple(links))
+    assert kinds(plan(resolve(config, observed), observed)) == ["table", "settings"]
 
 
 def test_a_device_that_left_is_let_go() -> None:
@@ -240,8 +280,7 @@ def test_detaching_what_never_was_attached_does_nothing() -> None:
 
 
 def test_an_entry_that_moved_in_the_file_is_no_change() -> None:
-    static = PortForward(Protocol.TCP, None, 2222, IPv4Address("192.168.110.10"), 22, line=9)
-    config = replace(CONFIG, nat44=replace(NAT, static=(static,)))
-    moved = replace(CONFIG, nat44=replace(NAT, static=(replace(static, line=12),)))
+    config = replace(CONFIG, nat44=replace(NAT, static=(SSH,)))
+    moved = replace(CONFIG, nat44=replace(NAT, static=(replace(SSH, line=12),)))
     observed = done(resolve(config, OBSERVED))
     assert plan(resolve(moved, observed), observed) == ()

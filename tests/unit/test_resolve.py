@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 import pytest
+from _gw_native import lib
 
 from hybrid_gateway.errors import ConfigError
 from hybrid_gateway.model import (
@@ -246,6 +247,10 @@ def test_the_mss_follows_the_mtu_outside(clamp: Any, mss: int) -> None:
 )
 def test_what_the_data_plane_reports(log: NatLog, flags: int) -> None:
     assert resolve(nat(log=log), OBSERVED).settings.log == flags
+
+
+def test_the_flags_are_those_of_the_data_plane() -> None:
+    assert (LOG_SESSIONS, LOG_MAPPINGS) == (lib.GW_LOG_SESSIONS, lib.GW_LOG_MAPPINGS)
 
 
 def test_ports_of_a_bridge_answer_from_its_address() -> None:
