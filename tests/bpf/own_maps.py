@@ -19,8 +19,11 @@ PINNED = {
     "gw_mappings": ("__u32", "struct gw_mapping"),
     "gw_error_budget": ("__u32", "__u64"),
     "gw_fragments": ("__u32", "__u64"),
+    "gw_memo": ("__u32", "__u64"),
     "gw_kept": ("__u32", "__u64"),
 }
+MEMO = 64
+"""Bytes that struct memo of bpf/src/memo.h has at most, for each CPU."""
 BUDGET = 2 * 8
 """Bytes of struct error_budget in bpf/src/icmp_error.h, one for each CPU."""
 
@@ -31,6 +34,7 @@ class OwnMaps:
     def __init__(self, dataplane: DataPlane, instance: Instance) -> None:
         self._dataplane = dataplane
         self.maps = {name: self._open(instance, name, *types) for name, types in PINNED.items()}
+        self._no_way = ffi.new("char[]", MEMO * lib.gw_possible_cpus())
 
     @staticmethod
     def _open(instance: Instance, name: str, key: str, value: str) -> Map:
@@ -47,6 +51,11 @@ class OwnMaps:
         zeros = ffi.new("char[]", BUDGET * lib.gw_possible_cpus())
         table = self.maps["gw_error_budget"]
         assert lib.gw_update(table.fd, ffi.new("__u32 *"), zeros) == 0
+
+    def forget_way(self) -> None:
+        """As if the coarse clock had ticked."""
+        table = self.maps["gw_memo"]
+        assert lib.gw_update(table.fd, ffi.new("__u32 *"), self._no_way) == 0
 
     def forget_fragments(self) -> None:
         """As if the times were over for which fragments are remembered and kept."""

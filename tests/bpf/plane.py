@@ -135,8 +135,12 @@ class Plane:
         return read_counters(self.dataplane.table("gw_counters"), self.row(port))
 
     def run(self, frame: Packet | bytes, port: str = "lan0") -> Outcome:
-        """One frame arrives at a port. It counts once; what is refused is left as it was."""
+        """One frame arrives at a port. It counts once; what is refused is left as it was.
+
+        Later than the last one: it does not go the way that was asked for then (bpf/src/memo.h).
+        """
         sent = bytes(frame)
+        self.own.forget_way()
         before = self.counters(port)
         action, left = self.run_uncounted(sent, port)
         after = self.counters(port)
