@@ -46,6 +46,8 @@ class Collector:
         now = time.monotonic()
         if self._socket is None and now >= self._retry:
             self._connect(now)
+        if self._socket and self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._refused()
         due = now >= self._templates_at or self._messages_left <= 0
         seconds = int(time.time())
         for message in self._encoder.messages(events, clock_offset(), seconds, templates=due):
@@ -98,8 +100,11 @@ class Collector:
         try:
             opened.send(data)
         except ConnectionRefusedError:
-            # That is about an earlier datagram, and this one was not sent. Whoever will listen
-            # there one day has not seen the templates.
-            self.counts.errors += 1
-            self._templates_at = 0.0
+            # That is about an earlier datagram, and this one was not sent.
+            self._refused()
             opened.send(data)
+
+    def _refused(self) -> None:
+        """Nobody listens over there; whoever will one day has not seen the templates."""
+        self.counts.errors += 1
+        self._templates_at = 0.0
