@@ -42,7 +42,8 @@ session_deltas(struct gw_session *session)
 }
 
 /* Writes the record and lets both directions lead to it; live only once they do, so that no sweep
- * ends a session that is half open. */
+ * ends a session that is half open. Refused is what a live session cannot be told from: two forwards
+ * that lead to one inside endpoint, called from the same remote port, would be one flow to it. */
 static __always_inline __s64
 session_insert(struct opening *open)
 {
