@@ -3,7 +3,7 @@
 
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -44,6 +44,8 @@ class DataPlane:
         self._tc_file = ObjectFile(object_dir / "gw_guard.bpf.o", TC_PROGRAMS)
         self._programs: Programs | None = None
         self._replacement: Replacement | None = None
+        self.after_slice: Callable[[], None] = lambda: None
+        """Called time and again while sessions are ended: whoever reads the log has to keep up."""
 
     # ---- programs ---------------------------------------------------------------------
 
@@ -299,4 +301,5 @@ class DataPlane:
             done = sweeps.get(lib.GW_SWEEPER_AGENT) or sweep
             removed += done.removed
             start += max(1, done.looked)
+            self.after_slice()
         return removed

@@ -38,6 +38,7 @@ class SessionLog:
 
     def __init__(self, dataplane: DataPlane) -> None:
         self._dataplane = dataplane
+        dataplane.after_slice = self._drain
         self._wanted = NatLog()
         self._ring: Ring | None = None
         self._journal: Journal | None = None
