@@ -25,8 +25,8 @@ def text(ports: frozenset[int]) -> str:
     return ",".join(f"{low}-{high}" if high > low else str(low) for low, high in ranges)
 
 
-def union(value: str, ports: PortRange) -> str:
-    return text(parse(value) | frozenset(range(ports.low, ports.high + 1)))
+def union(value: str, *ranges: PortRange) -> str:
+    return text(parse(value).union(*(range(ports.low, ports.high + 1) for ports in ranges)))
 
 
 def without(value: str, ours: str, original: str) -> str:

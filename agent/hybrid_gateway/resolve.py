@@ -218,7 +218,9 @@ def _offloads(observed: Observed, ports: frozenset[int]) -> tuple[Offload, ...]:
 
 def _sysctls(nat: Nat44, observed: Observed) -> tuple[Sysctl, ...]:
     base = {sysctl.name: sysctl.base for sysctl in observed.sysctls}
-    reserved = portset.union(base.get(RESERVED_PORTS, ""), nat.ports)
+    # A connection of the gateway from a port that is forwarded would have its answers go inside.
+    forwarded = statics.outside_ports(nat.static)
+    reserved = portset.union(base.get(RESERVED_PORTS, ""), nat.ports, *forwarded)
     return (
         Sysctl(IP_FORWARD, "1", base.get(IP_FORWARD, "0")),
         Sysctl(RESERVED_PORTS, reserved, base.get(RESERVED_PORTS, "")),

@@ -67,6 +67,13 @@ def outside_addresses(static: Sequence[Static]) -> Iterator[IPv4Address]:
             yield entry.outside_address
 
 
+def outside_ports(static: Sequence[Static]) -> Iterator[PortRange]:
+    """The ones that lead inside."""
+    for entry in static:
+        if isinstance(entry, PortForward):
+            yield entry.outside_ports
+
+
 def strangers(
     static: Sequence[Static], own: Addresses, inside: Sequence[IPv4Network]
 ) -> Iterator[str]:

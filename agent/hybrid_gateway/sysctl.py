@@ -10,6 +10,7 @@ from .restore import SysctlChange
 
 PROC = Path("/proc/sys")
 RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
+SIZE_MAX = 1 << 20
 NAMES = (IP_FORWARD, RESERVED_PORTS)
 
 
@@ -20,7 +21,9 @@ def _path(name: str) -> Path:
 
 def read(name: str) -> str:
     try:
-        return _path(name).read_text().strip()
+        # In one go: the kernel answers a second read with nothing, however much there was left.
+        with _path(name).open("rb", buffering=0) as file:
+            return file.read(SIZE_MAX).decode().strip()
     except OSError as error:
         raise KernelError(f"reading {name}", error.errno or 0, code="sysctl.read") from error
 

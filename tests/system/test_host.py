@@ -30,6 +30,14 @@ def test_reserved_ports_without_ours() -> None:
 
 
 @pytest.mark.usefixtures("site")
+def test_a_long_list_of_reserved_ports() -> None:
+    """As many ranges as there may be static mappings."""
+    listed = ",".join(f"{port}-{port + 2}" for port in range(30000, 30000 + 1024 * 30, 30))
+    sysctl.write(RESERVED, listed)
+    assert sysctl.read(RESERVED) == listed
+
+
+@pytest.mark.usefixtures("site")
 def test_a_setting_that_the_kernel_refuses() -> None:
     with pytest.raises(KernelError, match=r"net\.ipv4\.ip_local_reserved_ports"):
         sysctl.write(RESERVED, "not ports")

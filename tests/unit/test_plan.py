@@ -153,7 +153,10 @@ def test_a_new_address_moves_what_is_forwarded_too() -> None:
         ({"log": NatLog(sessions=True)}, [("settings", ", logged")]),
         ({"log": NatLog(destinations=True)}, []),
         ({"persist": True}, []),
-        ({"static": (replace(SSH, ports=10),)}, [("table", ""), ("statics", "1 static mappings")]),
+        (
+            {"static": (replace(SSH, ports=10),)},
+            [("sysctl", ""), ("table", ""), ("statics", "1 static mappings")],
+        ),
     ],
 )
 def test_what_a_change_touches(changes: dict[str, Any], steps: list[tuple[str, str]]) -> None:

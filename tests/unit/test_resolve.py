@@ -273,6 +273,18 @@ def test_reserved_ports_are_added_to_the_owners() -> None:
     )
 
 
+def test_forwarded_ports_are_reserved_too() -> None:
+    """The gateway's own connection from one of them would have its answers go inside."""
+    static = (
+        PortForward(Protocol.TCP, None, 50000, INSIDE, 22),
+        PortForward(Protocol.UDP, OUTSIDE, 55000, INSIDE, 55000, ports=100),
+        Identity(Protocol.UDP, OUTSIDE, 60000),
+    )
+    assert resolve(nat(static=static), OBSERVED).sysctls[1] == Sysctl(
+        "net.ipv4.ip_local_reserved_ports", "8080,20000-50000,55000-55099", "8080"
+    )
+
+
 def test_a_default_route_inwards_says_nothing_about_sources() -> None:
     routes = (*OBSERVED.routes, Route(IPv4Network("0.0.0.0/0"), 5, INSIDE))
     wanted = resolve(CONFIG, replace(OBSERVED, routes=routes))

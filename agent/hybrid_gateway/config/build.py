@@ -29,7 +29,7 @@ from ..model import (
 from .document import Document, Path
 from .options import log_of, mss_clamp_of
 from .schema import nearest
-from .static import pool_of, statics_of
+from .static import pool_of, refuse_without_local_ports, statics_of
 
 T = TypeVar("T")
 
@@ -88,6 +88,8 @@ def _nat44(document: Document, ports: tuple[Port, ...], notices: list[Notice]) -
     inside = _inside(document, outside)
     addresses = pool_of(document)
     outside_ports = _port_range(document)
+    static = statics_of(document, addresses)
+    refuse_without_local_ports(document, static, outside_ports)
     return Nat44(
         inside=tuple(device for device, _ in inside),
         outside=outside.name if outside else "",
@@ -96,7 +98,7 @@ def _nat44(document: Document, ports: tuple[Port, ...], notices: list[Notice]) -
         filtering=Filtering(_or(document.get(*at, "filtering"), Filtering.ADDRESS_DEPENDENT.value)),
         ports=outside_ports,
         timeouts=_timeouts(document, notices),
-        static=statics_of(document, addresses),
+        static=static,
         per_host=_per_host(document, outside_ports, len(addresses), notices),
         mss_clamp=mss_clamp_of(document),
         log=log_of(document, notices),

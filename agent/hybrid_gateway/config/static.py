@@ -5,6 +5,8 @@ from ipaddress import IPv4Address
 
 from ..model import (
     FALLBACK_PORTS,
+    LOCAL_PORTS,
+    LOCAL_PORTS_LEFT,
     Backend,
     Identity,
     OneToOne,
@@ -53,9 +55,24 @@ def statics_of(document: Document, pool: Pool) -> tuple[Static, ...]:
     return tuple(static for _, static in found)
 
 
+def refuse_without_local_ports(
+    document: Document, static: tuple[Static, ...], ports: PortRange
+) -> None:
+    """The gateway's own connections come from neither `nat44.ports` nor what is forwarded."""
+    left = set(range(LOCAL_PORTS.low, LOCAL_PORTS.high + 1))
+    for taken in (ports, *(s.outside_ports for s in static if isinstance(s, PortForward))):
+        left.difference_update(range(taken.low, taken.high + 1))
+    if len(left) < LOCAL_PORTS_LEFT:
+        message = (
+            f"what is forwarded leaves, with nat44.ports {ports}, the gateway's own connections "
+            f"fewer than {LOCAL_PORTS_LEFT} of the ports {LOCAL_PORTS} that Linux gives out"
+        )
+        document.add(("nat44", "static"), message, "config.port-range")
+
+
 def _identity(document: Document, path: Path) -> Identity | None:
     for name in ("outside", "inside"):
-        if document.get(*path, name) is not None:
+        if name in document.get(*path):
             message = "has no place beside identity: both sides are the same"
             document.add((*path, name), message, "config.conflict")
     protocol = document.get(*path, "protocol")
