@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 from _gw_native import ffi, lib
 
+from hybrid_gateway.cli.log import describe
 from hybrid_gateway.natlog import journal as journals
 from hybrid_gateway.natlog.event import EVENT
 from hybrid_gateway.natlog.journal import Journal, LineCounts
@@ -235,3 +238,43 @@ def test_a_daemon_comes_back(syslog: Path, caplog: pytest.LogCaptureFixture) -> 
         journal.close()
 
     asyncio.run(run())
+
+
+# ---- gwctl show log -----------------------------------------------------------------------
+
+ANSWER: dict[str, Any] = {
+    "enabled": True,
+    "reading": True,
+    "events": 400_008,
+    "rate": 1234.5,
+    "unknown": 0,
+    "journal": "/dev/log",
+    "lines": {"written": 10_205, "lost": 1, "limited": 2},
+    "collector": "192.0.2.7:4739",
+    "export": {"records": 400_008, "messages": 11_412, "lost": 3, "errors": 4},
+    "ring_lost": 5,
+}
+
+
+def test_show_log() -> None:
+    found = [line.split(": ") for line in describe(ANSWER).splitlines()]
+    assert {name: value.strip() for name, value in found} == {
+        "events": "400 008, 1 234.5 a second",
+        "lost before they were read": "5",
+        "lines to": "/dev/log",
+        "lines written": "10 205",
+        "lines lost to the limit": "2",
+        "lines that nobody took": "1",
+        "collector": "192.0.2.7:4739",
+        "records sent": "400 008",
+        "messages sent": "11 412",
+        "records not sent": "3",
+        "errors": "4",
+    }
+
+
+def test_show_log_of_one_of_both() -> None:
+    assert "collector" not in describe(ANSWER | {"collector": None})
+    assert "lines" not in describe(ANSWER | {"journal": None})
+    assert "warning: nothing is read" in click.unstyle(describe(ANSWER | {"reading": False}))
+    assert describe(ANSWER | {"enabled": False}) == "nothing is logged (nat44.log)"
