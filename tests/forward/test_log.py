@@ -368,17 +368,22 @@ def test_off_by_default_and_off_again(wires: Wires, gateway: Gateway, moved: Mov
 def test_an_apply_loses_no_event(
     wires: Wires, gateway: Gateway, moved: Moved, collector: Nfcapd
 ) -> None:
-    """Other settings; then other maps, with a new ring: what the old one had is sent first."""
-    logging(gateway, COLLECTOR)
+    """Other settings; then other maps, with a new ring: what the old one had is sent first.
+
+    Sessions and mappings that are carried over do not open again.
+    """
+    options = ("mappings: true", COLLECTOR)
+    logging(gateway, *options)
     with gateway.frozen():
         one_session(wires, 4000)
-    logging(gateway, COLLECTOR, more=("filtering: endpoint-independent",))
+    logging(gateway, *options, more=("filtering: endpoint-independent",))
     with gateway.frozen():
         one_session(wires, 4001)
-    logging(gateway, COLLECTOR, more=("sessions: 32768",))
+    logging(gateway, *options, more=("sessions: 32768",))
     one_session(wires, 4002)
-    records = records_of(moved, collector, 3)
-    assert [record["src_port"] for record in records] == [4000, 4001, 4002]
+    records = records_of(moved, collector, 6)
+    found = [(record["nat_event_id"], record["src_port"]) for record in records]
+    assert found == [(event, port) for port in (4000, 4001, 4002) for event in ("8", "4")]
 
 
 def test_the_next_agent_reads_what_came_meanwhile(

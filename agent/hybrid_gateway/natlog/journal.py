@@ -80,6 +80,7 @@ class Journal:
         self._waiting: deque[bytes] = deque()
         self._watched = False
         self._retry = 0.0
+        self._connect()
 
     def write(self, lines: Iterable[Line]) -> None:
         if self._socket is None and time.monotonic() >= self._retry:
