@@ -32,7 +32,9 @@ translate_source(struct xdp_md *ctx, struct opening *open)
 	enum gw_counter verdict;
 	struct gw_endpoint to = {};
 
-	if (static_find(&search.inside, true, &session->arrives, &to) == STATIC_FOUND) {
+	/* Not an identity mapping: between inside hosts the answer would go past us. */
+	if (static_find(&search.inside, true, &session->arrives, &to) == STATIC_FOUND &&
+	    !(session->flags & GW_SESSION_HAIRPIN && to.address == search.inside.address)) {
 		session->flags |= GW_SESSION_STATIC;
 		session->leaves.saddr = to.address;
 		session->leaves.sport = to.port;

@@ -88,6 +88,22 @@ def test_everything_else_of_it_is_out_of_reach(public: Plane, packet: IP) -> Non
     public.wires.send_and_expect_nothing(from_wan(packet), at="wan", to="lan")
 
 
+def test_an_inside_endpoint_calls_an_inside_host_by_its_outside_address(public: Plane) -> None:
+    """Translated then, or the answer would not come by here (RFC 4787 REQ-9)."""
+    forward = f'  - {{protocol: udp, outside: ":2222", inside: "{LAN2.ip}:22"}}\n'
+    public.apply(f"{IDENTITY}  {forward}")
+    counts = public.counting()
+    call = from_lan(udp(PUBLIC, WAN.ip, 4789, 2222))
+    into = public.wires.send_and_expect(call, at="lan", to="lan2")
+    port = into[UDP].sport
+    assert port in public.ports
+    same(into, to_lan(udp(WAN.ip, LAN2.ip, port, 22, ttl=63), LAN2))
+    answer = from_lan(udp(LAN2.ip, WAN.ip, 22, port), LAN2)
+    back = public.wires.send_and_expect(answer, at="lan2", to="lan")
+    same(back, to_lan(udp(WAN.ip, PUBLIC, 2222, 4789, ttl=63)))
+    counts.expect(FORWARD=2, NAT_NEW_MAPPING=1, NAT_NEW_SESSION=1)
+
+
 def test_a_port_of_the_gateway_is_its_own(plane: Plane) -> None:
     """Though it is one of nat44.ports."""
     plane.apply(OWN)
