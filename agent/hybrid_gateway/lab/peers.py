@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Servers for the hosts of the lab: HTTP over TCP, and a UDP echo. A program of its own.
 
-    GET /blob/N    N bytes that are the same in every run
+    GET /blob/N    N bytes that are the same in every run; /blob/N?rate=R at R bytes a second
     GET /whoami    the address and port that the server sees
     PUT /…         answers with the SHA-256 of the body
     UDP            answers with "ADDRESS:PORT " of the sender and what it sent
@@ -13,10 +13,12 @@ import argparse
 import asyncio
 import hashlib
 import random
+import socket
 from functools import lru_cache
 from typing import cast
 
 CHUNK = 1 << 16
+SO_MAX_PACING_RATE = 47
 
 
 @lru_cache(maxsize=4)
@@ -35,7 +37,12 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
                 writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             body = await _digest(reader, _length(request))
         elif path.startswith("/blob/"):
-            body = blob(int(path.removeprefix("/blob/")))
+            size, _, rate = path.removeprefix("/blob/").partition("?rate=")
+            body = blob(int(size))
+            if rate:
+                # By the kernel, segment after segment: bursts overflow the rings of veth devices.
+                connection = writer.get_extra_info("socket")
+                connection.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, int(rate))
         else:
             address, port = writer.get_extra_info("peername")[:2]
             body = f"{address}:{port}".encode()
