@@ -28,7 +28,8 @@ READERS_MAX = 16
 IDLE_MAX = 300.0
 LINGER_MAX = 1.0
 WRITE_MAX = 30.0
-PAGE_MAX = 1000
+PAGE_MAX = 2000
+"""Sessions in one answer, which is then below LINE_MAX whatever their figures are."""
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR, GW_ERROR = (
     -32700,
@@ -52,10 +53,20 @@ class Agent(Protocol):
     def detach(self) -> Any: ...
     def show_ports(self) -> Any: ...
     def show_nat(self) -> Any: ...
-    def show_sessions(self, cursor: int, limit: int) -> Any: ...
+    def show_sessions(
+        self,
+        *,
+        cursor: int | str,
+        limit: int,
+        filter: dict[str, Any],
+        sort: str | None,
+        reverse: bool,
+        count: bool,
+    ) -> Any: ...
+    def show_mappings(self, cursor: int | str, limit: int, filter: dict[str, Any]) -> Any: ...
     def show_log(self) -> Any: ...
     def show_counters(self) -> Any: ...
-    def clear_sessions(self) -> Any: ...
+    def clear_sessions(self, filter: dict[str, Any]) -> Any: ...
     def shutdown(self, detach: bool) -> Any: ...
 
 
@@ -69,6 +80,9 @@ class Method:
     """Name to default; the default's type is the parameter's, None stands for text."""
 
 
+PAGE: Mapping[str, Any] = {"cursor": 0, "limit": 100, "filter": {}}
+"""Of a listing; a cursor is a number, or text in a listing that is sorted."""
+
 METHODS: Mapping[str, Method] = {
     "status": Method("status", Access.READ),
     "check": Method("check", Access.READ, {"config": None}),
@@ -77,10 +91,15 @@ METHODS: Mapping[str, Method] = {
     "detach": Method("detach", Access.WRITE),
     "show.ports": Method("show_ports", Access.READ),
     "show.nat": Method("show_nat", Access.READ),
-    "show.sessions": Method("show_sessions", Access.READ, {"cursor": 0, "limit": 100}),
+    "show.sessions": Method(
+        "show_sessions",
+        Access.READ,
+        {**PAGE, "sort": None, "reverse": False, "count": False},
+    ),
+    "show.mappings": Method("show_mappings", Access.READ, PAGE),
     "show.log": Method("show_log", Access.READ),
     "show.counters": Method("show_counters", Access.READ),
-    "clear.sessions": Method("clear_sessions", Access.WRITE),
+    "clear.sessions": Method("clear_sessions", Access.WRITE, {"filter": {}}),
     "shutdown": Method("shutdown", Access.WRITE, {"detach": False}),
 }
 
@@ -256,10 +275,11 @@ def _params(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
             raise RequestError(INVALID_PARAMS, f"there is no parameter {name[:60]}")
         default = params[name]
         wanted = str if default is None else type(default)
-        if type(value) is not wanted:
+        if type(value) is not wanted and not (name == "cursor" and type(value) is str):
             raise RequestError(INVALID_PARAMS, f"{name} must be of type {wanted.__name__}")
         params[name] = value
-    if not 0 <= params.get("cursor", 0) < 1 << 32:
+    cursor = params.get("cursor", 0)
+    if isinstance(cursor, int) and not 0 <= cursor < 1 << 32:
         raise RequestError(INVALID_PARAMS, "cursor must be one that an answer gave")
     if not 1 <= params.get("limit", 1) <= PAGE_MAX:
         raise RequestError(INVALID_PARAMS, f"limit must be from 1 to {PAGE_MAX}")

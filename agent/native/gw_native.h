@@ -189,6 +189,8 @@ struct gw_scan_hit {
 };
 
 int gw_scan_sessions(int records, struct gw_scan *scan, struct gw_scan_hit *hits);
+/* The first so many hits, at most GW_BATCH_MAX, become what gw_remove ends. */
+int gw_write_picks(int picks, const struct gw_scan_hit *hits, __u32 count);
 
 struct gw_mapping_scan {
 	struct gw_match inside;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Looking through the sessions and mappings, a million and more, for the few that somebody asks
- * about: see gw_native.h. Nothing here changes a map.
+ * about: see gw_native.h. Nothing here changes a table.
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -77,11 +77,20 @@ ends_match(const struct gw_session *s, const struct gw_match *matches)
 	       in_ports(any, e.remote_port) || (hairpin && in_ports(any, s->leaves.dport));
 }
 
+/* In seconds. `created` wraps round: a session that was carried over may be older than the clock,
+ * and a new one a tick ahead of it. */
+static __u32
+age_of(const struct gw_session *s, __u64 now)
+{
+	__s32 age = (__u32)(now / 1000000000) - s->created;
+
+	return age > 0 ? age : 0;
+}
+
 static int
 session_matches(const struct gw_session *s, const struct gw_scan *scan)
 {
-	__u64 second = scan->now / 1000000000, left;
-	__u64 age = second > s->created ? second - s->created : 0;
+	__u64 age = age_of(s, scan->now), left;
 
 	if (s->deadline < scan->now)
 		return 0;
@@ -108,7 +117,8 @@ sort_key(const struct gw_session *s, const struct gw_scan *scan)
 
 	switch (scan->sort) {
 	case GW_SORT_AGE:
-		key = ~(__u64)s->created;
+		/* The same on every page, that is not the age but when the session began. */
+		key = ~(scan->now / 1000000000 + (1ULL << 32) - age_of(s, scan->now));
 		break;
 	case GW_SORT_LEFT:
 		key = s->deadline;
@@ -247,6 +257,23 @@ gw_scan_sessions(int records, struct gw_scan *scan, struct gw_scan_hit *hits)
 	}
 	if (scan->sort != GW_SORT_NONE)
 		heap_sort(hits, scan->found);
+	return 0;
+}
+
+int
+gw_write_picks(int picks, const struct gw_scan_hit *hits, __u32 count)
+{
+	struct gw_pick values[GW_BATCH_MAX];
+	__u32 keys[GW_BATCH_MAX];
+
+	if (count > GW_BATCH_MAX)
+		return -E2BIG;
+	for (__u32 i = 0; i < count; i++) {
+		keys[i] = i;
+		values[i] = (struct gw_pick){hits[i].index, hits[i].session.claim};
+	}
+	if (count && bpf_map_update_batch(picks, keys, values, &count, NULL))
+		return -errno;
 	return 0;
 }
 

@@ -65,8 +65,11 @@ class FakeAgent:
     def show_nat(self) -> str:
         return "x" * api.LINE_MAX
 
-    def show_sessions(self, cursor: int, limit: int) -> dict[str, int]:
-        return {"cursor": cursor, "limit": limit}
+    def show_sessions(self, **asked: Any) -> dict[str, Any]:
+        return {name: value for name, value in asked.items() if value}
+
+    def show_mappings(self, cursor: int | str, limit: int, filter: dict[str, Any]) -> Any:
+        return {"cursor": cursor, "limit": limit, "filter": filter}
 
     def show_log(self) -> object:
         return {}
@@ -74,8 +77,8 @@ class FakeAgent:
     def show_counters(self) -> object:
         return object()
 
-    def clear_sessions(self) -> dict[str, int]:
-        return {"cleared": 3}
+    def clear_sessions(self, filter: dict[str, Any]) -> dict[str, Any]:
+        return {"cleared": 3, **filter}
 
     def shutdown(self, detach: bool) -> dict[str, bool]:
         return {"detach": detach}
@@ -124,7 +127,7 @@ def test_results_are_plain_data(tmp_path: Path) -> None:
         answer = await ask(path, method="check", params={"config": "/etc/gw/x.yaml"})
         assert answer["result"] == {"config": "/etc/gw/x.yaml"}
         answer = await ask(path, method="show.sessions", params={"limit": 5})
-        assert answer["result"] == {"cursor": 0, "limit": 5}
+        assert answer["result"] == {"limit": 5}
         answer = await ask(path, method="shutdown", params={"detach": True})
         assert answer["result"] == {"detach": True}
 
@@ -321,7 +324,7 @@ def test_the_client(instance: Instance) -> None:
             assert caught.value.to_json()["problems"][0]["key"] == "ports"
             with pytest.raises(RemoteError, match="no method"):
                 client.call("nonsense")
-            assert client.call("show.sessions", limit=2) == {"cursor": 0, "limit": 2}
+            assert client.call("show.sessions", limit=2) == {"limit": 2}
 
     asyncio.run(run())
 

@@ -15,7 +15,7 @@ from ..api import Server
 from ..errors import GwError
 from ..instance import DEFAULT_CONFIG, Instance, from_environment, object_dir
 from ..notify import notify
-from . import views
+from . import filters, listing, views
 from .engine import Engine
 from .follower import Follower
 from .lock import locked
@@ -61,8 +61,21 @@ class Agent:
     def show_nat(self) -> Any:
         return views.nat(self._engine)
 
-    def show_sessions(self, cursor: int, limit: int) -> Any:
-        return views.sessions(self._engine, cursor, limit)
+    def show_sessions(
+        self,
+        cursor: int | str,
+        limit: int,
+        filter: dict[str, Any],
+        sort: str | None,
+        reverse: bool,
+        count: bool,
+    ) -> Any:
+        if count:
+            return listing.session_count(self._engine, filter)
+        return listing.sessions(self._engine, cursor, limit, filter, sort, reverse)
+
+    def show_mappings(self, cursor: int | str, limit: int, filter: dict[str, Any]) -> Any:
+        return listing.mappings(self._engine, cursor, limit, filter)
 
     def show_log(self) -> Any:
         return views.log(self._engine)
@@ -70,8 +83,18 @@ class Agent:
     def show_counters(self) -> Any:
         return views.counters(self._engine)
 
-    def clear_sessions(self) -> Any:
-        cleared = self._engine.dataplane.clear_sessions() if self._engine.wanted.sizes else 0
+    async def clear_sessions(self, filter: dict[str, Any]) -> Any:
+        """All of them at once; chosen ones in batches, between which others are served."""
+        asked = filters.session_filter(filter)
+        if not self._engine.wanted.sizes:
+            return {"cleared": 0}
+        if not filter:
+            return {"cleared": self._engine.dataplane.clear_sessions()}
+        cleared = 0
+        for ended in self._engine.dataplane.nat.remove(asked):
+            cleared += ended
+            self._engine.dataplane.after_slice()
+            await asyncio.sleep(0)
         return {"cleared": cleared}
 
     def shutdown(self, detach: bool) -> Any:

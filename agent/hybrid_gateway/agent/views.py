@@ -7,8 +7,9 @@ from typing import Any
 
 from .. import __version__
 from ..errors import GwError
-from ..model import Config, Identity, PortForward, PortRange, Static, Step
+from ..model import Config, Identity, NatLog, PortForward, PortRange, Static, Step
 from ..resolve import INTERFACE
+from . import listing
 from .engine import Engine, Prepared
 
 
@@ -109,8 +110,14 @@ def nat(engine: Engine) -> dict[str, Any]:
         "ports": str(config.ports),
         "filtering": config.filtering.value,
         "sessions": _sessions(engine),
+        "hosts": listing.hosts(engine),
+        "pools": (pools := listing.pools(engine, config)),
+        "mappings": sum(pool["used"] for pool in pools),
         "per_host": asdict(config.per_host),
         "timeouts": asdict(config.timeouts),
+        "mss_clamp": config.mss_clamp,
+        "log": _log(config.log),
+        "persist": config.persist,
         "prefixes": [str(prefix) for prefix in engine.wanted.prefixes],
         "static": [_static(entry) for entry in config.static],
         "warnings": warnings(engine),
@@ -134,15 +141,18 @@ def _static(entry: Static) -> dict[str, Any]:
     return {"protocol": None, "outside": str(entry.outside), "inside": str(entry.inside)}
 
 
+def _log(log: NatLog) -> dict[str, Any]:
+    collector = f"{log.ipfix[0]}:{log.ipfix[1]}" if log.ipfix else None
+    return {
+        "sessions": log.sessions,
+        "mappings": log.mappings,
+        "destinations": log.destinations,
+        "ipfix": collector,
+    }
+
+
 def _ports(ports: PortRange) -> str:
     return str(ports.low) if len(ports) == 1 else str(ports)
-
-
-def sessions(engine: Engine, cursor: int, limit: int) -> dict[str, Any]:
-    if not engine.wanted.sizes:
-        return {"sessions": [], "next": None}
-    found, following = engine.dataplane.sessions(cursor, limit)
-    return {"sessions": found, "next": following}
 
 
 def log(engine: Engine) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from . import tables
 from .attach import Attachments
 from .carry import Block, Reader, Tally
 from .maps import Map
+from .nat_tables import NatTables
 from .objects import LoadedObject, ObjectFile
 from .pins import Pins
 from .programs import TC_PROGRAMS, XDP_PROGRAMS, Programs, map_sizes
@@ -46,6 +47,8 @@ class DataPlane:
         self._replacement: Replacement | None = None
         self.after_slice: Callable[[], None] = lambda: None
         """Called time and again while sessions are ended: whoever reads the log has to keep up."""
+        self.nat = NatTables(self.table, self._fresh, self._run)
+        """Sessions and mappings in detail; `load()` comes before, here too."""
 
     # ---- programs ---------------------------------------------------------------------
 
@@ -251,7 +254,8 @@ class DataPlane:
 
     def sessions(self, cursor: int, limit: int) -> tuple[list[SessionInfo], int | None]:
         """At most `limit` sessions from `cursor` (0 first) on, and the next cursor or None."""
-        return reading.read_sessions(self.table("gw_records"), self._fresh(), cursor, limit)
+        found, following = self.nat.sessions(cursor=cursor, limit=limit)
+        return found, int(following) if following is not None else None
 
     def _fresh(self) -> int:
         status = self.table("gw_status").get(0)

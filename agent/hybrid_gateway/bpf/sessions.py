@@ -2,14 +2,13 @@
 """Reading the session records and the counters."""
 
 import socket
-import time
 from ipaddress import IPv4Address
 from typing import Any
 
 from _gw_native import ffi, lib
 
 from .. import abi
-from .maps import BATCH, Map
+from .maps import Map
 from .records import SessionInfo
 
 NS = 1_000_000_000
@@ -25,7 +24,8 @@ STATES = {
 Endpoint = tuple[IPv4Address, int]
 
 
-def _endpoint(address: int, port: int) -> Endpoint:
+def endpoint(address: int, port: int) -> Endpoint:
+    """From the numbers of gw_abi.h."""
     return IPv4Address(address.to_bytes(4, "little")), socket.ntohs(port)
 
 
@@ -48,13 +48,13 @@ def describe(index: int, session: Any, now: int) -> SessionInfo:
     inbound = bool(session.flags & lib.GW_SESSION_INBOUND)
     outwards, inwards = (1, 0) if inbound else (0, 1)
     if inbound:
-        inside = _endpoint(leaves.daddr, leaves.dport)
-        outside = _endpoint(arrives.daddr, arrives.dport)
-        remote = _endpoint(arrives.saddr, arrives.sport)
+        inside = endpoint(leaves.daddr, leaves.dport)
+        outside = endpoint(arrives.daddr, arrives.dport)
+        remote = endpoint(arrives.saddr, arrives.sport)
     else:
-        inside = _endpoint(arrives.saddr, arrives.sport)
-        outside = _endpoint(leaves.saddr, leaves.sport)
-        remote = _endpoint(arrives.daddr, arrives.dport)
+        inside = endpoint(arrives.saddr, arrives.sport)
+        outside = endpoint(leaves.saddr, leaves.sport)
+        remote = endpoint(arrives.daddr, arrives.dport)
     return SessionInfo(
         index=index,
         protocol=session.protocol,
@@ -70,24 +70,6 @@ def describe(index: int, session: Any, now: int) -> SessionInfo:
         age=_age(now, session.created),
         expires_in=(session.deadline - now) / NS,
     )
-
-
-def read_sessions(
-    records: Map, fresh: int, cursor: int, limit: int
-) -> tuple[list[SessionInfo], int | None]:
-    """At most `limit` live sessions from record `cursor` on, and where to go on, or None."""
-    found: list[SessionInfo] = []
-    now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    while cursor < fresh:
-        for index, record in records.slice(cursor, min(BATCH, fresh - cursor)):
-            if len(found) == limit:
-                return found, index
-            session = record.session
-            cursor = index + 1
-            live = session.claim & lib.GW_CLAIM_MASK == lib.GW_CLAIM_LIVE
-            if live and session.deadline >= now:
-                found.append(describe(index, session, now))
-    return found, None
 
 
 def read_counters(counters: Map, row: int) -> dict[str, int]:

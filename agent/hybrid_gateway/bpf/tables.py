@@ -48,7 +48,7 @@ def write_settings(table: Map, settings: NatSettings, sizes: Mapping[str, int]) 
     gw_timer_class.
     """
     before = table.get(0)
-    pool = [] if before is None else [_address(n) for n in before.pool[0 : before.pool_size]]
+    pool = [] if before is None else [number_address(n) for n in before.pool[0 : before.pool_size]]
     addresses = arrange(pool, settings.addresses)
     timers = (settings.udp, settings.icmp, settings.tcp_transitory, settings.tcp_established)
     value = abi.new(
@@ -75,7 +75,8 @@ def write_settings(table: Map, settings: NatSettings, sizes: Mapping[str, int]) 
     return before is None or list(before.pool) != list(value.pool)
 
 
-def _address(number: int) -> IPv4Address:
+def number_address(number: int) -> IPv4Address:
+    """And back."""
     return IPv4Address(int(number).to_bytes(4, "little"))
 
 

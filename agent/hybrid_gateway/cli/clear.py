@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """gwctl clear"""
 
+from typing import Any
+
 import click
 
 from . import text
 from .base import output
+from .filters import asked, session_options
 
 
 @click.group()
@@ -13,8 +16,13 @@ def clear() -> None:
 
 
 @clear.command()
-def sessions() -> None:
-    """Forget every NAT session; connections through the gateway break."""
+@session_options
+def sessions(**options: Any) -> None:
+    """Forget NAT sessions, all or those that match; their connections break.
+
+    What would be forgotten, `gwctl show sessions` tells with the same options.
+    """
     out = output()
-    answer = out.ask("clear.sessions")
+    # A million sessions take longer than an ordinary answer.
+    answer = out.ask("clear.sessions", timeout=300.0, **asked(options))
     out.show(answer, f"{text.count(answer['cleared'], 'session')} cleared")

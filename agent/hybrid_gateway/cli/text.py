@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Text for people: tables, units and times."""
 
+import shutil
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,21 +13,57 @@ GAP = "  "
 _STATES = {"forwarding": "green", "failed": "red", "starting": "yellow"}
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[int] = ()) -> str:
-    """Aligned columns; those in `numbers` to the right. Empty when there are no rows."""
-    lines = [list(head)] + [["-" if c is None else str(c) for c in row] for row in rows]
-    if len(lines) == 1:
-        return ""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    printed = []
-    for index, line in enumerate(lines):
+class Table:
+    """Aligned columns, block by block; those in `numbers` to the right.
+
+    On a terminal that is too narrow the columns of `drop` are left out, the first ones first.
+    """
+
+    def __init__(
+        self, head: Sequence[str], numbers: Sequence[int] = (), drop: Sequence[str] = ()
+    ) -> None:
+        self._head = list(head)
+        self._numbers = frozenset(numbers)
+        self._drop = drop
+        self._widths = [len(name) for name in head]
+        self._columns: list[int] | None = None
+
+    def block(self, rows: Iterable[Sequence[Any]]) -> str:
+        """The rows as lines, below the head when they are the first."""
+        lines = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+        for line in lines:
+            self._widths = [max(w, len(c)) for w, c in zip(self._widths, line, strict=True)]
+        printed = []
+        if self._columns is None:
+            self._columns = self._fitting()
+            printed.append(click.style(self._line(self._head), bold=True))
+        printed += [self._line(line) for line in lines]
+        return "\n".join(printed)
+
+    def _fitting(self) -> list[int]:
+        """The columns that there is room for; for a file or a pipe all of them."""
+        columns = list(range(len(self._head)))
+        if not sys.stdout.isatty():
+            return columns
+        room = shutil.get_terminal_size().columns
+        for name in self._drop:
+            if sum(self._widths[c] + len(GAP) for c in columns) - len(GAP) <= room:
+                break
+            columns.remove(self._head.index(name))
+        return columns
+
+    def _line(self, line: Sequence[str]) -> str:
         cells = [
-            cell.rjust(width) if column in numbers else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            line[c].rjust(self._widths[c]) if c in self._numbers else line[c].ljust(self._widths[c])
+            for c in self._columns or ()
         ]
-        text = GAP.join(cells).rstrip()
-        printed.append(click.style(text, bold=True) if index == 0 else text)
-    return "\n".join(printed)
+        return GAP.join(cells).rstrip()
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[int] = ()) -> str:
+    """A whole table. Empty when there are no rows."""
+    lines = list(rows)
+    return Table(head, numbers).block(lines) if lines else ""
 
 
 def pairs(rows: Iterable[tuple[str, Any]]) -> str:
