@@ -83,9 +83,9 @@ def test_a_slow_disk_is_waited_for_and_holds_nobody_up(sessions: Sessions) -> No
         sessions.hold.clear()
         at_work = saver(sessions, 0.001)
         at_work.start()
-        for _ in range(50):
-            await asyncio.sleep(0.001)  # the loop goes on, and the timer fires
-        sessions.hold.set()
+        # The loop goes on, and the timer fires many times until then.
+        asyncio.get_running_loop().call_later(0.05, sessions.hold.set)
+        await reached(sessions.hold)
         await at_work.stop()
 
     asyncio.run(run())
