@@ -8,6 +8,12 @@
 
 enum { NO_FLOW = -1 };
 
+static __always_inline __u32
+bits(__u32 set)
+{
+	return __builtin_popcount(set);
+}
+
 static __always_inline void
 fragment_key_of(const struct packet *pkt, struct fragment_key *key)
 {
@@ -27,58 +33,83 @@ flow_alive(const struct fragment_flow *flow)
 	return session && session->claim == flow->claim;
 }
 
+/* A look for a remembered packet. */
+struct flow_match {
+	struct fragment_key key;
+	__u32 first;
+	__u64 now;
+	__s32 found;
+	__u32 pad;
+};
+
+/* One way of the set, for bpf_loop: 1 ends it. */
+static long
+flow_match(__u32 way, struct flow_match *match)
+{
+	struct fragment_flow *flow = fragment_flow(match->first + way);
+
+	if (!flow || flow->state != PLACE_FULL || flow->deadline <= match->now)
+		return 0;
+	if (!fragment_equal(&flow->key, &match->key) || !flow_alive(flow))
+		return 0;
+	match->found = match->first + way;
+	return 1;
+}
+
 /* The index of the remembered packet that the fragment is of, or NO_FLOW. */
 __noinline int
 flow_find(const struct packet *pkt, const struct gw_settings *nat, __u64 now)
 {
-	struct fragment_flow *flow;
-	struct fragment_key key;
-	__u32 first;
+	struct flow_match match = {.now = now, .found = NO_FLOW};
 
 	if (!pkt || !nat)
 		return NO_FLOW;
-	fragment_key_of(pkt, &key);
-	first = source_set(key.saddr, nat, FLOW_SETS) * FLOW_WAYS;
-#pragma clang loop unroll(disable)
-	for (__u32 way = 0; way < FLOW_WAYS; way++) {
-		flow = fragment_flow(first + way);
-		if (flow && flow->state == PLACE_FULL && flow->deadline > now &&
-		    fragment_equal(&flow->key, &key) && flow_alive(flow))
-			return first + way;
-	}
-	return NO_FLOW;
+	fragment_key_of(pkt, &match.key);
+	match.first = source_set(match.key.saddr, nat, FLOW_SETS) * FLOW_WAYS;
+	bpf_loop(FLOW_WAYS, flow_match, &match, 0);
+	return match.found;
 }
 
-/* The way of a set that a new packet takes: its own from before, a free one, or the oldest; a
- * source with half of them takes its own oldest. */
-static __always_inline __u32
-flow_place(const struct fragment_key *key, __u32 first, __u64 now)
-{
-	__u32 own = 0, own_oldest = 0, oldest = 0;
-	__u64 own_deadline = ~0ULL, deadline = ~0ULL, ends;
-	struct fragment_flow *flow;
+/* A look for the place of a new packet: its own from before, a free one, or the oldest; a source
+ * with half of them takes its own oldest. */
+struct flow_search {
+	struct fragment_key key;
+	__u32 first;
+	__u64 now;
+	__u64 deadline; /* of the oldest */
+	__u64 own_deadline; /* of the source's own oldest */
+	__u32 oldest;
+	__u32 own_oldest;
+	__u32 own; /* the ways that the source has, a bit each: the verifier would follow a count */
+};
 
-#pragma clang loop unroll(disable)
-	for (__u32 way = 0; way < FLOW_WAYS; way++) {
-		flow = fragment_flow(first + way);
-		if (!flow)
-			break;
-		if (flow->state == PLACE_FULL && fragment_equal(&flow->key, key))
-			return first + way;
-		ends = flow->state == PLACE_FREE || flow->deadline <= now ? 0 : flow->deadline;
-		if (ends < deadline) {
-			deadline = ends;
-			oldest = way;
-		}
-		if (ends && flow->key.saddr == key->saddr) {
-			own++;
-			if (ends < own_deadline) {
-				own_deadline = ends;
-				own_oldest = way;
-			}
-		}
+/* One way of the set, for bpf_loop: 1 ends it. */
+static long
+flow_look(__u32 way, struct flow_search *search)
+{
+	struct fragment_flow *flow = fragment_flow(search->first + way);
+	__u64 ends;
+
+	if (!flow)
+		return 1;
+	if (flow->state == PLACE_FULL && fragment_equal(&flow->key, &search->key)) {
+		search->own = 0;
+		search->oldest = way;
+		return 1;
 	}
-	return first + (own >= FLOW_WAYS / 2 ? own_oldest : oldest);
+	ends = flow->state == PLACE_FREE || flow->deadline <= search->now ? 0 : flow->deadline;
+	if (ends < search->deadline) {
+		search->deadline = ends;
+		search->oldest = way;
+	}
+	if (!ends || flow->key.saddr != search->key.saddr)
+		return 0;
+	search->own |= 1U << (way & 31);
+	if (ends < search->own_deadline) {
+		search->own_deadline = ends;
+		search->own_oldest = way;
+	}
+	return 0;
 }
 
 /* Remembers what became of a first fragment; returns 1 + the index, 0 when it could not. */
@@ -86,22 +117,25 @@ __noinline int
 flow_remember(const struct packet *pkt, const struct gw_settings *nat, __u64 now, __u32 ref,
 	      const struct translation *t)
 {
+	struct flow_search search = {.now = now, .deadline = ~0ULL, .own_deadline = ~0ULL};
 	struct gw_session *session = session_record(ref & REF_INDEX);
 	struct fragment_flow *flow;
-	struct fragment_key key;
 	__u32 index, state;
 
 	if (!pkt || !nat || !t || !session)
 		return 0;
-	fragment_key_of(pkt, &key);
-	index = flow_place(&key, source_set(key.saddr, nat, FLOW_SETS) * FLOW_WAYS, now);
+	fragment_key_of(pkt, &search.key);
+	search.first = source_set(search.key.saddr, nat, FLOW_SETS) * FLOW_WAYS;
+	bpf_loop(FLOW_WAYS, flow_look, &search, 0);
+	index = search.first +
+		(bits(search.own) >= FLOW_WAYS / 2 ? search.own_oldest : search.oldest);
 	flow = fragment_flow(index);
 	if (!flow)
 		return 0;
 	state = flow->state;
 	if (state == PLACE_BUSY || !place_claim(&flow->state, state))
 		return 0;
-	flow->key = key;
+	flow->key = search.key;
 	flow->deadline = now + FLOW_NS;
 	flow->ref = ref;
 	flow->claim = session->claim;
@@ -118,8 +152,8 @@ struct kept_search {
 	struct fragment_key key;
 	__u64 now;
 	__u32 first;
-	__u32 own; /* that the source has */
-	__u32 equal; /* of the same packet */
+	__u32 own; /* the ways that the source has, a bit each */
+	__u32 equal; /* and the same packet */
 	__u32 free; /* 1 + an index that can be had */
 };
 
@@ -135,8 +169,10 @@ kept_look(__u32 way, struct kept_search *search)
 		search->free = search->first + way + 1;
 		return 0;
 	}
-	search->own += kept->key.saddr == search->key.saddr;
-	search->equal += fragment_equal(&kept->key, &search->key);
+	if (kept->key.saddr == search->key.saddr)
+		search->own |= 1U << (way & 31);
+	if (fragment_equal(&kept->key, &search->key))
+		search->equal |= 1U << (way & 31);
 	return 0;
 }
 
@@ -179,7 +215,7 @@ kept_store(struct xdp_md *ctx, const struct packet *pkt, const struct gw_setting
 	if (length != pkt->ip_length)
 		return 0;
 	kept_search(pkt, nat, now, &search);
-	if (!search.free || search.own >= KEPT_WAYS / 2)
+	if (!search.free || bits(search.own) >= KEPT_WAYS / 2)
 		return 0;
 	kept = kept_fragment(search.free - 1);
 	if (!kept)

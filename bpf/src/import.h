@@ -138,12 +138,14 @@ saved_result(enum gw_counter verdict)
 }
 
 /* A unit of the inside host's share and, unless `slot` is GW_NO_SLOT, its mapping: both or none. */
-static __noinline enum gw_saved_result
+__noinline int
 inside_take(const struct gw_endpoint *inside, __u32 slot)
 {
 	enum gw_saved_result result;
 	enum gw_counter verdict;
 
+	if (!inside)
+		return GW_SAVED_CONFLICT;
 	verdict = host_acquire(inside->address, MAPPING_CLAIMED);
 	if (verdict != PARSED)
 		return saved_result(verdict);
@@ -229,28 +231,30 @@ import_saved(const struct gw_saved *saved)
 
 /* One record, for bpf_loop: 1 ends it. */
 static long
-import_one(__u32 i, __u32 *done)
+import_one(__u32 i, __u32 *zero)
 {
 	struct gw_saved *saved = bpf_map_lookup_elem(&gw_saved_batch, &i);
+	struct gw_batch *batch = bpf_map_lookup_elem(&gw_batch, zero);
 
-	if (!saved)
+	if (!saved || !batch)
 		return 1;
 	saved->result = import_saved(saved);
+	/* In the map: a count on the stack the verifier would follow through every turn. */
 	if (saved->result == GW_SAVED_DONE)
-		(*done)++;
+		batch->done++;
 	return 0;
 }
 
 static __always_inline bool
 import_batch(void)
 {
-	__u32 zero = 0, done = 0;
+	__u32 zero = 0;
 	struct gw_batch *batch = bpf_map_lookup_elem(&gw_batch, &zero);
 
 	if (!batch)
 		return false;
-	bpf_loop(smaller(batch->count, GW_BATCH_MAX), import_one, &done, 0);
-	batch->done = done;
+	batch->done = 0;
+	bpf_loop(smaller(batch->count, GW_BATCH_MAX), import_one, &zero, 0);
 	return true;
 }
 #endif

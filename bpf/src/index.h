@@ -20,7 +20,7 @@ enum {
 	TAG_TAKEN = 1, /* an entry that is being written */
 	TAG_REAL = 2, /* set in every tag that stands for a key */
 	LOCK_TRIES = 256,
-	FIRST_BUCKET_ENOUGH = 2, /* entries of the first bucket before the second is considered */
+	FIRST_BUCKET_ENOUGH = 3, /* entries of the first bucket before the second is considered */
 	REF_REVERSE = 0x80000000, /* direction bit of a reference */
 	REF_INDEX = 0x7fffffff,
 	REF_NONE = 0xffffffff,

@@ -47,6 +47,18 @@ first_fragment(const struct packet *pkt, __u32 ref, const struct translation *t,
 	return GW_PUNT_REPLAY;
 }
 
+/* Where the translated packet goes. Outwards NAT leaves that alone, and what the packet says is
+ * there before the record has come from memory: the FIB is asked meanwhile. */
+static __always_inline __u32
+target_of(const struct packet *pkt, const struct gw_session *session, enum gw_direction direction,
+	  const struct translation *t)
+{
+	bool stays = direction == GW_FORWARD_DIRECTION &&
+		     !(session->flags & (GW_SESSION_HAIRPIN | GW_SESSION_INBOUND));
+
+	return stays ? pkt->key.tuple.daddr : t->to.daddr;
+}
+
 /* Asks for the way; what was found is in gw_memo for this packet and the next. */
 static __always_inline enum gw_counter
 way_asked(struct xdp_md *ctx, const struct packet *pkt, const struct gw_session *session, __u32 ref,
@@ -83,7 +95,8 @@ session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *se
 		verdict = GW_FORWARD;
 		out->row = known->row;
 	} else {
-		verdict = way_asked(ctx, pkt, session, ref, t.to.daddr, known, out);
+		verdict = way_asked(ctx, pkt, session, ref, target_of(pkt, session, direction, &t),
+				    known, out);
 	}
 	if (verdict == GW_PUNT_TOO_BIG)
 		return answer(ctx, pkt, session, GW_PUNT_TOO_BIG, GW_DROP_TOO_BIG, out->mtu);

@@ -63,8 +63,10 @@ session_insert(struct opening *open)
 	result = index_insert(&place, index);
 	if (result != INSERTED)
 		goto undo_record;
-	session_place(&open->session, GW_REVERSE_DIRECTION, open->nat, &place);
-	result = index_insert(&place, index | REF_REVERSE);
+	if (!session_calls_itself(&open->session)) {
+		session_place(&open->session, GW_REVERSE_DIRECTION, open->nat, &place);
+		result = index_insert(&place, index | REF_REVERSE);
+	}
 	if (result == INSERTED) {
 		__sync_val_compare_and_swap(&record->claim, open->session.claim,
 					    open->session.claim - GW_CLAIM_BUSY + GW_CLAIM_LIVE);

@@ -31,6 +31,16 @@ session_place(const struct gw_session *session, enum gw_direction direction,
 	place_of(&key, nat, place);
 }
 
+/* Does an inside endpoint call its own outside endpoint, as STUN clients do to try hairpinning?
+ * What it sends is then also its answer, and one key leads to the session. */
+static __always_inline bool
+session_calls_itself(const struct gw_session *session)
+{
+	struct gw_tuple answer = tuple_reversed(&session->leaves);
+
+	return session->flags & GW_SESSION_HAIRPIN && tuple_equal(&session->arrives, &answer);
+}
+
 static __always_inline void
 session_unlink(const struct gw_session *session, __u32 ref, const struct gw_settings *nat)
 {

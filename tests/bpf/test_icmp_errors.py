@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """ICMP errors about packets of sessions (RFC 5508 section 4), whole frames before and after."""
 
+from typing import Any
+
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_Router_Alert
 from scapy.packet import Packet, Raw
@@ -31,7 +33,7 @@ def _error(source: str, target: str, quote: bytes, *, ttl: int = 64, **fields: i
     return wire(ip(source, target, ttl) / ICMP(**({"type": 3, "code": 3} | fields)) / Raw(quote))
 
 
-KINDS = {
+KINDS: dict[str, Any] = {
     "udp": lambda a, b, p, q, **f: udp(a, b, p, q, **f),
     "tcp": lambda a, b, p, q, **f: tcp(a, b, p, q, **f),
     "icmp": lambda a, b, p, _, **f: echo(a, b, p, **f),
@@ -67,11 +69,12 @@ def test_from_outside(plane: Plane, kind: str, cut: int, type_: int, code: int) 
 @pytest.mark.parametrize("kind", KINDS)
 def test_from_inside(plane: Plane, kind: str) -> None:
     port = _source_port(plane.lan(KINDS[kind](LAN.ip, SERVER, 4000, 80)).packet)
-    answer = {
+    answers: dict[str, Any] = {
         "udp": lambda to, number: udp(SERVER, to, 80, number, ttl=50),
         "tcp": lambda to, number: tcp(SERVER, to, 80, number, "SA", ttl=50),
         "icmp": lambda to, number: echo(SERVER, to, number, reply=True, ttl=50),
-    }[kind]
+    }
+    answer = answers[kind]
 
     # Whoever inside complains, outside it is the gateway.
     for source in (LAN.ip, LAN2.ip):
