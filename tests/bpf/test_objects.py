@@ -9,8 +9,8 @@ from elftools.elf.elffile import ELFFile
 
 from hybrid_gateway import abi
 from hybrid_gateway.bpf import DataPlane, ObjectError
-from hybrid_gateway.bpf.programs import TC_PROGRAMS, XDP_PROGRAMS
 from hybrid_gateway.bpf.objects import ABI_SYMBOL, ObjectFile
+from hybrid_gateway.bpf.programs import TC_PROGRAMS, XDP_PROGRAMS
 
 from .plane import object_dir
 

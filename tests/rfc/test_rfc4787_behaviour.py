@@ -79,7 +79,6 @@ def test_rfc4787_req9_hairpinning(plane: Plane) -> None:
     assert sorted(s.origin for s in plane.sessions()) == ["hairpin", "outbound", "outbound"]
 
 
-@pytest.mark.xfail(strict=True, reason="both directions of the session look alike")
 def test_rfc4787_req9_an_endpoint_calls_itself(plane: Plane) -> None:
     """MUST: also from the very socket that has the mapping, as the STUN client of RFC 3489
     tries it (its test of hairpinning)."""
