@@ -14,7 +14,7 @@ from . import filters
 from .engine import Engine
 
 # A page has the same few addresses again and again.
-address_text = lru_cache(4096)(str)
+address_text = lru_cache(1024)(str)
 
 
 def _endpoint(value: tuple[IPv4Address, int]) -> list[Any]:

@@ -2,6 +2,7 @@
 """Reading the session records and the counters."""
 
 import socket
+from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -10,6 +11,7 @@ from _gw_native import ffi, lib
 from .. import abi
 from .maps import Map
 from .records import SessionInfo
+from .tables import number_address
 
 NS = 1_000_000_000
 ICMP = 1
@@ -24,9 +26,13 @@ STATES = {
 Endpoint = tuple[IPv4Address, int]
 
 
+# A page of sessions has the same few addresses again and again.
+_address = lru_cache(1024)(number_address)
+
+
 def endpoint(address: int, port: int) -> Endpoint:
     """From the numbers of gw_abi.h."""
-    return IPv4Address(address.to_bytes(4, "little")), socket.ntohs(port)
+    return _address(address), socket.ntohs(port)
 
 
 def _origin(flags: int) -> str:

@@ -11,7 +11,7 @@ from ..errors import GwError
 from . import text
 from .base import Output
 
-PAGE = 2000
+PAGE = 1000
 Cursor = int | str
 
 LIMIT_OPTIONS = (
@@ -25,6 +25,11 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(LIMIT_OPTIONS):
         command = option(command)
     return command
+
+
+def _lines(page: list[Any]) -> str:
+    """An entry on each line. Entries have no objects in them, so that this is where one ends."""
+    return json.dumps(page)[1:-1].replace("}, {", "},\n{")
 
 
 class Listing:
@@ -58,7 +63,7 @@ class Listing:
         try:
             for page in self.pages():
                 if page:
-                    click.echo(start + ",\n".join(map(json.dumps, page)), nl=False)
+                    click.echo(start + _lines(page), nl=False)
                     start = ",\n"
         except GwError as error:
             if start != ",\n":
