@@ -104,6 +104,12 @@ class Guest:
         encoded = base64.b64encode(content).decode()
         self._order({"path": path, "content": encoded}, ORDER_SECONDS)
 
+    def reboot(self) -> None:
+        """Shut the system down and start it again; of what was written, disks keep theirs."""
+        self._order({"shell": "systemctl --no-block reboot", "seconds": ORDER_SECONDS}, 0)
+        self._pending = b""
+        self.release = str(self._answer(2 * BOOT_SECONDS)["release"])
+
     def console(self) -> str:
         """The last lines of the serial console."""
         return "\n".join(self._console.read_text(errors="replace").splitlines()[-CONSOLE_LINES:])
@@ -158,10 +164,12 @@ class Guest:
 def _qemu(image: Image, place: Path, systemd: bool, nics: tuple[Nic, ...]) -> list[str]:
     init = "" if systemd else "init=/usr/local/sbin/gw-vm-boot"
     append = f"console=ttyS0 root=/dev/vda rw quiet panic=-1 {init}"
+    # Without systemd nobody asks for a reboot, and a panic is the end.
+    reboots = "" if systemd else "-no-reboot"
     share = f"local,path={CHECKOUT},mount_tag=checkout,security_model=none,readonly=on"
     # No guest outlives the process that started it, however that one ends.
     command = f"""setpriv --pdeathsig KILL
-        qemu-system-x86_64 -nodefaults -display none -no-reboot
+        qemu-system-x86_64 -nodefaults -display none {reboots}
         -accel tcg,thread=multi -cpu max -machine q35 -smp {CPUS} -m 1536
         -kernel {image.kernel} -initrd {image.initrd} -append '{append}'
         -drive if=virtio,format=raw,snapshot=on,file={image.disk}
