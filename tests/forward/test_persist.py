@@ -112,6 +112,7 @@ def test_the_address_comes_late(gateway: Gateway, wires: Wires, opened: Opened) 
             assert file_of(gateway).read_bytes() == saved
         gateway.start()
     eventually(lambda: len(gateway.sessions()) == 2, "both sessions are back")
+    assert "2 sessions restored" in gateway.call("status")["warnings"]
     go_on(wires, opened)
 
 

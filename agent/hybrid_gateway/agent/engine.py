@@ -208,6 +208,8 @@ class Engine:
                 self._observer.forget()
                 self._warn_of_lost(steps)
                 self._run(steps, self.config)
+                # What a start waited for, an outside address perhaps, is told as well.
+                self.notes = tuple(dict.fromkeys((*self.notes, *self._executor.notes)))
             if parts & (Part.TABLE | Part.TC):
                 self.look_for_bypass()
             self.error = None
