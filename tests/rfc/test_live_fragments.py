@@ -97,9 +97,9 @@ def test_rfc4787_req14_inbound_fragments_in_any_order(
 @pytest.mark.parametrize("inbound", [False, True], ids=["from inside", "from outside"])
 def test_rfc4787_req14a_a_flood_of_lonely_fragments(
     wires: Wires,
-    gateway: Gateway,
+    gateway: Gateway,  # noqa: ARG001
     *,
-    inbound: bool,  # noqa: ARG001
+    inbound: bool,
 ) -> None:
     """MUST: nothing of it leaves, and datagrams of others in any order still do."""
     port = opened(wires, "udp")
