@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 
+import pytest
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.packet import Packet
 
@@ -12,6 +13,7 @@ from tests.lib.gateway import Gateway
 from tests.lib.packets import GW_INSIDE, LAN, SERVER, WAN, from_lan, from_wan, udp, wire
 from tests.lib.traffic import ARRIVES_SECONDS, Wires, is_icmp_error
 
+pytestmark = pytest.mark.usefixtures("leak_watch")
 MTU = 1300
 BIG = b"x" * 1372
 
@@ -38,7 +40,7 @@ def tells_the_mtu(answer: Packet, sender: str, about: Packet) -> None:
     assert bytes(answer[ICMP].payload).startswith(bytes(wire(about))[:28])
 
 
-def test_on_the_way_out_the_kernel_answers(wires: Wires, gateway: Gateway) -> None:
+def test_rfc4787_req13_an_inside_sender_is_told_the_mtu(wires: Wires, gateway: Gateway) -> None:
     counts = gateway.counting()
     big = dont_fragment(udp(LAN.ip, SERVER, 4000, 53, payload=BIG))
     with narrowed(gateway, "wan0"):
@@ -47,20 +49,20 @@ def test_on_the_way_out_the_kernel_answers(wires: Wires, gateway: Gateway) -> No
     counts.expect_some(PUNT_TOO_BIG=1)
 
 
-def test_on_the_way_in_xdp_answers(wires: Wires, gateway: Gateway) -> None:
+def test_rfc4787_req13_an_outside_sender_is_told_the_mtu(wires: Wires, gateway: Gateway) -> None:
     first = from_lan(udp(LAN.ip, SERVER, 4000, 53))
     port = wires.send_and_expect(first, at="lan", to="wan")[UDP].sport
     counts = gateway.counting()
     big = dont_fragment(udp(SERVER, WAN.ip, 53, port, payload=BIG))
     with narrowed(gateway, "br-lan"):
         wires.send(from_wan(big), at="wan")
-        # It is sent by XDP_TX, which needs a push on veth; see test_ttl.
+        # It is sent by XDP_TX, which needs a push on veth; see tests/forward/test_ttl.
         answer = wires.send_and_expect(first, at="lan", to="wan", wanted=is_icmp_error)
     tells_the_mtu(answer, WAN.ip, big)
     counts.expect(REPLY=1, FORWARD=1)
 
 
-def test_what_fits_goes_on(wires: Wires, gateway: Gateway) -> None:
+def test_rfc4787_req13_what_just_fits_goes_on(wires: Wires, gateway: Gateway) -> None:
     counts = gateway.counting()
     fits = dont_fragment(udp(LAN.ip, SERVER, 4000, 53, payload=b"x" * (MTU - 28)))
     with narrowed(gateway, "wan0"):
@@ -69,7 +71,7 @@ def test_what_fits_goes_on(wires: Wires, gateway: Gateway) -> None:
     counts.expect(FORWARD=1, NAT_NEW_MAPPING=1, NAT_NEW_SESSION=1)
 
 
-def test_what_may_be_cut_is_cut(wires: Wires, gateway: Gateway) -> None:
+def test_rfc4787_req13a_what_may_be_cut_is_cut(wires: Wires, gateway: Gateway) -> None:
     """Translated first, by the same session as everything else, and cut by us: the kernel would
     cut only what it has routed itself."""
     counts = gateway.counting()
@@ -77,9 +79,7 @@ def test_what_may_be_cut_is_cut(wires: Wires, gateway: Gateway) -> None:
     wires.forget()
     with narrowed(gateway, "wan0"):
         wires.send(from_lan(big), at="lan")
-        arriving = wires.arriving(
-            "wan", lambda p: IP in p and p[IP].dst == SERVER, ARRIVES_SECONDS
-        )
+        arriving = wires.arriving("wan", lambda p: IP in p and p[IP].dst == SERVER, ARRIVES_SECONDS)
         pieces = list(islice(arriving, 2))
     port = int.from_bytes(bytes(pieces[0][IP].payload)[:2], "big")
     whole = udp(WAN.ip, SERVER, port, 53, ttl=63, payload=BIG, df=False)
