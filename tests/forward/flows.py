@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_gateway.lab import Lab
-from hybrid_gateway.lab.places import PYTHON
-from hybrid_gateway.lab.services import wait_for_output
+from hybrid_gateway.lab.services import Datagrams
 from hybrid_gateway.lab.topology import CABLES, HOSTS
-from tests.lib import stream
 from tests.lib.gateway import Gateway, eventually
 from tests.lib.packets import SERVER, SERVER2, WAN
 from tests.lib.programs import TRANSFER_SECONDS, blob_digest, curl_argv, digest
@@ -43,12 +41,8 @@ class Flows:
         url = f"http://{SERVER}/blob/{SIZE}?rate={RATE}"
         self._download = gateway.lab.popen("lan", curl_argv("-o", str(path), url))
         stack.callback(_end, self._download)
-        argv = [PYTHON, "-I", stream.__file__, SERVER2, "7", str(DATAGRAMS)]
-        self._stream = subprocess.Popen(
-            gateway.lab.argv("lan2", argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        stack.callback(_end, self._stream)
-        wait_for_output(self._stream, b"begun\n")
+        self._stream = Datagrams(gateway.lab, "lan2", SERVER2, DATAGRAMS)
+        stack.callback(self._stream.close)
         self.moving()
 
     def sessions(self) -> dict[int, dict[str, Any]]:
@@ -70,17 +64,14 @@ class Flows:
         the gateway or before it. (TCP sends again what is merely late, so that proves nothing.)"""
         assert self._download.wait(TRANSFER_SECONDS) == 0
         assert digest(self._path.read_bytes()) == blob_digest(SIZE)
-        assert self._stream.stdin
-        self._stream.stdin.close()
-        self._stream.stdin = None
-        said = json.loads(self._stream.communicate(timeout=TRANSFER_SECONDS)[0])
+        said = self._stream.end()
         moved = self._counts.now()
-        assert said["lost"] == [], f"of {said['sent']}: {moved}, {astray(self._gateway.lab)}"
+        assert not said.lost, f"{said}: {moved}, {astray(self._gateway.lab)}"
         assert not [name for name in moved if name.startswith("DROP_")], moved
         assert astray(self._gateway.lab) == self._astray
-        (seen,) = said["seen"]
+        (seen,) = said.seen
         assert seen.startswith(f"{WAN.ip}:")
-        assert said["sent"] > DATAGRAMS
+        assert said.sent > DATAGRAMS
 
 
 def astray(lab: Lab) -> dict[str, int]:
@@ -102,9 +93,8 @@ def astray(lab: Lab) -> dict[str, int]:
 def _end(process: "subprocess.Popen[bytes]") -> None:
     process.kill()
     process.wait()
-    for end in (process.stdin, process.stdout):
-        if end:
-            end.close()
+    if process.stdout:
+        process.stdout.close()
 
 
 @contextmanager

@@ -12,12 +12,13 @@ from typing import ClassVar
 import pytest
 
 from hybrid_gateway.lab import GW_INSIDE, LAN, ROUTER, Lab
+from hybrid_gateway.lab.extension import ExtendedLab
 from hybrid_gateway.lab.services import servers, wait_for_output
 from tests.lib.gateway import Gateway, nat44
 from tests.lib.packets import SERVER, SERVER2
 from tests.lib.programs import blob_digest, curl, digest, run
 
-from .wider import DEEP_MTU, EDGE, FAR, FAR_MTU, LAN_DEEP, WiderLab, wider
+from .wider import DEEP_MTU, EDGE, FAR, FAR_MTU, LAN_DEEP, wider
 
 SIZE = 3_000_000
 STUN_PORT = 3478
@@ -25,7 +26,7 @@ UDP = 17
 
 
 @pytest.fixture(scope="module")
-def built(lab: Lab) -> Iterator[WiderLab]:
+def built(lab: Lab) -> Iterator[ExtendedLab]:
     with ExitStack() as stack:
         built = stack.enter_context(wider(lab))
         stack.enter_context(servers(built, "far", http=[f"{FAR}:80"]))
@@ -33,7 +34,7 @@ def built(lab: Lab) -> Iterator[WiderLab]:
 
 
 @pytest.fixture
-def wide(built: WiderLab) -> WiderLab:
+def wide(built: ExtendedLab) -> ExtendedLab:
     """No host remembers what it has learnt of any path."""
     for host in ("lan", "wan", "far", "deep"):
         built.run(host, ["ip", "route", "flush", "cache"])
@@ -58,7 +59,7 @@ class TestCurl:
     """Whole files by their digests; the path MTU has to be found out in the middle."""
 
     @pytest.mark.parametrize("host", ["lan", "deep"])
-    def test_download(self, wide: WiderLab, gateway: Gateway, host: str) -> None:
+    def test_download(self, wide: ExtendedLab, gateway: Gateway, host: str) -> None:
         """To `deep`, the inside router says what does not fit (an error that leaves outside)."""
         counts = gateway.counting()
         assert digest(curl(wide, host, f"http://{FAR}/blob/{SIZE}")) == blob_digest(SIZE)
@@ -67,7 +68,7 @@ class TestCurl:
         assert (seen.get("NAT_ICMP_ERROR", 0) > 0) == (host == "deep"), seen
 
     @pytest.mark.parametrize("host", ["lan", "deep"])
-    def test_upload(self, wide: WiderLab, gateway: Gateway, host: str) -> None:
+    def test_upload(self, wide: ExtendedLab, gateway: Gateway, host: str) -> None:
         """The router beyond the gateway says what does not fit (an error that comes inside)."""
         data = bytes(i * i % 251 for i in range(SIZE // 10))
         counts = gateway.counting()
@@ -130,7 +131,7 @@ class TestPing:
 
     @pytest.mark.parametrize("host", ["lan", "deep"])
     @pytest.mark.parametrize("size", [56, 4000])
-    def test_answers(self, wide: WiderLab, gateway: Gateway, host: str, size: int) -> None:
+    def test_answers(self, wide: ExtendedLab, gateway: Gateway, host: str, size: int) -> None:
         """4000 bytes are fragments both ways, cut once more by the routers."""
         counts = gateway.counting()
         said = self.ping(wide, host, "-c", "5", "-s", str(size), FAR)
@@ -139,7 +140,7 @@ class TestPing:
         assert seen["NAT_NEW_SESSION"] == 1
         assert seen["FORWARD"] >= (10 if size < 1000 else 30)
 
-    def test_path_mtu(self, wide: WiderLab, gateway: Gateway) -> None:
+    def test_path_mtu(self, wide: ExtendedLab, gateway: Gateway) -> None:
         """What a router beyond the gateway refuses, the inside host hears of."""
         counts = gateway.counting()
         said = self.ping(wide, "lan", "-c", "1", "-M", "do", "-s", "1472", FAR)
@@ -155,21 +156,21 @@ class TestTraceroute:
     HOPS = (GW_INSIDE.ip, ROUTER.ip, EDGE, FAR)
 
     @pytest.mark.parametrize("kind", ["-I", "-U", "-T"])
-    def test_traceroute(self, wide: WiderLab, gateway: Gateway, kind: str) -> None:
+    def test_traceroute(self, wide: ExtendedLab, gateway: Gateway, kind: str) -> None:
         counts = gateway.counting()
         said = run(wide, "lan", ["traceroute", "-n", kind, "-q", "1", "-w", "2", FAR]).decode()
         hops = re.findall(r"^ *\d+  ([0-9.]+)  ", said, re.MULTILINE)
         assert tuple(hops) == self.HOPS, said
         counts.expect_some(NAT_ICMP_ERROR=1)
 
-    def test_from_behind_an_inside_router(self, wide: WiderLab, gateway: Gateway) -> None:  # noqa: ARG002
+    def test_from_behind_an_inside_router(self, wide: ExtendedLab, gateway: Gateway) -> None:  # noqa: ARG002
         said = run(wide, "deep", ["traceroute", "-n", "-I", "-q", "1", "-w", "2", FAR]).decode()
         hops = re.findall(r"^ *\d+  ([0-9.]+)  ", said, re.MULTILINE)
         assert tuple(hops) == ("192.168.112.1", LAN_DEEP, *self.HOPS), said
 
     @pytest.mark.parametrize(("host", "mtu", "hops"), [("lan", FAR_MTU, 4), ("deep", DEEP_MTU, 6)])
     def test_tracepath(
-        self, wide: WiderLab, gateway: Gateway, host: str, mtu: int, hops: int
+        self, wide: ExtendedLab, gateway: Gateway, host: str, mtu: int, hops: int
     ) -> None:
         counts = gateway.counting()
         said = run(wide, host, ["tracepath", "-n", FAR]).decode()

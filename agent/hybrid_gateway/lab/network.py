@@ -135,13 +135,12 @@ class Lab:
         host: str,
         argv: Sequence[str],
         *,
+        stdin: int | IO[bytes] = subprocess.DEVNULL,
         stdout: int | IO[bytes] = subprocess.PIPE,
         stderr: int | IO[bytes] | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start a program there; the caller ends it."""
-        return subprocess.Popen(
-            self.argv(host, argv), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
-        )
+        return subprocess.Popen(self.argv(host, argv), stdin=stdin, stdout=stdout, stderr=stderr)
 
     def _settle(self, events: Sequence[socket.socket]) -> None:
         """Wait until every device has its carrier, which the kernel reports up to a second late."""
