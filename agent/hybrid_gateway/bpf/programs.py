@@ -28,7 +28,6 @@ TYPES = {
     "gw_records": ("__u32", "struct gw_record"),
     "gw_mappings": ("__u32", "struct gw_mapping"),
     "gw_hosts": ("__u32", "struct gw_host"),
-    "gw_permits": ("struct gw_permit_key", "struct gw_users"),
     "gw_counters": ("__u32", "struct gw_port_counters"),
     "gw_status": ("__u32", "struct gw_status"),
     "gw_sweeps": ("__u32", "struct gw_sweep"),

@@ -3,7 +3,6 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import NamedTuple
 
 from _gw_native import lib
 
@@ -94,10 +93,11 @@ class StaticRecord:
     host: bool = False
 
 
-class SessionInfo(NamedTuple):
+@dataclass(slots=True)
+class SessionInfo:
     """One session as people talk about it; ports are ICMP identifiers for ICMP.
 
-    No dataclass: there are a hundred thousand, and a frozen one takes five times as long to make.
+    Not frozen: there are a hundred thousand, and that takes several times as long to make.
     """
 
     index: int
