@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Nothing is lost of what flows while the agent, its programs or its tables are replaced."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hybrid_gateway.lab import GatewayProcess
-from tests.lib.gateway import Gateway, nat44
+from hybrid_gateway.lab.places import program
+from tests.lib.gateway import Gateway, eventually, nat44
 
 from . import upgrade
 from .flows import flowing
@@ -64,6 +66,24 @@ def _config(gateway: Gateway, sessions: int) -> Path:
     path = gateway.lab.directory / "planned.yaml"
     path.write_text(nat44(f"sessions: {sessions}"))
     return path
+
+
+def test_a_kill_while_the_size_changes(gateway: Gateway, tmp_path: Path) -> None:
+    """The new maps are pinned, and the ports have them already or not: the next agent finds out.
+    (tests/bpf/test_carry.py has every moment by itself.)"""
+    maps_next = gateway.instance.pin_dir / "maps-next"
+    with flowing(gateway, tmp_path) as flows:
+        before = {p: s["outside"] for p, s in flows.sessions().items()}
+        gateway.config.write_text(nat44("sessions: 300000"))
+        apply = [str(program("gwctl")), "--instance", gateway.lab.name, "apply"]
+        with subprocess.Popen(apply, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as applying:
+            eventually(maps_next.exists, "maps-next is there")
+            gateway.process.kill()
+            applying.communicate()
+        gateway.start()
+        assert not maps_next.exists()
+        assert {p: s["outside"] for p, s in flows.sessions().items()} == before
+        flows.moving()
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])

@@ -49,5 +49,5 @@ def test_a_connection_outlives_a_reboot(appliance: Appliance, gateway: GuestGate
 
             assert before == [s["outside"] for s in gateway.ctl("show", "sessions")["sessions"]]
             client.sendall(b"\r\n")
-            answer = client.recv(4096).decode()
+            answer = client.makefile("rb").read().decode()
     assert answer.rpartition("\r\n")[2] == f"{WAN.ip}:{before[0][1]}"
