@@ -30,7 +30,7 @@ AF_BRIDGE = 7
 IFF_UP = 1
 IFF_LOWER_UP = 1 << 16
 IFA_F_SECONDARY = 1
-RTN_UNICAST = 1
+RTN_UNICAST, RTN_LOCAL = 1, 2
 RTM_F_CLONED = 0x200
 RT_TABLE_LOCAL = 255
 NTF_USE = 0x01
@@ -68,6 +68,16 @@ class FdbEntry:
     local: bool = False
     """The bridge's own address: such frames go up, not out."""
     gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where the kernel would send a packet to one address; gateway None: it is on the link."""
+
+    ifindex: int
+    gateway: IPv4Address | None = None
+    local: bool = False
+    """An address of this host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +139,32 @@ class Netlink:
                     if route.ifindex in ifindexes:
                         found[route] = None
         return tuple(found)
+
+    def way(
+        self, destination: IPv4Address, source: IPv4Address | None = None, ingress: int = 0
+    ) -> Way | None:
+        """The route of a packet of this host's, or of one that came in at `ingress`; None: none."""
+        attrs: list[tuple[str, Any]] = [("RTA_DST", str(destination))]
+        if source and ingress:
+            attrs += [("RTA_SRC", str(source)), ("RTA_IIF", ingress)]
+        try:
+            found = self._rtnl.ask(
+                RTM_GETROUTE,
+                *attrs,
+                family=socket.AF_INET,
+                dst_len=32,
+                src_len=32 if source and ingress else 0,
+            )
+        except KernelError:
+            return None
+        if found["type"] not in (RTN_UNICAST, RTN_LOCAL):
+            return None
+        gateway = found.get_attr("RTA_GATEWAY")
+        return Way(
+            found.get_attr("RTA_OIF") or 0,
+            IPv4Address(gateway) if gateway else None,
+            found["type"] == RTN_LOCAL,
+        )
 
     def neighbours(self, ifindex: int) -> tuple[Neighbour, ...]:
         """The IPv4 neighbours on one device."""

@@ -155,6 +155,16 @@ class Rtnl:
                     raise KernelError(f"netlink dump {kind}", _error(data), code="netlink.dump")
                 answers.append(decode(cls, data))
 
+    def ask(self, kind: int, /, *attrs: tuple[str, Any], **fields: Any) -> Any:
+        """One question about one thing; KernelError with the kernel's errno when it has none."""
+        sequence = self._send(kind, NLM_F_REQUEST, attrs, fields)
+        while True:
+            for answer, _, number, data in split(self._socket.recv(DUMP_BUFFER)):
+                if number == sequence and answer == NLMSG_ERROR:
+                    raise KernelError(f"netlink {kind}", _error(data), code="netlink.ask")
+                if number == sequence:
+                    return decode(MESSAGES[kind], data)
+
     def request(self, kind: int, flags: int, /, *attrs: tuple[str, Any], **fields: Any) -> None:
         """One change, acknowledged; KernelError with the kernel's errno when refused."""
         sequence = self._send(kind, NLM_F_REQUEST | NLM_F_ACK | flags, attrs, fields)

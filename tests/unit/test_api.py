@@ -80,6 +80,9 @@ class FakeAgent:
     def clear_sessions(self, filter: dict[str, Any]) -> dict[str, Any]:
         return {"cleared": 3, **filter}
 
+    def nat_trace(self, packet: dict[str, Any]) -> dict[str, Any]:
+        return packet
+
     def shutdown(self, detach: bool) -> dict[str, bool]:
         return {"detach": detach}
 

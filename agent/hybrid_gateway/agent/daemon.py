@@ -20,6 +20,7 @@ from .engine import Engine
 from .follower import Follower
 from .lock import locked
 from .saver import Saver
+from .trace import trace
 
 log = logging.getLogger("gw-agent")
 
@@ -82,6 +83,9 @@ class Agent:
 
     def show_counters(self) -> Any:
         return views.counters(self._engine)
+
+    def nat_trace(self, packet: dict[str, Any]) -> Any:
+        return trace(self._engine, packet)
 
     async def clear_sessions(self, filter: dict[str, Any]) -> Any:
         """All of them at once; chosen ones in batches, between which others are served."""

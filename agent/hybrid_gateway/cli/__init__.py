@@ -19,7 +19,8 @@ COMMANDS = {
     "apply": ("config", "Make the gateway what the configuration says."),
     "detach": ("config", "Take the gateway off every port and undo what it changed."),
     "show": ("show", "Show ports, NAT, sessions, counters or the log."),
-    "clear": ("clear", "Forget sessions."),
+    "clear": ("clear", "Forget sessions, all or some."),
+    "nat": ("nat", "Tell what NAT would do with a packet."),
     "lab": ("lab", "A site of network namespaces to play with."),
     "completion": ("completion", "Print a shell's completion script."),
 }
