@@ -211,6 +211,7 @@ class TestStun:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
         said = done.stdout + done.stderr
         assert self.VERDICTS[filtering] in said, said
+        assert "will hairpin" in said, said
 
     def test_natdiscovery(self, lab: Lab, gateway: Gateway, stun_server: None) -> None:  # noqa: ARG002
         """RFC 5780's by coturn's own client."""

@@ -7,13 +7,28 @@ from scapy.packet import Packet
 
 from hybrid_gateway.lab import LAN, LAN2, WAN
 from tests.lib.gateway import Gateway, nat44
-from tests.lib.packets import SERVER, from_lan, from_wan, same, to_lan, udp, wire
+from tests.lib.packets import SERVER, from_lan, from_wan, ip, same, to_lan, to_wan, udp, wire
 from tests.lib.traffic import Wires, is_icmp_error
 
 from .errors import ROUTER_FAR, error, packet
 
 pytestmark = pytest.mark.usefixtures("leak_watch")
 KINDS = ("udp", "tcp", "echo")
+
+
+def test_rfc5508_req1_other_queries_are_the_kernel_s(wires: Wires, gateway: Gateway) -> None:
+    """MUST permit: a timestamp request goes out with the public address, its answer comes back."""
+    counts = gateway.counting()
+    stamps = {"id": 77, "seq": 1, "ts_ori": 5}
+    request = ip(LAN.ip, SERVER) / ICMP(type=13, **stamps)
+    out = wires.send_and_expect(from_lan(request), at="lan", to="wan")
+    same(out, to_wan(ip(WAN.ip, SERVER, ttl=63) / ICMP(type=13, **stamps | {"id": out[ICMP].id})))
+
+    stamps |= {"ts_rx": 6, "ts_tx": 7}
+    answer = ip(SERVER, WAN.ip) / ICMP(type=14, **stamps | {"id": out[ICMP].id})
+    back = wires.send_and_expect(from_wan(answer), at="wan", to="lan")
+    same(back, to_lan(ip(SERVER, LAN.ip, ttl=63) / ICMP(type=14, **stamps)))
+    counts.expect(PUNT_ICMP=2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
