@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A packet from outside, as bpf/src/inbound.h treats it."""
 
+from ipaddress import IPv4Address
 from typing import NoReturn
 
 from ...bpf import DEV_INSIDE
 from ...bpf.lookup import exactly
 from ...bpf.scan import SessionFilter
 from ...bpf.sessions import Endpoint
-from .steps import ICMP, Steps, Verdict, show
+from ...bpf.tables import address_number
+from .steps import ICMP, Packet, Steps, Verdict, show
 
-PROC_NET = "/proc/net"
+ANY = IPv4Address(0)
 
 
 def inbound(steps: Steps) -> NoReturn:
@@ -70,14 +72,22 @@ def _unmapped(steps: Steps) -> NoReturn:
 
 def _host_or(steps: Steps, verdict: str, text: str) -> NoReturn:
     """host_or(): a socket of the gateway is asked last."""
-    if has_socket(steps.packet.protocol, steps.packet.destination[1]):
+    if has_socket(steps.packet):
         raise Verdict("PUNT_HOST", f"{text}, but a socket of the gateway has the port")
     raise Verdict(verdict, text)
 
 
-def has_socket(protocol: str, port: int) -> bool:
-    """Whether a socket of this network namespace is bound to the port, on any address."""
-    if protocol == ICMP:
+def has_socket(packet: Packet) -> bool:
+    """host_wants(): one bound to the port here that is open to all, or connected to the sender."""
+    if packet.protocol == ICMP:
         return False
-    with open(f"{PROC_NET}/{protocol}", encoding="ascii") as table:
-        return any(line.split()[1].endswith(f":{port:04X}") for line in table.readlines()[1:])
+    here = {_proc(packet.destination), _proc((ANY, packet.destination[1]))}
+    there = {_proc(packet.source), _proc((ANY, 0))}
+    with open(f"/proc/net/{packet.protocol}", encoding="ascii") as table:
+        sockets = [line.split() for line in table.readlines()[1:]]
+    return any(local in here and remote in there for _, local, remote, *_ in sockets)
+
+
+def _proc(at: Endpoint) -> str:
+    """An endpoint as /proc/net/tcp writes it, the address in the order of the machine."""
+    return f"{address_number(at[0]):08X}:{at[1]:04X}"
