@@ -40,14 +40,15 @@ def _session(claim: int, protocol: int, inside: int, outside: int, left: float) 
     return head + leaves + _tuple(LAN.ip, SERVER, inside, 53) + struct.pack("=Q", max(0, deadline))
 
 
-RECORDS = [
-    _session(LIVE, 17, 4000, 30000, 100),
-    _session(FREE, 17, 4001, 30001, 100),
-    _session(BUSY, 17, 4002, 30002, 100),
-    _session(LIVE, 17, 4003, 30003, -1),
-    _session(LIVE, 6, 4004, 30004, 3600),
-    _session(LIVE, 17, 4005, 30000, 100),  # two inside endpoints cannot have one outside
-]
+def _records() -> list[bytes]:
+    return [
+        _session(LIVE, 17, 4000, 30000, 100),
+        _session(FREE, 17, 4001, 30001, 100),
+        _session(BUSY, 17, 4002, 30002, 100),
+        _session(LIVE, 17, 4003, 30003, -1),
+        _session(LIVE, 6, 4004, 30004, 3600),
+        _session(LIVE, 17, 4005, 30000, 100),  # two inside endpoints cannot have one outside
+    ]
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def older(plane: Plane, tmp_path: Path) -> Older:
         maps = {name: lib.gw_map_fd(found) for name, found in loaded.maps().items()}
         settings = struct.pack("=II", 7, 1) + IPv4Address(WAN.ip).packed + bytes(4)
         assert lib.gw_update(maps["gw_settings"], ffi.new("__u32 *"), settings) == 0
-        for index, record in enumerate(RECORDS):
+        for index, record in enumerate(_records()):
             assert lib.gw_update(maps["gw_records"], ffi.new("__u32 *", index), record) == 0
         for path in plane.instance.pinned_maps.iterdir():
             path.unlink()
