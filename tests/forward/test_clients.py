@@ -12,13 +12,13 @@ from typing import ClassVar
 import pytest
 
 from hybrid_gateway.lab import GW_INSIDE, LAN, ROUTER, Lab
-from hybrid_gateway.lab.extension import ExtendedLab
+from hybrid_gateway.lab.extension import EDGE, FAR, FAR_MTU, ExtendedLab
 from hybrid_gateway.lab.services import servers, wait_for_output
 from tests.lib.gateway import Gateway, nat44
 from tests.lib.packets import SERVER, SERVER2
 from tests.lib.programs import blob_digest, curl, digest, run
 
-from .wider import DEEP_MTU, EDGE, FAR, FAR_MTU, LAN_DEEP, wider
+from .wider import DEEP_MTU, LAN_DEEP, wider
 
 SIZE = 3_000_000
 STUN_PORT = 3478

@@ -3,17 +3,20 @@
 
 import argparse
 import sys
+import textwrap
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ..errors import GwError
 from . import leftovers
+from .extension import BEYOND, FAR, extended
 from .gateway import GatewayProcess
 from .network import Lab
-from .scenes import SCENES
-from .services import servers
+from .scenes import SCENES, Scene
+from .services import ECHO_PORT, servers
 from .sniff import LeakWatch
 from .stage import Row, Stage
 from .table import Table
@@ -41,28 +44,38 @@ def _run(lab: Lab, keep: bool) -> int:
         if not keep:
             stack.callback(leftovers.remove, lab)
         lab.up()
-        gateway = GatewayProcess(lab)
+        syslog = Path(stack.enter_context(TemporaryDirectory(prefix="gw-demo-"))) / "log"
+        gateway = GatewayProcess(lab, env={"GW_SYSLOG": str(syslog)})
         gateway.start()
         print(
             f"lab {lab.name!r}: a LAN with two hosts, the gateway, the Internet; gw-agent forwards "
-            f"{gateway.ready_after * 1000:.0f} ms after its start, with {lab.config}\n"
+            f"{gateway.ready_after * 1000:.0f} ms\nafter its start, with "
+            f"{_short(lab.config)}\n"
         )
+        wide = stack.enter_context(extended(lab, BEYOND))
         away = [f"{address}:80" for address in INTERNET]
-        echo = [f"{address}:7" for address in INTERNET]
+        echo = [f"{address}:{ECHO_PORT}" for address in INTERNET]
         stack.enter_context(servers(lab, "wan", http=away, udp=echo))
         stack.enter_context(servers(lab, "lan", http=[f"{LAN.ip}:80"]))
+        stack.enter_context(servers(wide, "far", http=[f"{FAR}:80"]))
         watch = LeakWatch(lab)
         stack.callback(watch.close)
-        failed = _perform(Stage(lab, gateway, watch))
+        failed = _perform(Stage(wide, gateway, watch, syslog))
     if keep:
         print(f"\nThe lab stands: gwctl lab exec --name {lab.name} lan -- ping {INTERNET[0]}")
     return 1 if failed else 0
 
 
+def _short(path: Path) -> Path:
+    """As somebody in this directory would write it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def _perform(stage: Stage) -> int:
     """Play every scene and print its row; how many failed."""
     table = Table(
-        (("", 5), ("FEATURE", 20), ("WHAT WAS SENT", 32), ("WHAT CAME OF IT", 34), ("COUNTED", 34))
+        (("", 4), ("FEATURE", 16), ("WHAT WAS SENT", 21), ("WHAT CAME OF IT", 28), ("COUNTED", 23))
     )
     print(table.head())
     failed, began = 0, time.monotonic()
@@ -71,16 +84,18 @@ def _perform(stage: Stage) -> int:
         failed += not row.passed
         verdict = "ok" if row.passed else "FAIL"
         print(table.row((verdict, row.feature, row.sent, row.seen, row.evidence)), flush=True)
-    print(
-        f"\n{len(SCENES) - failed} of {len(SCENES)} passed in {time.monotonic() - began:.1f} s. "
-        f"Of {stage.frames} frames that left the gateway, each was looked at for an inside source "
+    summary = (
+        f"{len(SCENES) - failed} of {len(SCENES)} passed in {time.monotonic() - began:.0f} s. "
+        f"Each of {stage.frames} frames that left the gateway was looked at for an inside source "
         "address and wrong checksums. FORWARD counts frames that XDP translated and sent by "
-        "itself, PUNT_ those it left to the kernel, DROP_ those it dropped."
+        "itself, PUNT_ those it left to the kernel, DROP_ those it dropped; `gwctl show counters` "
+        "explains them all."
     )
+    print("\n" + textwrap.fill(summary, table.width))
     return failed
 
 
-def _play(stage: Stage, scene: Callable[[Stage], Row]) -> Row:
+def _play(stage: Stage, scene: Scene) -> Row:
     """The scene's row; it fails, too, when a frame left that must not have."""
     try:
         row = scene(stage)
@@ -89,7 +104,7 @@ def _play(stage: Stage, scene: Callable[[Stage], Row]) -> Row:
     stage.look()
     if not stage.faults:
         return row
-    faults = "; ".join([row.seen, f"{len(stage.faults)} faulty frames", *stage.faults[:3]])
+    faults = "; ".join([row.seen, f"faulty frames: {len(stage.faults)}", *stage.faults[:3]])
     stage.faults.clear()
     return replace(row, seen=faults, passed=False)
 

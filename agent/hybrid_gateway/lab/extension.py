@@ -35,6 +35,18 @@ class Extension:
     """Host, network, next hop."""
 
 
+FAR, EDGE, FAR_MTU = "192.0.2.130", "192.0.2.2", 1400
+BEYOND = Extension(
+    cables=(
+        Cable(("wan", "edge0", "192.0.2.1/25"), ("edge", "eth0", f"{EDGE}/25"), FAR_MTU),
+        Cable(("edge", "far0", "192.0.2.129/25"), ("far", "eth0", f"{FAR}/25")),
+    ),
+    routers=("wan", "edge"),
+    routes=(("wan", "192.0.2.128/25", EDGE),),
+)
+"""An Internet host behind two routers and a narrow link, of which only the routers know."""
+
+
 class ExtendedLab(Lab):
     """The lab that it was made from, and the new hosts."""
 

@@ -1,21 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the demo's scenes work with: the lab, the gateway in it, and what its counters say."""
 
+import hashlib
 import re
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from ..client import Client
 from ..instance import Instance
 from .gateway import GatewayProcess
 from .namespaces import LabError, entered, run
 from .network import Lab
+from .peers import blob
 from .places import program
+from .services import ECHO_PORT
 from .sniff import LeakWatch
+from .topology import INTERNET
 
+SERVER, STRANGER = INTERNET[:2]
 TRANSFER_SECONDS = 60
 ANSWER_SECONDS = 3.0
+SETTLE_SECONDS = 3.0
+SEGMENT = 1500
+"""No frame carries more: a download of so many bytes takes at least size / SEGMENT frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +42,33 @@ class Row:
 
     @property
     def evidence(self) -> str:
-        return ", ".join(f"{name} +{count}" for name, count in self.moved.items()) or "-"
+        return ", ".join(f"{name}\N{NO-BREAK SPACE}+{n}" for name, n in self.moved.items()) or "-"
+
+
+def same_blob(data: bytes, size: int) -> bool:
+    """Whether this is what a server of the lab sends for /blob/SIZE."""
+    return hashlib.sha256(data).digest() == hashlib.sha256(blob(size)).digest()
+
+
+def answered(client: socket.socket, server: str = SERVER) -> str:
+    """Ask a UDP echo; which ADDRESS:PORT it sees, or what is wrong with its answer."""
+    client.sendto(b"question", (server, ECHO_PORT))
+    endpoint, _, said = client.recv(200).decode().partition(" ")
+    return endpoint if said == "question" else f"garbled: {said}"
 
 
 class Stage:
     """The running lab."""
 
-    def __init__(self, lab: Lab, gateway: GatewayProcess, watch: LeakWatch) -> None:
+    def __init__(self, lab: Lab, gateway: GatewayProcess, watch: LeakWatch, syslog: Path) -> None:
         self.lab = lab
         self.gateway = gateway
+        self.syslog = syslog
+        """Where the agent looks for a syslog daemon."""
         self._watch = watch
         self.faults: list[str] = []
         self.frames = 0
-        self._instance = Instance(lab.name)
+        self.instance = Instance(lab.name)
 
     def look(self) -> set[str]:
         """Judge what has left the gateway since the last look; its source addresses."""
@@ -54,11 +80,14 @@ class Stage:
     def counters(self) -> dict[str, int]:
         """Of all ports together."""
         total: dict[str, int] = {}
-        with Client(self._instance) as client:
-            for port in client.call("show.counters")["ports"]:
-                for name, count in port["counters"].items():
-                    total[name] = total.get(name, 0) + count
+        for port in self.call("show.counters")["ports"]:
+            for name, count in port["counters"].items():
+                total[name] = total.get(name, 0) + count
         return total
+
+    def call(self, method: str) -> Any:
+        with Client(self.instance) as client:
+            return client.call(method)
 
     def moved(self, before: dict[str, int]) -> dict[str, int]:
         """What was counted since, without the hosts' ARP and IPv6 chatter."""
@@ -71,19 +100,28 @@ class Stage:
     def gwctl(self, *arguments: str) -> str:
         return run([str(program("gwctl")), "--instance", self.lab.name, *arguments])
 
-    def ping(self, host: str, target: str, count: int, size: int = 56) -> int:
+    @contextmanager
+    def configured(self, *lines: str) -> Iterator[None]:
+        """Another configuration meanwhile: more lines of nat44, or of its static mappings first."""
+        usual = self.lab.config.read_text()
+        self.lab.config.write_text(usual + "".join(f"  {line}\n" for line in lines))
+        try:
+            self.gwctl("apply")
+            yield
+        finally:
+            self.lab.config.write_text(usual)
+            self.gwctl("apply")
+
+    def ping(self, host: str, target: str, count: int, *options: str) -> int:
         """How many of `count` echo requests were answered."""
-        printed = self.lab.run(
-            host,
-            ["ping", "-n", "-i", "0.05", "-W", "1", "-c", str(count), "-s", str(size), target],
-            check=False,
-        )
+        argv = ["ping", "-n", "-i", "0.05", "-W", "1", "-c", str(count), *options, target]
+        printed = self.lab.run(host, argv, check=False)
         found = re.search(r"(\d+) received", printed)
         return int(found[1]) if found else 0
 
-    def curl(self, host: str, url: str) -> bytes:
+    def curl(self, host: str, url: str, *options: str) -> bytes:
         """What the URL answers; LabError when it does not."""
-        process = self.curl_started(host, url)
+        process = self.curl_started(host, url, *options)
         answer, _ = process.communicate()
         if process.returncode:
             raise LabError(f"curl {url} on {host} failed ({process.returncode})")
@@ -95,7 +133,11 @@ class Stage:
 
     def udp_socket(self, host: str) -> socket.socket:
         """A UDP socket on a host of the lab, for use from here."""
+        return self.socket(host, socket.SOCK_DGRAM)
+
+    def socket(self, host: str, kind: int, protocol: int = 0) -> socket.socket:
+        """An IPv4 socket of any kind, likewise."""
         with entered(self.lab.namespace(host)):
-            opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            opened = socket.socket(socket.AF_INET, kind, protocol)
         opened.settimeout(ANSWER_SECONDS)
         return opened

@@ -6,15 +6,16 @@ import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
 
-NARROWEST = 72
+NARROWEST, WIDEST = 72, 100
 
 
 class Table:
-    """Columns share the terminal's width by weight."""
+    """Columns share the terminal's width by weight. A no-break space in a cell is one."""
 
     def __init__(self, columns: Sequence[tuple[str, int]]) -> None:
-        width = max(NARROWEST, min(160, shutil.get_terminal_size((120, 24)).columns))
-        room = width - 2 * (len(columns) - 1)
+        terminal = shutil.get_terminal_size((WIDEST, 24)).columns
+        self.width = max(NARROWEST, min(WIDEST, terminal))
+        room = self.width - 2 * (len(columns) - 1)
         total = sum(weight for _, weight in columns)
         self._widths = [room * weight // total for _, weight in columns]
         self._titles = [title for title, _ in columns]
@@ -33,4 +34,4 @@ class Table:
             ).rstrip()
             for parts in zip_longest(*wrapped, fillvalue="")
         ]
-        return "\n".join(lines)
+        return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")

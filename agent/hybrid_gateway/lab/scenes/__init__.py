@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The scenes of the demo: real traffic through one feature each, and what came of it.
+
+A scene leaves the gateway as it found it, but for sessions.
+"""
+
+from collections.abc import Callable
+
+from ..stage import Row, Stage
+from . import changes, forwards, packets, records, traffic
+
+Scene = Callable[[Stage], Row]
+
+SCENES: tuple[Scene, ...] = (
+    traffic.ping,
+    traffic.download,
+    traffic.exchange,
+    traffic.filtering,
+    traffic.own_traffic,
+    forwards.port_forward,
+    forwards.port_range,
+    forwards.shared,
+    forwards.one_to_one,
+    forwards.hairpin,
+    packets.traceroute,
+    packets.path_mtu,
+    packets.mss_clamp,
+    packets.fragments,
+    packets.fragments_backwards,
+    records.share_used,
+    records.session_log,
+    changes.agent_killed,
+    changes.another_size,
+    changes.reboot,
+    changes.guard,
+)
