@@ -23,6 +23,7 @@ KEEP_ENUM(gw_session_flag);
 KEEP_ENUM(gw_claim);
 KEEP_ENUM(gw_no_slot);
 KEEP_ENUM(gw_static_length);
+KEEP_ENUM(gw_static_pad);
 KEEP_ENUM(gw_static_flag);
 KEEP_ENUM(gw_handover_magic);
 KEEP_ENUM(gw_sweeper);

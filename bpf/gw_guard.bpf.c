@@ -38,9 +38,11 @@ is_identity(struct __sk_buff *skb, const struct iphdr *ip)
 	};
 	struct gw_static *found;
 
-	if (ip->frag_off & bpf_htons(CUT_OFFSET) ||
-	    bpf_skb_load_bytes_relative(skb, ip->ihl * 4, &key.port, sizeof(key.port),
-					BPF_HDR_START_NET))
+	/* A later fragment has no port: its address and protocol say enough. */
+	if (ip->frag_off & bpf_htons(CUT_OFFSET))
+		key.pad = GW_STATIC_LATER_PAD;
+	else if (bpf_skb_load_bytes_relative(skb, ip->ihl * 4, &key.port, sizeof(key.port),
+					     BPF_HDR_START_NET))
 		return false;
 	found = bpf_map_lookup_elem(&gw_static_out, &key);
 	return found && found->backends[0].address == ip->saddr;
@@ -107,8 +109,9 @@ gw_handover(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	if (handover->magic != GW_HANDOVER_MAGIC)
 		return TC_ACT_UNSPEC;
-	/* Changing the frame takes the pointer away. */
+	/* Changing the frame takes the pointer away; and behind a veth another gateway may see it. */
 	copy = *handover;
+	handover->magic = 0;
 	kept = copy.flow ? replay_kept(skb, &copy) : -1;
 	if (kept >= 0) {
 		sent = true;
@@ -116,6 +119,11 @@ gw_handover(struct __sk_buff *skb)
 			count_many(port->row, GW_FRAGMENT_REPLAYED, kept);
 	} else if (copy.mtu) {
 		sent = cut_and_send(skb, copy.ifindex, copy.mtu) == 0;
+		/* No neighbour yet: the kernel asks for it and keeps the first piece. */
+		if (!sent && cut_first(skb, copy.mtu) == 0) {
+			action = bpf_redirect_neigh(copy.ifindex, 0, 0, 0);
+			sent = action == TC_ACT_REDIRECT;
+		}
 	} else {
 		action = bpf_redirect_neigh(copy.ifindex, 0, 0, 0);
 		sent = action == TC_ACT_REDIRECT;

@@ -65,6 +65,8 @@ gw_xdp(struct xdp_md *ctx)
 	pkt.ingress = port->l3_ifindex;
 	pkt.row = port->row;
 	out.verdict = nat44(ctx, &pkt, port, &out);
+	if (pkt.fragment == IP_MF_BIT && !on_its_way(out.verdict))
+		flow_forget(&pkt, bpf_ktime_get_coarse_ns());
 	count(port->row, out.verdict);
 	return action(ctx, &out);
 }

@@ -230,6 +230,7 @@ struct gw_host {
  */
 enum gw_static_length {
 	GW_STATIC_ADDRESS = 32, /* 1:1, every protocol and port */
+	GW_STATIC_LATER = 48, /* later fragments of an identity, which have no port */
 	GW_STATIC_PORT = 64, /* one port */
 };
 
@@ -237,8 +238,12 @@ struct gw_static_key {
 	__u32 length; /* bits that count, of what follows */
 	__u32 address;
 	__u8 protocol; /* IPPROTO_* */
-	__u8 pad;
+	__u8 pad; /* 0, or GW_STATIC_LATER_PAD, which no packet with a port meets */
 	__u16 port;
+};
+
+enum gw_static_pad {
+	GW_STATIC_LATER_PAD = 1,
 };
 
 enum gw_static_flag {

@@ -91,21 +91,25 @@ cut_resolve(struct cutting *cut, struct ethhdr *eth, __u32 *mtu)
 {
 	struct bpf_fib_lookup fib = {
 		.family = CUT_AF_INET,
-		.tot_len = bpf_ntohs(cut->ip.tot_len),
+		.tot_len = *mtu ? 0 : bpf_ntohs(cut->ip.tot_len),
 		.ifindex = cut->ifindex,
 		.ipv4_src = cut->ip.saddr,
 		.ipv4_dst = cut->ip.daddr,
 	};
 	long found = bpf_fib_lookup(cut->skb, &fib, sizeof(fib), BPF_FIB_LOOKUP_OUTPUT);
 
-	/* Too long or not, the addresses are there. */
+	/* A route's MTU is judged before the neighbour is looked up: asked again, without a length. */
+	if (!*mtu && found == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
+		*mtu = fib.mtu_result;
+		fib.tot_len = 0;
+		found = bpf_fib_lookup(cut->skb, &fib, sizeof(fib), BPF_FIB_LOOKUP_OUTPUT);
+	}
+	/* The device's MTU is judged last, and the addresses are there. */
 	if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return false;
 	__builtin_memcpy(eth->h_dest, fib.dmac, ETH_ALEN);
 	__builtin_memcpy(eth->h_source, fib.smac, ETH_ALEN);
 	eth->h_proto = bpf_htons(ETH_P_IP);
-	if (!*mtu && found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
-		*mtu = fib.mtu_result;
 	return true;
 }
 
@@ -139,5 +143,23 @@ cut_and_send(struct __sk_buff *skb, __u32 ifindex, __u32 mtu)
 	cut.more = bpf_ntohs(cut.ip.frag_off) & CUT_MF;
 	bpf_loop(CUT_PIECES_MAX, cut_piece, &cut, 0);
 	return 0;
+}
+
+/* Leaves of the frame its first piece of at most `mtu` bytes; 0 when it did. */
+static __noinline int
+cut_first(struct __sk_buff *skb, __u32 mtu)
+{
+	struct cutting cut = {.skb = skb};
+
+	if (mtu < sizeof(struct iphdr) + 8 ||
+	    bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &cut.ip, sizeof(cut.ip)))
+		return -1;
+	cut.payload = bpf_ntohs(cut.ip.tot_len) - sizeof(cut.ip);
+	cut.chunk = (mtu - sizeof(cut.ip)) & ~7U;
+	cut.offset = bpf_ntohs(cut.ip.frag_off) & CUT_OFFSET;
+	if (cut.chunk >= cut.payload || cut.ip.frag_off & bpf_htons(CUT_DF) ||
+	    bpf_skb_change_tail(skb, CUT_START + cut.chunk, 0))
+		return -1;
+	return cut_headers(&cut, 0, cut.chunk);
 }
 #endif

@@ -92,6 +92,19 @@ source_set(__u32 source, const struct gw_settings *nat, __u32 sets)
 	return hash >> 40 & (sets - 1);
 }
 
+/* Either side has half of the sets: who floods from outside takes no room from inside. */
+static __always_inline __u32
+flow_set(const struct fragment_key *key, const struct gw_settings *nat)
+{
+	return key->side * (FLOW_SETS / 2) + source_set(key->saddr, nat, FLOW_SETS / 2);
+}
+
+static __always_inline __u32
+kept_set(const struct fragment_key *key, const struct gw_settings *nat)
+{
+	return key->side * (KEPT_SETS / 2) + source_set(key->saddr, nat, KEPT_SETS / 2);
+}
+
 static __always_inline bool
 fragment_equal(const struct fragment_key *a, const struct fragment_key *b)
 {

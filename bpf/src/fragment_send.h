@@ -26,11 +26,11 @@ fragment_key_of(const struct packet *pkt, struct fragment_key *key)
 
 /* Does the session still live that the first fragment belonged to? */
 static __always_inline bool
-flow_alive(const struct fragment_flow *flow)
+flow_alive(const struct fragment_flow *flow, __u64 now)
 {
 	struct gw_session *session = session_record(flow->ref & REF_INDEX);
 
-	return session && session->claim == flow->claim;
+	return session && session->claim == flow->claim && now <= session->deadline;
 }
 
 /* A look for a remembered packet. */
@@ -50,7 +50,7 @@ flow_match(__u32 way, struct flow_match *match)
 
 	if (!flow || flow->state != PLACE_FULL || flow->deadline <= match->now)
 		return 0;
-	if (!fragment_equal(&flow->key, &match->key) || !flow_alive(flow))
+	if (!fragment_equal(&flow->key, &match->key) || !flow_alive(flow, match->now))
 		return 0;
 	match->found = match->first + way;
 	return 1;
@@ -65,13 +65,13 @@ flow_find(const struct packet *pkt, const struct gw_settings *nat, __u64 now)
 	if (!pkt || !nat)
 		return NO_FLOW;
 	fragment_key_of(pkt, &match.key);
-	match.first = source_set(match.key.saddr, nat, FLOW_SETS) * FLOW_WAYS;
+	match.first = flow_set(&match.key, nat) * FLOW_WAYS;
 	bpf_loop(FLOW_WAYS, flow_match, &match, 0);
 	return match.found;
 }
 
-/* A look for the place of a new packet: its own from before, a free one, or the oldest; a source
- * with half of them takes its own oldest. */
+/* A look for the place of a new packet: its own from before, a free one, or the oldest; of a full
+ * set a source with half of it takes its own oldest. */
 struct flow_search {
 	struct fragment_key key;
 	__u32 first;
@@ -92,6 +92,8 @@ flow_look(__u32 way, struct flow_search *search)
 
 	if (!flow)
 		return 1;
+	if (flow->state == PLACE_BUSY)
+		return 0;
 	if (flow->state == PLACE_FULL && fragment_equal(&flow->key, &search->key)) {
 		search->own = 0;
 		search->oldest = way;
@@ -125,10 +127,11 @@ flow_remember(const struct packet *pkt, const struct gw_settings *nat, __u64 now
 	if (!pkt || !nat || !t || !session)
 		return 0;
 	fragment_key_of(pkt, &search.key);
-	search.first = source_set(search.key.saddr, nat, FLOW_SETS) * FLOW_WAYS;
+	search.first = flow_set(&search.key, nat) * FLOW_WAYS;
 	bpf_loop(FLOW_WAYS, flow_look, &search, 0);
-	index = search.first +
-		(bits(search.own) >= FLOW_WAYS / 2 ? search.own_oldest : search.oldest);
+	index = search.first + search.oldest;
+	if (search.deadline && bits(search.own) >= FLOW_WAYS / 2)
+		index = search.first + search.own_oldest;
 	flow = fragment_flow(index);
 	if (!flow)
 		return 0;
@@ -182,7 +185,7 @@ kept_search(const struct packet *pkt, const struct gw_settings *nat, __u64 now,
 {
 	fragment_key_of(pkt, &search->key);
 	search->now = now;
-	search->first = source_set(search->key.saddr, nat, KEPT_SETS) * KEPT_WAYS;
+	search->first = kept_set(&search->key, nat) * KEPT_WAYS;
 	bpf_loop(KEPT_WAYS, kept_look, search, 0);
 }
 
@@ -249,9 +252,46 @@ fragment_keep(struct xdp_md *ctx, const struct packet *pkt, const struct outcome
 	if (flow == NO_FLOW)
 		return NO_FLOW;
 	copy = kept_fragment(kept - 1);
-	return copy && place_claim(&copy->state, PLACE_FULL) ?
-		       (place_release(&copy->state, PLACE_FREE), flow) :
-		       NO_FLOW;
+	if (!copy || !place_claim(&copy->state, PLACE_FULL))
+		return NO_FLOW;
+	place_release(&copy->state, PLACE_FREE);
+	return flow;
+}
+
+/* Is the packet to an endpoint that may be translated? Of others from outside nothing is kept. */
+static __always_inline bool
+worth_keeping(const struct packet *pkt)
+{
+	struct gw_static_key later = {
+		.length = GW_STATIC_LATER,
+		.address = pkt->key.tuple.daddr,
+		.protocol = pkt->key.protocol,
+		.pad = GW_STATIC_LATER_PAD,
+	};
+
+	return pkt->key.side == GW_SIDE_INSIDE ||
+	       bpf_map_lookup_elem(&gw_addresses, &later.address) ||
+	       bpf_map_lookup_elem(&gw_static_in, &later);
+}
+
+/* A packet whose first fragment was not translated: others of its key, from before, are not its. */
+__noinline int
+flow_forget(const struct packet *pkt, __u64 now)
+{
+	struct gw_settings *nat = settings();
+	struct fragment_flow *flow;
+	int found;
+
+	if (!pkt || !nat)
+		return 0;
+	found = flow_find(pkt, nat, now);
+	if (found == NO_FLOW)
+		return 0;
+	flow = fragment_flow(found);
+	if (!flow || !place_claim(&flow->state, PLACE_FULL))
+		return 0;
+	place_release(&flow->state, PLACE_FREE);
+	return 1;
 }
 
 static __always_inline bool
@@ -272,30 +312,36 @@ fragment_send(struct xdp_md *ctx, const struct packet *pkt, struct outcome *out)
 {
 	int found = flow_find(pkt, out->nat, out->now);
 	struct bpf_fib_lookup fib = {};
-	struct fragment_flow *flow;
+	struct fragment_flow copy, *flow;
+	struct fragment_key key;
 	struct gw_session *session;
 	enum gw_direction direction;
 	enum gw_counter verdict;
 
-	if (found == NO_FLOW)
+	if (found == NO_FLOW && worth_keeping(pkt))
 		found = fragment_keep(ctx, pkt, out);
 	if (found == NO_FLOW)
 		return GW_PUNT_FRAGMENT;
 	flow = fragment_flow(found);
 	if (!flow)
 		return GW_PUNT_FRAGMENT;
-	session = session_record(flow->ref & REF_INDEX);
+	/* Another core may give the place to another packet while it is read. */
+	copy = *flow;
+	barrier();
+	fragment_key_of(pkt, &key);
+	if (flow->state != PLACE_FULL || !fragment_equal(&flow->key, &key))
+		return GW_DROP_RACE;
+	session = session_record(copy.ref & REF_INDEX);
 	if (!session)
 		return GW_DROP_RACE;
 	if (pkt->ttl <= 1)
 		return GW_DROP_TTL;
-	direction = ref_direction(flow->ref);
-	verdict = way_out(ctx, pkt, flow->daddr, right_side(session, direction), &fib, out);
+	direction = ref_direction(copy.ref);
+	verdict = way_out(ctx, pkt, copy.daddr, right_side(session, direction), &fib, out);
 	if (!on_its_way(verdict))
 		return verdict == GW_PUNT_TOO_BIG ? GW_DROP_TOO_BIG : GW_DROP_NO_ROUTE;
-	if (!fragment_rewrite(ctx, pkt, flow))
+	if (!fragment_rewrite(ctx, pkt, &copy))
 		return GW_DROP_TRUNCATED;
-	flow->deadline = out->now + FLOW_NS;
 	session->traffic[direction & 1].packets++;
 	session->traffic[direction & 1].bytes += pkt->ip_length;
 	if (verdict == GW_FORWARD && !write_macs(ctx, &fib))

@@ -8,12 +8,21 @@
 #ifndef GW_ICMP_ERROR_H
 #define GW_ICMP_ERROR_H
 #include "packet.h"
+#include "route.h"
 
 enum {
 	ERROR_QUOTE = sizeof(struct iphdr) + 8, /* all that every receiver needs */
 	ERROR_ROOM = sizeof(struct iphdr) + sizeof(struct icmphdr),
 	ERROR_TTL = 64,
 	ERRORS_PER_S = 100, /* on each core (RFC 1812 4.3.2.8) */
+};
+
+/* Refusals have a budget of their own: a host that has used its share must not use up the errors
+ * that others need to find out their path's MTU. */
+enum error_kind {
+	ERROR_PATH = 0,
+	ERROR_REFUSAL = 1,
+	ERROR_KINDS = 2,
 };
 
 /* Written by XDP: when the last error went out and how many are still allowed. */
@@ -24,16 +33,15 @@ struct error_budget {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, ERROR_KINDS);
 	__type(key, __u32);
 	__type(value, struct error_budget);
 } gw_error_budget SEC(".maps");
 
 static __always_inline bool
-error_allowed(void)
+error_allowed(__u32 kind)
 {
-	__u32 zero = 0;
-	struct error_budget *budget = bpf_map_lookup_elem(&gw_error_budget, &zero);
+	struct error_budget *budget = bpf_map_lookup_elem(&gw_error_budget, &kind);
 	__u64 now = bpf_ktime_get_coarse_ns();
 
 	if (!budget)
@@ -54,6 +62,13 @@ csum_of(const void *data, __u32 length)
 	return ~csum_fold(csum_fold(bpf_csum_diff(0, 0, (__be32 *)data, length, 0)));
 }
 
+/* Not to a sender that is no single host (RFC 1122 3.2.2). */
+static __always_inline bool
+may_be_told(const struct ethhdr *eth, const struct iphdr *ip)
+{
+	return unicast(ip->saddr) && !(eth->h_source[0] & 1);
+}
+
 struct error_packet {
 	struct ethhdr eth;
 	struct iphdr ip;
@@ -72,7 +87,9 @@ icmp_error(struct xdp_md *ctx, __u32 source, __u8 type, __u8 code, __u16 mtu)
 	struct headers h;
 	long length = bpf_xdp_get_buff_len(ctx);
 
-	if (!error_allowed() || !packet_headers(ctx, sizeof(struct udphdr), &h))
+	if (!packet_headers(ctx, sizeof(struct udphdr), &h) || !may_be_told(h.eth, h.ip))
+		return 0;
+	if (!error_allowed(code == ICMP_PKT_FILTERED ? ERROR_REFUSAL : ERROR_PATH))
 		return 0;
 	__builtin_memcpy(&eth, h.eth, sizeof(eth));
 	__builtin_memcpy(quote, h.ip, sizeof(quote));
@@ -91,6 +108,8 @@ icmp_error(struct xdp_md *ctx, __u32 source, __u8 type, __u8 code, __u16 mtu)
 		.ihl = 5,
 		.tos = 0xc0, /* internetwork control (RFC 1812 4.3.2.5) */
 		.tot_len = bpf_htons(sizeof(*error) - sizeof(eth)),
+		.frag_off = bpf_htons(
+			IP_DF_BIT), /* atomic: the identification says nothing (RFC 6864) */
 		.ttl = ERROR_TTL,
 		.protocol = IPPROTO_ICMP,
 		.saddr = source,

@@ -50,12 +50,20 @@ saved_session(const struct gw_saved *saved, const struct opening *open, struct g
 	session->deadline = open->now + smaller(saved->left, timeout);
 }
 
+/* When the session's timer was last set. */
+static __always_inline __s64
+set_at(const struct gw_session *session, const struct gw_settings *nat)
+{
+	return session->deadline - nat->timeouts[timer_class(session) & (GW_TIMERS - 1)];
+}
+
 /*
  * The session lives already, for its packets came first or it was taken over before. The later
  * state of a connection knows better when it ends; of the same state the later deadline counts.
  */
 static __always_inline void
-session_merge(struct gw_session *live, const struct gw_session *saved)
+session_merge(struct gw_session *live, const struct gw_session *saved,
+	      const struct gw_settings *nat)
 {
 #pragma unroll
 	for (int i = 0; i < 2; i++) {
@@ -66,6 +74,10 @@ session_merge(struct gw_session *live, const struct gw_session *saved)
 	}
 	if ((__s32)(live->created - saved->created) > 0)
 		live->created = saved->created;
+	/* Its endpoints have connected anew since. */
+	if (saved->tcp_state == GW_TCP_CLOSING && live->tcp_state < GW_TCP_CLOSING &&
+	    set_at(live, nat) > set_at(saved, nat))
+		return;
 	live->fins |= saved->fins;
 	if (saved->tcp_state > live->tcp_state ||
 	    (saved->tcp_state == live->tcp_state && saved->deadline > live->deadline))
@@ -95,7 +107,7 @@ import_into_live(const struct opening *open)
 	if (ref & REF_REVERSE || (live->flags & ~GW_SESSION_PERMIT) != saved->flags ||
 	    !tuple_equal(&live->leaves, &saved->leaves))
 		return GW_SAVED_CONFLICT;
-	session_merge(live, saved);
+	session_merge(live, saved, open->nat);
 	return GW_SAVED_MERGED;
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From a packet's tuple to its session's record, and from an inside endpoint to its mapping. A table of our own in an array map, because a
- * BPF hash costs a call, a keyed hash over bytes and three cache lines for each lookup and 88
- * bytes for each key; this one costs one line and 8 bytes. A bucket is one line of seven entries;
- * a key may stand in either of two buckets, chosen by how full they are, so that both hardly ever
- * overflow (then the session is refused). An entry holds 32 bits of the hash; whether it is the
- * right one, the record says.
+ * From a packet's tuple to its session's record, and from an inside endpoint to its mapping. A
+ * table of our own in an array map, because a BPF hash costs a call, a keyed hash over bytes and
+ * three cache lines for each lookup and 88 bytes for each key; this one costs one line and 8
+ * bytes. A bucket is one line of seven entries; a key may stand in either of two buckets, chosen
+ * by how full they are, so that both hardly ever overflow (then the session is refused). An entry
+ * holds 32 bits of the hash; whether it is the right one, the record says.
  *
  * Entries are taken and given back by compare-and-swap and read without a lock. Only inserting
  * locks, and only the key's first bucket: two cores that open the same flow come to the same lock.

@@ -14,11 +14,13 @@ struct memo {
 	__u32 ref; /* of the session */
 	__u32 claim; /* that its record had */
 	__u32 ingress;
+	__u32 egress; /* ifindex of the L3 device that it left by */
 	__u16 length; /* of the packet that fitted */
 	__u16 row; /* of the port that it left by */
 	__u8 tos;
 	__u8 pad[3];
 	__u8 macs[2 * ETH_ALEN]; /* as they begin the frame */
+	__u32 pad2;
 };
 
 /* Written by XDP. */
@@ -56,6 +58,7 @@ memo_take(struct memo *m, const struct packet *pkt, const struct gw_session *ses
 	m->tos = pkt->tos;
 	m->length = pkt->ip_length;
 	m->row = out->row;
+	m->egress = out->ifindex;
 }
 
 static __always_inline bool

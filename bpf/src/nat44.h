@@ -94,6 +94,7 @@ session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *se
 	if (memo_holds(known, pkt, session, ref, out->now)) {
 		verdict = GW_FORWARD;
 		out->row = known->row;
+		out->ifindex = known->egress;
 	} else {
 		verdict = way_asked(ctx, pkt, session, ref, target_of(pkt, session, direction, &t),
 				    known, out);

@@ -130,10 +130,10 @@ outbound_prepare(struct xdp_md *ctx, const struct packet *pkt, struct opening *o
 		verdict = outbound_route(ctx, pkt);
 	if (verdict != PARSED)
 		return verdict;
-	if (pkt->ttl <= 1)
-		verdict = GW_PUNT_TTL; /* a call: before it takes a port, which would rest */
-	else if (!source_belongs(ctx, pkt))
+	if (!source_belongs(ctx, pkt))
 		verdict = GW_PUNT_SOURCE;
+	else if (pkt->ttl <= 1)
+		verdict = GW_PUNT_TTL; /* a call: before it takes a port, which would rest */
 	else if (!open->nat->pool_size)
 		verdict = GW_PUNT_NO_POOL;
 	else if (!record_left(open->nat))

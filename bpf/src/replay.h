@@ -73,8 +73,11 @@ replay_kept(struct __sk_buff *skb, const struct gw_handover *handover)
 	if (!nat || !flow)
 		return -1;
 	replay.flow = *flow;
+	barrier();
+	if (flow->state != PLACE_FULL)
+		return -1;
 	replay.now = bpf_ktime_get_coarse_ns();
-	replay.first = source_set(flow->key.saddr, nat, KEPT_SETS) * KEPT_WAYS;
+	replay.first = kept_set(&flow->key, nat) * KEPT_WAYS;
 	if (cut_and_send(skb, handover->ifindex, handover->mtu))
 		return -1;
 	bpf_loop(KEPT_WAYS, replay_one, &replay, 0);

@@ -50,7 +50,8 @@ class OwnMaps:
         """ICMP errors may be sent again at once."""
         zeros = ffi.new("char[]", BUDGET * lib.gw_possible_cpus())
         table = self.maps["gw_error_budget"]
-        assert lib.gw_update(table.fd, ffi.new("__u32 *"), zeros) == 0
+        for kind in range(2):
+            assert lib.gw_update(table.fd, ffi.new("__u32 *", kind), zeros) == 0
 
     def forget_way(self) -> None:
         """As if the coarse clock had ticked."""

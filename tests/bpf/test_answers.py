@@ -25,7 +25,7 @@ def _big(source: str, target: str, sport: int, dport: int) -> Packet:
 def _error(about: Packet, **fields: int) -> Packet:
     """The ICMP error to the Internet host that sent `about` to the outside address."""
     quote = bytes(wire(about))[:28]
-    header = IP(src=about[IP].dst, dst=about[IP].src, ttl=64, tos=0xC0, id=0)
+    header = IP(src=about[IP].dst, dst=about[IP].src, ttl=64, tos=0xC0, id=0, flags="DF")
     return to_wan(header / ICMP(**fields) / Raw(quote))
 
 

@@ -142,6 +142,17 @@ def write_statics(inbound: Map, outbound: Map, statics: Sequence[StaticRecord]) 
         for backend in backends:
             for key in _keys(static.protocol, backend.address, backend.port, static.ports):
                 to_outside.setdefault(_bytes(key), _way_back(static, backend.port))
+        if static.protocol and static.outside == static.inside:
+            # Later fragments, which have no ports: the guard lets them out.
+            later = abi.new(
+                "gw_static_key",
+                length=lib.GW_STATIC_LATER,
+                address=address_number(static.outside),
+                protocol=static.protocol,
+                pad=lib.GW_STATIC_LATER_PAD,
+            )
+            to_inside[_bytes(later)] = _static(static)
+            to_outside[_bytes(later)] = _way_back(static, static.inside_port)
     most = max(len(to_inside), len(to_outside))
     if most > lib.GW_STATICS_MAX:
         message = f"the static mappings come to {most} prefixes of ports, each address of the pool "
