@@ -169,7 +169,9 @@ kept_look(__u32 way, struct kept_search *search)
 		return 1;
 	if (kept->state == PLACE_FREE ||
 	    (kept->state == PLACE_FULL && kept->deadline <= search->now)) {
-		search->free = search->first + way + 1;
+		/* The first: kept ones are sent in this order. */
+		if (!search->free)
+			search->free = search->first + way + 1;
 		return 0;
 	}
 	if (kept->key.saddr == search->key.saddr)

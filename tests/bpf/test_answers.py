@@ -7,7 +7,7 @@ import pytest
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.packet import Packet, Raw
 
-from tests.lib.packets import LAN, ROUTER, SERVER, WAN, from_wan, to_wan, udp, wire
+from tests.lib.packets import LAN, LAN2, ROUTER, SERVER, WAN, from_wan, to_wan, udp, wire
 
 from .plane import Plane, forwarded
 from .site import FAR_NARROW, NARROW, NARROW_MAC, NARROW_MTU
@@ -119,3 +119,18 @@ def test_the_answer_goes_back_the_way_the_packet_came(plane: Plane) -> None:
 
     assert (outcome.packet.src, outcome.packet.dst) == (WAN.mac, ROUTER.mac)
     assert outcome.action == "TX"
+
+
+def test_refusals_leave_the_budget_of_others_alone(plane: Plane) -> None:
+    port = _narrow_session(plane)
+    plane.configure(host_sessions=1)
+    plane.lan(udp(LAN.ip, SERVER, 4000, 53))
+    told = [plane.lan(udp(LAN.ip, SERVER, 5000 + n, 53)).counted for n in range(300)]
+    assert {"DROP_HOST_LIMIT": 1} in told  # their own is used up
+    assert plane.wan(_big(SERVER, WAN.ip, 53, port)).verdict == "REPLY"
+
+
+@pytest.mark.parametrize("source", ["255.255.255.255", "224.0.0.1", "192.168.110.255", "8.8.8.8"])
+def test_no_error_goes_to_what_is_no_host_of_ours(plane: Plane, source: str) -> None:
+    callee = plane.lan(udp(LAN2.ip, SERVER, 5000, 53), LAN2).packet[UDP].sport
+    assert plane.lan(udp(source, WAN.ip, 4000, callee, ttl=1)).verdict == "PUNT_SOURCE"

@@ -7,7 +7,19 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.packet import Packet, Raw
 
-from tests.lib.packets import LAN, LAN2, SERVER, WAN, ip, same, to_lan, to_wan, udp, wire
+from tests.lib.packets import (
+    LAN,
+    LAN2,
+    SERVER,
+    WAN,
+    from_wan,
+    ip,
+    same,
+    to_lan,
+    to_wan,
+    udp,
+    wire,
+)
 
 from .plane import Plane
 
@@ -119,3 +131,36 @@ def test_what_no_fragment_is(plane: Plane, fields: dict[str, Any]) -> None:
     payload = bytes(63 if fields.pop("odd", False) else 64)
     fields = {"proto": 17} | fields
     assert plane.lan(ip(LAN.ip, SERVER, **fields) / Raw(payload)).verdict == "DROP_MALFORMED"
+
+
+def test_they_end_with_their_session(plane: Plane) -> None:
+    port = plane.lan(udp(LAN.ip, SERVER, 4000, 53)).packet[UDP].sport
+    pieces = _pieces(SERVER, WAN.ip, UDP(sport=53, dport=port))
+    assert [plane.wan(piece).verdict for piece in pieces[:2]] == ["FORWARD"] * 2
+    plane.expire()
+    assert plane.wan(pieces[2]).verdict == "PUNT_FRAGMENT"
+
+
+def test_a_packet_of_the_gateways_own_is_not_taken_for_another(plane: Plane) -> None:
+    """The same addresses and identification again: what was remembered of them is forgotten."""
+    port = plane.lan(udp(LAN.ip, SERVER, 4000, 53)).packet[UDP].sport
+    for piece in _pieces(SERVER, WAN.ip, UDP(sport=53, dport=port)):
+        assert plane.wan(piece).verdict == "FORWARD"
+    own = _pieces(SERVER, WAN.ip, UDP(sport=53, dport=1000))
+    verdicts = [plane.wan(piece).verdict for piece in own]
+    assert verdicts == ["PUNT_HOST", *["PUNT_FRAGMENT"] * (len(own) - 1)]
+
+
+def test_a_flood_from_outside_takes_no_room_from_inside(plane: Plane) -> None:
+    for number in range(200):
+        source = f"198.51.100.{number + 20}"
+        for place in range(4):
+            flood = ip(source, WAN.ip, flags=0, frag=100 + place, proto=17) / Raw(bytes(64))
+            plane.run_uncounted(bytes(from_wan(flood)), "wan0")
+    early = _pieces(LAN.ip, SERVER, UDP(sport=4000, dport=53))[1]
+    assert plane.lan(early).counted == {"PUNT_FRAGMENT": 1, "FRAGMENT_KEPT": 1}
+
+
+def test_of_what_is_not_ours_nothing_is_kept(plane: Plane) -> None:
+    stray = ip(SERVER, "192.0.2.77", flags=0, frag=100, proto=17) / Raw(bytes(64))
+    assert plane.wan(stray).counted == {"PUNT_FRAGMENT": 1}

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from _gw_native import lib
-from scapy.layers.inet import UDP
+from scapy.layers.inet import TCP, UDP
 
-from tests.lib.packets import LAN, LAN2, SERVER, SERVER2, WAN, udp
+from tests.lib.packets import LAN, LAN2, SERVER, SERVER2, WAN, tcp, udp
 
 from .kinds import KINDS, Kind, lan_frame, opened, tcp_kind, udp_kind
 from .plane import ONE_TO_ONE, OUTSIDE, SETTINGS, Plane
@@ -189,3 +189,20 @@ def test_an_expired_session_is_replaced(plane: Plane) -> None:
 
     assert imported(plane, saved) == ["DONE"] * len(saved)
     assert plane.run(*frames[0]).counted == {"FORWARD": 1}
+
+
+def test_the_old_maps_do_not_close_what_was_reopened(plane: Plane) -> None:
+    """The ports change over, the endpoints connect anew, and then the old maps come again."""
+    plane.lan(tcp(LAN.ip, SERVER, 4000, 80))
+    (opened,) = exported(plane)
+    plane.dataplane.clear_sessions()
+    closing = copy(opened, tcp_state=lib.GW_TCP_CLOSING, fins=3, left=100 * 10**9)
+    imported(plane, [closing])
+    port = plane.lan(tcp(LAN.ip, SERVER, 4000, 80)).packet[TCP].sport
+    plane.wan(tcp(SERVER, WAN.ip, 80, port, "SA"))
+    plane.lan(tcp(LAN.ip, SERVER, 4000, 80, "A"))
+    imported(plane, [closing])
+
+    (merged,) = exported(plane)
+    assert (merged.tcp_state, merged.fins) == (lib.GW_TCP_ESTABLISHED, 0)
+    assert plane.session().expires_in > 7000
