@@ -166,8 +166,12 @@ class Engine:
 
     def _drop_saved(self, config: Config) -> None:
         """Whoever wants no sessions on disk finds none there."""
-        if not _persists(config):
+        if _persists(config):
+            return
+        try:
             self.saved.remove()
+        except OSError as error:
+            log.warning("sessions are still on disk: %s", error)
 
     def snapshot(self) -> Callable[[], None] | None:
         """What saves the sessions, in any thread; None: there are none to be saved.

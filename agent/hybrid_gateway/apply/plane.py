@@ -126,13 +126,21 @@ class PlaneSteps:
 
     def settings(self, settings: Settings) -> Undo:
         before, record = self.written.settings, _nat_settings(settings)
-        if self.restoring and settings.enabled:
+        restored = self.restoring and settings.enabled
+        if restored:
             # Before anything new is opened, which might take the ports of what is saved.
             self._dataplane.set_settings(replace(record, enabled=False))
             self._restore()
         self._dataplane.set_settings(record)
         self._write(settings=settings)
-        return (lambda: void(self.settings(before))) if before else nothing
+
+        def undo() -> None:
+            if before:
+                self.settings(before)
+                # They went with their address; what is on disk is still all of them.
+                self.restoring = restored and bool(self.saved and self.saved.exists())
+
+        return undo
 
     def _restore(self) -> None:
         """A file that is of no use is put aside, and the start goes on."""
@@ -140,12 +148,19 @@ class PlaneSteps:
         try:
             tally = self._dataplane.restore(self.saved.blocks())
             self.notes += tally.notes(tally.done, "restored")
-        except SavedError as error:
-            note = f"sessions were not restored: {error}; it is {self.saved.damaged.name} now"
+        except (SavedError, OSError) as error:
+            note = f"sessions were not restored: {error}{self._set_aside()}"
             log.warning("%s", note)
             self.notes.append(note)
-            self.saved.set_aside()
         self.restoring = False
+
+    def _set_aside(self) -> str:
+        assert self.saved
+        try:
+            self.saved.set_aside()
+        except OSError as error:  # a disk that is read-only, for example
+            return f"; it stays where it is: {error.strerror}"
+        return f"; it is {self.saved.damaged.name} now"
 
     def addresses(self, addresses: Any) -> Undo:
         before = self.written.addresses

@@ -89,13 +89,22 @@ class DataPlane:
         else:
             self.close()
         self._programs, self._replacement = programs, replacement
-        self._pins.pin(programs.descriptors, beside=replacement is not None and not report.reused)
-        if not report.reused:
+        try:
+            self._begin(programs, beside=replacement is not None and not report.reused)
+        except BaseException:
+            # What is empty must not be taken for what is in force.
+            if not self.rollback():
+                self.close()
+            raise
+        return report
+
+    def _begin(self, programs: Programs, *, beside: bool) -> None:
+        self._pins.pin(programs.descriptors, beside=beside)
+        if not programs.report.reused:
             # Nothing is enabled yet, but the pins say from now on how they are to be read.
             first = abi.new("gw_settings", abi_version=abi.VERSION, seed=secrets.randbits(64))
             self.table("gw_settings").set(0, first)
         self._run("gw_sweep_start")
-        return report
 
     def carry(self) -> None:
         """Sessions of the maps before these come over, and the ports with them; once."""

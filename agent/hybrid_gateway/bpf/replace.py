@@ -14,7 +14,7 @@ from .programs import Programs
 
 NS = 1_000_000_000
 COUNTERS = "gw_counters"
-KEPT = {COUNTERS: "gw_counter", "gw_fdb": ""}
+KEPT = {COUNTERS: "gw_counter", "gw_fdb": "", "gw_log": ""}
 """Maps that are no part of a session, so that new programs may go on with them, and the enum that
 says what is in them; without one, the ABI version does."""
 

@@ -77,6 +77,11 @@ class SavedSessions:
         """Where a file is put that cannot be read."""
         return self.path.with_name(f"{self.path.name}.bad")
 
+    @property
+    def _fresh(self) -> Path:
+        """What is being written, or was when the machine went down."""
+        return self.path.with_name(f".{self.path.name}.new")
+
     def exists(self) -> bool:
         return self.path.exists()
 
@@ -90,7 +95,7 @@ class SavedSessions:
         """In place of an older one, at once; returns how many sessions. OSError when the disk says
         no. `since` is what writing() said."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        fresh = self.path.with_name(f".{self.path.name}.new")
+        fresh = self._fresh
         try:
             # Not readable for a moment either, whatever the umask is.
             fresh.unlink(missing_ok=True)
@@ -117,12 +122,12 @@ class SavedSessions:
         """Also what is being written now does not come."""
         with self._lock:
             self._removals += 1
-            self.path.unlink(missing_ok=True)
+            for path in (self.path, self._fresh, self.damaged):
+                path.unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Leaves nothing, and no empty folder."""
         self.remove()
-        self.damaged.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.path.parent.rmdir()
 

@@ -148,7 +148,7 @@ def _resume(scan: Any, order: Order, cursor: int | str) -> None:
     key, dot, index = str(cursor).partition(".")
     if not (dot and key.isdecimal() and index.isdecimal()):
         raise UsageError("this cursor is not of a sorted listing")
-    if int(key) >= 1 << 64 or int(index) >= 1 << 32:
+    if len(str(cursor)) > 31 or int(key) >= 1 << 64 or int(index) >= 1 << 32:
         raise UsageError("this is not a cursor that an answer gave")
     scan.resume, scan.after_key, scan.after_index = 1, int(key), int(index)
 

@@ -50,12 +50,12 @@ class Collector:
             self._refused()
         due = now >= self._templates_at or self._messages_left <= 0
         seconds = int(time.time())
-        for message in self._encoder.messages(events, clock_offset(), seconds, templates=due):
+        messages = self._encoder.messages(events, clock_offset(), seconds, templates=due)
+        for number, message in enumerate(messages):
             if not self._send(message, now):
                 self.counts.lost += message.records
                 self._templates_at = 0.0
-            elif due:
-                due = False
+            elif due and number == 0:  # the first has the templates
                 self._templates_at = now + TEMPLATE_SECONDS
                 self._messages_left = TEMPLATE_MESSAGES
             self._messages_left -= 1
