@@ -8,11 +8,12 @@ import struct
 from collections.abc import Iterator
 
 import pytest
+from _gw_native import ffi, lib
 from scapy.layers.inet import IP
 
 from hybrid_gateway.lab import LAN, LAN2, WAN
 from tests.bpf.frames import ETHERNET, mended
-from tests.bpf.plane import Plane, forwarded
+from tests.bpf.plane import HANDOVER, Plane, forwarded
 from tests.lib.packets import SERVER, from_lan, from_wan, to_lan, to_wan, udp
 
 from .expected import HIT
@@ -20,6 +21,7 @@ from .fragments import KINDS, PIECE, Session, datagram, identification, identifi
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 FLOOD = 3000
+HANDOVER_MAGIC = lib.GW_HANDOVER_MAGIC
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +128,24 @@ def test_rfc4787_req14_the_same_identification_from_two_hosts(plane: Plane) -> N
 
     assert all(packet[IP].src == WAN.ip for packets in left.values() for packet in packets)
     assert identification(left[LAN.ip]) != identification(left[LAN2.ip])
+
+
+def test_rfc4787_req14_right_behind_another_packet(plane: Plane) -> None:
+    """MUST: a burst shares one answer of the FIB; a first fragment in it is handed over, with
+    those that came before it, to the device that the rest of the burst leaves by."""
+    session = Session(plane, "udp")
+    whole = bytes(from_lan(session.outbound(next(identifications))))
+    for _ in range(50):  # some of them within one tick of the kernel's clock
+        first, *_, last = pieces(session.outbound(next(identifications)))
+        plane.own.forget_fragments()
+        burst = [bytes(from_lan(packet)) for packet in (last, first)]
+        assert plane.run_uncounted(whole, "lan0")[0] == "REDIRECT"
+        assert plane.run_uncounted(burst[0], "lan0")[0] == "PASS"
+        action, frame = plane.run_uncounted(burst[1], "lan0")
+        assert action == "PASS"
+        found = ffi.from_buffer("struct gw_handover *", frame[:HANDOVER])
+        assert (found.magic, found.ifindex) == (HANDOVER_MAGIC, plane.site.ifindex("wan0"))
+        assert found.flow
 
 
 @pytest.mark.parametrize("inbound", [False, True], ids=["from inside", "from outside"])
