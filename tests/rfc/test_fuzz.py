@@ -26,7 +26,7 @@ from .forge import ERRORS, Datagram, Quote, framed
 
 EXAMPLES = os.environ.get("GW_FUZZ_EXAMPLES")
 bounded = settings(
-    max_examples=int(EXAMPLES or 500),
+    max_examples=int(EXAMPLES or 300),
     derandomize=EXAMPLES is None,
     database=None,
     deadline=None,
