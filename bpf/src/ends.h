@@ -14,8 +14,12 @@ tuple_reversed(const struct gw_tuple *t)
 static __always_inline bool
 tuple_equal(const struct gw_tuple *a, const struct gw_tuple *b)
 {
-	return a->saddr == b->saddr && a->daddr == b->daddr && a->sport == b->sport &&
-	       a->dport == b->dport;
+	__u32 x[3], y[3];
+
+	_Static_assert(sizeof(x) == sizeof(*a), "three words without padding");
+	__builtin_memcpy(x, a, sizeof(x));
+	__builtin_memcpy(y, b, sizeof(y));
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]));
 }
 
 /* Which side the first packet came from, and which side its answer comes from. */

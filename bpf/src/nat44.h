@@ -59,20 +59,28 @@ target_of(const struct packet *pkt, const struct gw_session *session, enum gw_di
 	return stays ? pkt->key.tuple.daddr : t->to.daddr;
 }
 
-/* Asks for the way; what was found is in gw_memo for this packet and the next. */
+/* Asks for the way; what is found is in `fib`, and in gw_memo for the next packet. */
 static __always_inline enum gw_counter
 way_asked(struct xdp_md *ctx, const struct packet *pkt, const struct gw_session *session, __u32 ref,
-	  __u32 target, struct memo *known, struct outcome *out)
+	  __u32 target, struct memo *known, struct bpf_fib_lookup *fib, struct outcome *out)
 {
 	__u32 side = right_side(session, ref_direction(ref));
-	struct bpf_fib_lookup fib = {};
-	enum gw_counter verdict = way_out(ctx, pkt, target, side, &fib, out);
+	enum gw_counter verdict;
 
+	__builtin_memset(fib, 0, sizeof(*fib));
+	verdict = way_out(ctx, pkt, target, side, fib, out);
 	if (verdict != GW_FORWARD)
 		return verdict;
+	/* From the second packet in a row on: where every packet is another session's, writing it all
+	 * down would be felt. */
+	if (known->ref != ref) {
+		known->ref = ref;
+		known->now = 0;
+		return verdict;
+	}
 	memo_take(known, pkt, session, ref, out);
-	__builtin_memcpy(known->macs, fib.dmac, ETH_ALEN);
-	__builtin_memcpy(known->macs + ETH_ALEN, fib.smac, ETH_ALEN);
+	__builtin_memcpy(known->macs, fib->dmac, ETH_ALEN);
+	__builtin_memcpy(known->macs + ETH_ALEN, fib->smac, ETH_ALEN);
 	return verdict;
 }
 
@@ -83,7 +91,9 @@ session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *se
 {
 	enum gw_direction direction = ref_direction(ref);
 	struct memo *known = memo();
+	struct bpf_fib_lookup fib;
 	struct translation t;
+	bool held;
 	enum gw_counter verdict;
 
 	if (!session || !known)
@@ -91,13 +101,14 @@ session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *se
 	if (pkt->ttl <= 1)
 		return answer(ctx, pkt, session, GW_PUNT_TTL, GW_DROP_TTL, 0);
 	translation_of(session, direction, pkt, &t);
-	if (memo_holds(known, pkt, session, ref, out->now)) {
+	held = memo_holds(known, pkt, session, ref, out->now);
+	if (held) {
 		verdict = GW_FORWARD;
 		out->row = known->row;
 		out->ifindex = known->egress;
 	} else {
 		verdict = way_asked(ctx, pkt, session, ref, target_of(pkt, session, direction, &t),
-				    known, out);
+				    known, &fib, out);
 	}
 	if (verdict == GW_PUNT_TOO_BIG)
 		return answer(ctx, pkt, session, GW_PUNT_TOO_BIG, GW_DROP_TOO_BIG, out->mtu);
@@ -110,7 +121,7 @@ session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *se
 		mss_clamp(ctx, out->nat->mss, pkt->row);
 	if (pkt->fragment)
 		verdict = first_fragment(pkt, ref, &t, verdict, out);
-	if (verdict == GW_FORWARD && !memo_macs(ctx, known))
+	if (verdict == GW_FORWARD && !(held ? memo_macs(ctx, known) : write_macs(ctx, &fib)))
 		return GW_DROP_TRUNCATED;
 	return verdict;
 }
