@@ -25,6 +25,7 @@ from .model import (
     NextHop,
     Observed,
     Offload,
+    OneToOne,
     Settings,
     Sizes,
     Sysctl,
@@ -51,6 +52,7 @@ def check_devices(config: Config, observed: Observed) -> None:
             message = f"{port.device} is a port of a bridge: the outside port has to be its own"
             problems.append(Problem(config.path, port.line, key, message, "config.bridge-port"))
     if config.nat44:
+        problems += _refused_statics(config, config.nat44, observed)
         lines = config.nat44.inside_lines or (config.nat44.line,) * len(config.nat44.inside)
         for device, line in zip(config.nat44.inside, lines, strict=True):
             if observed.link(device) is None:
@@ -59,7 +61,23 @@ def check_devices(config: Config, observed: Observed) -> None:
                     Problem(config.path, line, "nat44.inside", message, "config.no-device")
                 )
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(sorted(problems, key=lambda problem: problem.line))
+
+
+def _refused_statics(config: Config, nat: Nat44, observed: Observed) -> list[Problem]:
+    outside = observed.link(config.port(nat.outside).device)
+    pool = _pool(nat, outside, observed)
+    own = tuple(entry.address.ip for entry in observed.addresses)
+    return [
+        Problem(
+            config.path,
+            doubt.line,
+            f"nat44.static[{doubt.index}].{doubt.key}",
+            doubt.message,
+            "config.conflict",
+        )
+        for doubt in (*statics.sharing(nat.static, pool), *statics.inwards(nat.static, own))
+    ]
 
 
 def resolve(config: Config, observed: Observed) -> Wanted:
@@ -72,6 +90,12 @@ def resolve(config: Config, observed: Observed) -> Wanted:
     pool = _pool(nat, roles.outside, observed)
     if roles.outside and not pool:
         warnings.append(f"{roles.outside.name} has no IPv4 address: NAT waits for one")
+    # Only the address that a device has shows it, and that may come at any time.
+    shared = tuple(statics.sharing(nat.static, pool))
+    warnings += [f"nat44.static, line {one.line}: left out: {one.message}" for one in shared]
+    left_out = {one.index for one in shared}
+    kept = tuple(entry for index, entry in enumerate(nat.static) if index not in left_out)
+    nat = replace(nat, static=kept)
     inside = frozenset(link.ifindex for link in roles.inside)
     ports = tuple(sorted(roles.ports, key=lambda device: (not device.outside, device.name)))
     prefixes = _prefixes(observed, inside)
@@ -80,6 +104,11 @@ def resolve(config: Config, observed: Observed) -> Wanted:
     addresses = _outside_addresses(pool, nat, roles.outside, observed)
     warnings += doubts
     warnings += statics.strangers(nat.static, (*own, *pool), prefixes)
+    warnings += [
+        f"nat44.static, line {doubt.line}: {doubt.message}"
+        for doubt in statics.inwards(nat.static, own)
+    ]
+    warnings += _inside_out(pool, nat, _addresses_of(roles.outside, observed), prefixes)
     warnings += _unanswered(addresses, roles.outside, observed)
     return Wanted(
         sizes=Sizes(nat.sessions, max(1, len(nat.addresses))),
@@ -145,8 +174,27 @@ def _pool(nat: Nat44, outside: Link | None, observed: Observed) -> tuple[IPv4Add
     return tuple(candidates[:1])
 
 
-def _addresses_of(outside: Link, observed: Observed) -> tuple[Address, ...]:
+def _inside_out(
+    pool: tuple[IPv4Address, ...],
+    nat: Nat44,
+    own: tuple[Address, ...],
+    prefixes: tuple[IPv4Network, ...],
+) -> list[str]:
+    """Outside addresses of hosts inside; the ones of the outside device are `own`."""
+    mine = {entry.address.ip for entry in own}
+    mapped = (entry.outside for entry in nat.static if isinstance(entry, OneToOne))
+    return [
+        f"{address} is to be an outside address, and lies in {prefix}, which is inside"
+        for address in sorted({*pool, *mapped} - mine)
+        for prefix in prefixes
+        if address in prefix
+    ]
+
+
+def _addresses_of(outside: Link | None, observed: Observed) -> tuple[Address, ...]:
     """The outside device's own that others can reach it by; the primary ones come first."""
+    if outside is None:
+        return ()
     mine = [
         entry
         for entry in observed.addresses
@@ -159,7 +207,7 @@ def _outside_addresses(
     pool: tuple[IPv4Address, ...], nat: Nat44, outside: Link | None, observed: Observed
 ) -> tuple[IPv4Address, ...]:
     """All that may be a source outside: the owner may translate to the device's others as well."""
-    own = _addresses_of(outside, observed) if outside else ()
+    own = _addresses_of(outside, observed)
     named = statics.outside_addresses(nat.static)
     return tuple(sorted({*pool, *named, *(entry.address.ip for entry in own)}))
 

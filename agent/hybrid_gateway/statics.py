@@ -2,12 +2,23 @@
 """Static entries of the configuration with the addresses that they have at the moment. Pure."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from .model import Identity, OneToOne, PortForward, PortRange, Static, StaticMapping
 
 Addresses = Sequence[IPv4Address]
 WHOLE = PortRange(0, 65535)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is wrong with a key of the entry at `index`, with the addresses that there are."""
+
+    index: int
+    line: int
+    key: str
+    message: str
 
 
 def mappings(
@@ -56,6 +67,26 @@ def _of(entry: Static, pool: Addresses, own: Addresses) -> Iterator[StaticMappin
                 entry.ports,
                 entry.backends,
             )
+
+
+def sharing(static: Sequence[Static], pool: Addresses) -> Iterator[Doubt]:
+    """1:1 mappings of an address that all hosts share; of a listed pool the file shows it."""
+    for index, entry in enumerate(static):
+        if isinstance(entry, OneToOne) and entry.outside in pool:
+            message = f"{entry.outside} is the address that all inside hosts share"
+            yield Doubt(index, entry.line, "outside", message)
+
+
+def inwards(static: Sequence[Static], own: Addresses) -> Iterator[Doubt]:
+    """Forwards to this host itself, where nothing is translated to."""
+    for index, entry in enumerate(static):
+        if isinstance(entry, PortForward):
+            inside = [backend.address for backend in entry.backends] or [entry.inside_address]
+            for address in inside:
+                if address in own:
+                    message = f"{address} is an address of this host, not of one inside"
+                    yield Doubt(index, entry.line, "inside", message)
+                    break
 
 
 def outside_addresses(static: Sequence[Static]) -> Iterator[IPv4Address]:

@@ -93,6 +93,15 @@ def test_options_become_a_filter(agent: Agent) -> None:
     ]
 
 
+@pytest.mark.parametrize("cursor", ["", "-1", "x", "1.", "1.2.3", "٣", "9" * 5000])
+def test_cursors_that_no_answer_gave(
+    agent: Agent, capsys: pytest.CaptureFixture[str], cursor: str
+) -> None:
+    assert run("show", "sessions", "--cursor", cursor) == 2
+    assert "is not a cursor that an answer gave" in capsys.readouterr().err
+    assert not agent.asked
+
+
 def test_clearing_by_filter(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     agent.answers["clear.sessions"] = {"cleared": 1}
 

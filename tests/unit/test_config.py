@@ -161,6 +161,16 @@ def test_a_share_larger_than_the_whole_is_pointed_out() -> None:
     ]
 
 
+@pytest.mark.parametrize(("last", "left"), [(20899, None), (20900, 99), (20998, 1)])
+def test_few_ports_left_are_pointed_out(last: int, left: int | None) -> None:
+    forward = f'{{protocol: tcp, outside: ":20000-{last}", inside: "10.0.0.1:20000"}}'
+    found = config.parse(SITE % f", ports: 20000-20999, static: [{forward}]", "x")
+
+    assert [str(w.message) for w in found.warnings] == [
+        f"what is forwarded leaves {left} tcp ports in nat44.ports, 20000-20999"
+    ] * (left is not None)
+
+
 @pytest.mark.parametrize(
     ("text", "clamp"),
     [

@@ -206,6 +206,46 @@ def test_of_two_entries_for_one_endpoint_the_first_counts() -> None:
     )
 
 
+def test_the_address_that_all_share_is_nobodys_alone() -> None:
+    """A forward beside it stays; and the address may have come after the configuration."""
+    forward = PortForward(Protocol.TCP, None, 2222, INSIDE, 22, line=8)
+    config = nat(static=(forward, OneToOne(OUTSIDE, INSIDE, line=9)))
+    wanted = resolve(config, OBSERVED)
+
+    assert [entry.outside_port for entry in wanted.statics] == [2222]
+    assert wanted.table
+    assert wanted.table.static == (replace(forward, line=0),)
+    text = "203.0.113.2 is the address that all inside hosts share"
+    assert wanted.warnings == (f"nat44.static, line 9: left out: {text}",)
+    with pytest.raises(ConfigError) as caught:
+        check_devices(config, OBSERVED)
+    assert str(caught.value) == f"/etc/gw/gateway.yaml:9: nat44.static[1].outside: {text}"
+    check_devices(config, replace(OBSERVED, addresses=()))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_forward_to_the_gateway_itself(shared: bool) -> None:
+    backends = (Backend(INSIDE, 443), Backend(OUTSIDE, 443)) if shared else ()
+    inside = INSIDE if shared else OUTSIDE
+    config = nat(static=(PortForward(Protocol.TCP, None, 443, inside, 443, 8, 1, backends),))
+    text = "203.0.113.2 is an address of this host, not of one inside"
+
+    assert resolve(config, OBSERVED).warnings == (f"nat44.static, line 8: {text}",)
+    with pytest.raises(ConfigError) as caught:
+        check_devices(config, OBSERVED)
+    assert str(caught.value) == f"/etc/gw/gateway.yaml:8: nat44.static[0].inside: {text}"
+
+
+def test_outside_addresses_that_are_inside_are_told() -> None:
+    address = IPv4Address("192.168.110.77")
+    text = (
+        "192.168.110.77 is to be an outside address, and lies in 192.168.110.0/24, which is inside"
+    )
+
+    assert resolve(nat(addresses=(address,)), OBSERVED).warnings == (text,)
+    assert resolve(nat(static=(OneToOne(address, INSIDE),)), OBSERVED).warnings == (text,)
+
+
 @pytest.mark.parametrize(
     ("address", "told"), [("203.0.113.9", True), ("203.0.113.3", False), ("198.51.100.9", False)]
 )

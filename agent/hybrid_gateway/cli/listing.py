@@ -2,6 +2,7 @@
 """Long answers, printed page by page: gwctl never holds more than one page of them."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,11 +14,27 @@ from .base import Output
 
 PAGE = 1000
 Cursor = int | str
+CURSOR = re.compile(r"[0-9]{1,20}(\.[0-9]{1,10})?")
+"""A position, or of a sorted listing a value of up to 64 bits and a position."""
+
+
+def _cursor(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if not CURSOR.fullmatch(value):
+        shown = value if len(value) <= 40 else value[:40] + "…"
+        raise click.BadParameter(f"{shown!r} is not a cursor that an answer gave")
+    return value
+
 
 LIMIT_OPTIONS = (
     click.option("--limit", type=click.IntRange(1), default=100, show_default=True),
     click.option("--all", "everything", is_flag=True, help="All of them, however many."),
-    click.option("--cursor", default="0", help="Go on where a limit ended.", metavar="CURSOR"),
+    click.option(
+        "--cursor",
+        default="0",
+        help="Go on where a limit ended.",
+        metavar="CURSOR",
+        callback=_cursor,
+    ),
 )
 
 

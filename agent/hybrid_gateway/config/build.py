@@ -29,7 +29,7 @@ from ..model import (
 from .document import Document, Path
 from .options import log_of, mss_clamp_of
 from .schema import nearest
-from .static import pool_of, refuse_without_local_ports, statics_of
+from .static import check_ports_left, pool_of, refuse_without_local_ports, statics_of
 
 T = TypeVar("T")
 
@@ -90,6 +90,7 @@ def _nat44(document: Document, ports: tuple[Port, ...], notices: list[Notice]) -
     outside_ports = _port_range(document)
     static = statics_of(document, addresses)
     refuse_without_local_ports(document, static, outside_ports)
+    check_ports_left(document, static, addresses, outside_ports, notices)
     return Nat44(
         inside=tuple(device for device, _ in inside),
         outside=outside.name if outside else "",

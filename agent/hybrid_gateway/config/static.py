@@ -9,6 +9,7 @@ from ..model import (
     LOCAL_PORTS_LEFT,
     Backend,
     Identity,
+    Notice,
     OneToOne,
     PortForward,
     PortRange,
@@ -18,6 +19,11 @@ from ..model import (
 from . import endpoint
 from .conflicts import Pool, refuse_conflicts
 from .document import Document, Path
+
+SHIFTED_MAX = 4096
+"""Ports of a range with another base inside: nftables takes a map element for each."""
+PORTS_LEFT = 100
+"""With fewer to give out, perhaps not all of them were meant to be forwarded."""
 
 
 def pool_of(document: Document) -> Pool:
@@ -68,6 +74,41 @@ def refuse_without_local_ports(
             f"fewer than {LOCAL_PORTS_LEFT} of the ports {LOCAL_PORTS} that Linux gives out"
         )
         document.add(("nat44", "static"), message, "config.port-range")
+
+
+def check_ports_left(
+    document: Document,
+    static: tuple[Static, ...],
+    pool: Pool,
+    ports: PortRange,
+    notices: list[Notice],
+) -> None:
+    """What is forwarded is never given out, and each address has to have ports to give out.
+
+    An entry that names the address which `interface` will mean is not known to be of it.
+    """
+    at = ("nat44", "static")
+    if document.is_bad(("nat44", "ports")):
+        return
+    for address in pool:
+        for protocol in Protocol:
+            taken: set[int] = set()
+            for entry in static:
+                if (
+                    isinstance(entry, PortForward)
+                    and entry.protocol == protocol
+                    and entry.outside_address in (None, address)
+                ):
+                    taken.update(range(entry.outside_port, entry.outside_ports.high + 1))
+            left = len(set(range(ports.low, ports.high + 1)) - taken)
+            of = "" if address == "interface" else f" of {address}"
+            if not left:
+                message = f"takes all {protocol.value} ports{of} in nat44.ports, {ports}"
+                document.add(at, f"what is forwarded {message}", "config.port-range")
+                return
+            if left < min(PORTS_LEFT, len(ports)):
+                message = f"leaves {left} {protocol.value} ports{of} in nat44.ports, {ports}"
+                notices.append(Notice(document.where(at), f"what is forwarded {message}"))
 
 
 def _identity(document: Document, path: Path) -> Identity | None:
@@ -127,6 +168,12 @@ def _inside(document: Document, path: Path, outside: Outside) -> tuple[IPv4Addre
         message = f"{ports} has {len(ports)} ports, and outside has {count}"
     elif last > endpoint.PORT_MAX:
         message = f"{count} ports from {ports.low} on end at {last}; the highest is 65535"
+    elif outside and ports.low != outside[1].low and count > SHIFTED_MAX:
+        message = (
+            f"{count} ports from {ports.low} on are too many for a range that begins at "
+            f"{outside[1].low} outside: the kernel keeps an entry for each, so that "
+            f"{SHIFTED_MAX} is the most; there is no limit if both begin at the same port"
+        )
     if message:
         document.add(path, message, "config.port-range")
         return None
@@ -158,5 +205,11 @@ def _one_to_one(document: Document, path: Path) -> OneToOne | None:
         addresses.append(endpoint.address(document, (*path, name), text) if text else None)
     outside, inside = addresses
     if outside is None or inside is None:
+        return None
+    if outside == inside:
+        message = (
+            "is the inside address itself; for an endpoint that leaves untranslated use identity"
+        )
+        document.add((*path, "outside"), message, "config.conflict")
         return None
     return OneToOne(outside, inside, document.line(path))

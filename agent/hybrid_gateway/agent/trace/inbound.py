@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A packet from outside, as bpf/src/inbound.h treats it."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import IPv4Address
 from typing import NoReturn
 
@@ -12,6 +14,10 @@ from ...bpf.tables import address_number
 from .steps import ICMP, Packet, Steps, Verdict, show
 
 ANY = IPv4Address(0)
+LISTEN = "0A"
+"""TCP_LISTEN, as /proc/net/tcp writes it."""
+MAPPED = "0000000000000000FFFF0000"
+"""::ffff:0:0/96 there: the IPv4 side of a socket for both."""
 
 
 def inbound(steps: Steps) -> NoReturn:
@@ -78,16 +84,35 @@ def _host_or(steps: Steps, verdict: str, text: str) -> NoReturn:
 
 
 def has_socket(packet: Packet) -> bool:
-    """host_wants(): one bound to the port here that is open to all, or connected to the sender."""
+    """host_wants(): a socket for the port here that is open to all, or connected to the sender.
+
+    One for IPv6 may be for both (of a TCP or UDP socket that is not, /proc says nothing).
+    """
     if packet.protocol == ICMP:
         return False
-    here = {_proc(packet.destination), _proc((ANY, packet.destination[1]))}
-    there = {_proc(packet.source), _proc((ANY, 0))}
-    with open(f"/proc/net/{packet.protocol}", encoding="ascii") as table:
-        sockets = [line.split() for line in table.readlines()[1:]]
-    return any(local in here and remote in there for _, local, remote, *_ in sockets)
+    here = {*_proc(packet.destination), *_proc((ANY, packet.destination[1]))}
+    there, everybody = set(_proc(packet.source)), set(_proc((ANY, 0)))
+    return any(
+        local in here
+        and (
+            remote in there
+            or (remote in everybody and (packet.protocol == "udp" or state == LISTEN))
+        )
+        for local, remote, state in _sockets(packet.protocol)
+    )
 
 
-def _proc(at: Endpoint) -> str:
-    """An endpoint as /proc/net/tcp writes it, the address in the order of the machine."""
-    return f"{address_number(at[0]):08X}:{at[1]:04X}"
+def _sockets(protocol: str) -> Iterator[tuple[str, str, str]]:
+    """(local, remote, state) of each; a kernel without IPv6 has no second table."""
+    for name in (protocol, f"{protocol}6"):
+        with suppress(FileNotFoundError), open(f"/proc/net/{name}", encoding="ascii") as table:
+            for line in table.readlines()[1:]:
+                _, local, remote, state, *_ = line.split()
+                yield local, remote, state
+
+
+def _proc(at: Endpoint) -> tuple[str, ...]:
+    """An endpoint as /proc/net/tcp and tcp6 write it, the address in the order of the machine."""
+    number, port = f"{address_number(at[0]):08X}", f"{at[1]:04X}"
+    whole = "0" * len(MAPPED) if at[0] == ANY else MAPPED
+    return f"{number}:{port}", f"{whole}{number}:{port}"

@@ -33,7 +33,9 @@ def outbound(steps: Steps, ingress: int) -> NoReturn:
         answering = hairpin and session.outside == packet.destination
         if answering:
             steps.deliver(session.remote, session.inside, side)
-        steps.deliver(session.outside, _called(steps) if hairpin else packet.destination, side)
+        # Whoever answers has been found already, and the share has been taken.
+        target = _called(steps, admit=False) if hairpin else packet.destination
+        steps.deliver(session.outside, target, side)
     steps.say("session", "there is none yet")
     if not packet.opening:
         text = "only a SYN opens a session; the kernel may know the connection"
@@ -42,7 +44,7 @@ def outbound(steps: Steps, ingress: int) -> NoReturn:
         raise Verdict("PUNT_ICMP", "an echo reply opens no session")
     destination = packet.destination
     if hairpin:
-        destination = _called(steps)
+        destination = _called(steps, admit=True)
     else:
         _way_out(steps, ingress)
     if not lookup.pool:
@@ -52,8 +54,11 @@ def outbound(steps: Steps, ingress: int) -> NoReturn:
     steps.deliver(_translated(steps), destination, side)
 
 
-def _called(steps: Steps) -> Endpoint:
-    """hairpin_destination(): the inside host behind an outside endpoint of ours."""
+def _called(steps: Steps, *, admit: bool) -> Endpoint:
+    """hairpin_destination(): the inside host behind an outside endpoint of ours.
+
+    `admit`: the call is a new one, and has to fit into that host's share.
+    """
     packet, at = steps.packet, steps.packet.destination
     fixed = steps.static(at, outwards=False)
     if fixed:
@@ -64,7 +69,8 @@ def _called(steps: Steps) -> Endpoint:
     if mapping is None:
         raise Verdict("PUNT_HOST", f"nobody inside has {show(at)}: the gateway answers")
     steps.say("hairpin", f"{show(at)} leads back to {show(mapping.inside)}")
-    steps.share(mapping.inside[0], steps.share_of_others())
+    if admit:
+        steps.share(mapping.inside[0], steps.share_of_others())
     return mapping.inside
 
 
