@@ -178,6 +178,20 @@ class TestTrace:
         call = self._check(wires, gateway, tcp(LAN.ip, WAN.ip, 4000, 2222))
         assert (call["verdict"], call["becomes"]["destination"]) == ("FORWARD", [LAN.ip, 22])
 
+    def test_a_call_goes_on_when_the_callee_has_its_share(
+        self, wires: Wires, gateway: Gateway
+    ) -> None:
+        """Three of four sessions are for others to open."""
+        gateway.apply(nat44("per-host: {sessions: 4, ports: 100}"))
+        self._check(wires, gateway, udp(LAN2.ip, SERVER, 4000, 53))
+        port = gateway.sessions()[0]["outside"][1]
+        for _ in range(2):
+            call = self._check(wires, gateway, udp(LAN.ip, WAN.ip, 4000, port))
+            assert call["becomes"]["destination"] == [LAN2.ip, 4000]
+            self._check(wires, gateway, udp(LAN2.ip, SERVER, 4002, 53))
+        more = self._check(wires, gateway, udp(LAN.ip, WAN.ip, 4004, port))
+        assert more["verdict"] == "DROP_HOST_LIMIT"
+
     def test_where_nat_has_no_part(self, wires: Wires, gateway: Gateway) -> None:
         packet = tcp(LAN.ip, SERVER, 4000, 80, "A")
         assert self._check(wires, gateway, packet, "--middle")["verdict"] == "PUNT_NO_SESSION"
