@@ -19,6 +19,8 @@ from .plane import Plane, object_dir
 from .site import PORTS, Site
 
 SIZES = MapSizes(64)
+LOADED: list[DataPlane] = []
+"""By the test that runs: each holds some seventy file descriptors."""
 
 
 @pytest.fixture
@@ -32,6 +34,8 @@ def instance(entered: Site) -> Iterator[Instance]:
     """A name of one test's own, and nothing of that name afterwards."""
     name = Instance(f"{entered.name}y")
     yield name
+    while LOADED:
+        LOADED.pop().close()
     DataPlane(name.name, object_dir()).remove()
     assert not name.pin_dir.exists()
 
@@ -39,6 +43,7 @@ def instance(entered: Site) -> Iterator[Instance]:
 def _load(instance: Instance, sizes: MapSizes = SIZES) -> tuple[DataPlane, LoadReport]:
     """What a starting agent does."""
     dataplane = DataPlane(instance.name, object_dir())
+    LOADED.append(dataplane)
     dataplane.verify()
     return dataplane, dataplane.load(sizes)
 
