@@ -21,8 +21,9 @@ WRONG = {
 }
 
 
-CHANGING = ("pools", "mappings", "hosts", "sessions")
-"""What `show nat` says of the moment: ports come to the end of their rest by themselves."""
+CHANGING = ("pools", "mappings", "hosts", "sessions", "prefixes")
+"""What `show nat` says of the moment: ports come to the end of their rest, and routes that another
+test has taken away are followed a moment later."""
 
 
 def kernel_state(gateway: Gateway) -> tuple[str, ...]:
