@@ -2,7 +2,9 @@
 /* One's complement arithmetic, RFC 1624: a change is kept as a sum that can be added. */
 #ifndef GW_CHECKSUM_H
 #define GW_CHECKSUM_H
+#include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
 #include "gw_abi.h"
 
 static __always_inline __u16
@@ -10,6 +12,13 @@ csum_fold(__u32 sum)
 {
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (sum & 0xffff) + (sum >> 16);
+}
+
+/* The checksum of so many bytes, a multiple of 4, in which its own field is zero. */
+static __always_inline __u16
+csum_of(const void *data, __u32 length)
+{
+	return ~csum_fold(csum_fold(bpf_csum_diff(0, 0, (__be32 *)data, length, 0)));
 }
 
 static __always_inline __u32

@@ -59,7 +59,7 @@ cut_headers(struct cutting *cut, __u32 offset, __u32 length)
 	ip.frag_off = bpf_htons((cut->offset + offset / 8) |
 				(offset + length < cut->payload ? CUT_MF : cut->more));
 	ip.check = 0;
-	ip.check = ~csum_fold(csum_fold(bpf_csum_diff(0, 0, (__be32 *)&ip, sizeof(ip), 0)));
+	ip.check = csum_of(&ip, sizeof(ip));
 	return bpf_skb_store_bytes(cut->skb, sizeof(struct ethhdr), &ip, sizeof(ip), 0);
 }
 

@@ -56,12 +56,6 @@ error_allowed(__u32 kind)
 	return true;
 }
 
-static __always_inline __u16
-csum_of(const void *data, __u32 length)
-{
-	return ~csum_fold(csum_fold(bpf_csum_diff(0, 0, (__be32 *)data, length, 0)));
-}
-
 /* Not to a sender that is no single host (RFC 1122 3.2.2). */
 static __always_inline bool
 may_be_told(const struct ethhdr *eth, const struct iphdr *ip)

@@ -42,59 +42,66 @@ permit_raise(__u32 *permit, __u32 hash)
 	return false;
 }
 
+/* What is to be known of one permit. */
+struct permit {
+	struct place place;
+	__u32 hash;
+	__u32 *entry; /* 0: there is none, or somebody else's with its tag */
+};
+
+/* Looks it up; false without settings. */
+static __always_inline bool
+permit_find(__u32 slot, __u32 remote, struct permit *permit)
+{
+	struct gw_settings *nat = settings();
+
+	if (!nat)
+		return false;
+	permit->hash = permit_place(nat, slot, remote, &permit->place);
+	permit->entry = index_entry(&gw_permits, &permit->place);
+	return true;
+}
+
 /* One more session that keeps the permit: PARSED, or why not. */
 __noinline int
 permit_acquire(__u32 slot, __u32 remote)
 {
-	struct gw_settings *nat = settings();
-	struct place place;
-	__u32 hash, *permit;
+	struct permit permit;
 
-	if (!nat)
+	if (!permit_find(slot, remote, &permit))
 		return GW_DROP_RACE;
-	hash = permit_place(nat, slot, remote, &place);
-	permit = index_entry(&gw_permits, &place);
-	if (permit && permit_raise(permit, hash))
+	if (permit.entry && permit_raise(permit.entry, permit.hash))
 		return PARSED;
-	switch (table_insert(&gw_permits, &place, hash | 1)) {
+	switch (table_insert(&gw_permits, &permit.place, permit.hash | 1)) {
 	case INSERTED:
 		return PARSED;
 	case INSERT_FULL:
 		return GW_DROP_TABLE_FULL;
 	}
 	/* Another core inserted it, or has not yet deleted it: once more, then give up. */
-	permit = index_entry(&gw_permits, &place);
-	return permit && permit_raise(permit, hash) ? PARSED : GW_DROP_RACE;
+	permit.entry = index_entry(&gw_permits, &permit.place);
+	return permit.entry && permit_raise(permit.entry, permit.hash) ? PARSED : GW_DROP_RACE;
 }
 
 __noinline int
 permit_release(__u32 slot, __u32 remote)
 {
-	struct gw_settings *nat = settings();
-	struct place place;
-	__u32 hash, *permit;
+	struct permit permit;
 
-	if (!nat)
+	if (!permit_find(slot, remote, &permit) || !permit.entry)
 		return 0;
-	hash = permit_place(nat, slot, remote, &place);
-	permit = index_entry(&gw_permits, &place);
-	if (!permit || (__sync_fetch_and_add(permit, -1) & PERMIT_USERS) != 1)
+	if ((__sync_fetch_and_add(permit.entry, -1) & PERMIT_USERS) != 1)
 		return 0;
-	return table_delete(&gw_permits, &place, hash);
+	return table_delete(&gw_permits, &permit.place, permit.hash);
 }
 
 /* Is there one? */
 __noinline int
 permit_held(__u32 slot, __u32 remote)
 {
-	struct gw_settings *nat = settings();
-	struct place place;
-	__u32 hash, *permit;
+	struct permit permit;
 
-	if (!nat)
-		return 0;
-	hash = permit_place(nat, slot, remote, &place);
-	permit = index_entry(&gw_permits, &place);
-	return permit && (*permit & ~PERMIT_USERS) == hash && *permit & PERMIT_USERS;
+	return permit_find(slot, remote, &permit) && permit.entry &&
+	       (*permit.entry & ~PERMIT_USERS) == permit.hash && *permit.entry & PERMIT_USERS;
 }
 #endif

@@ -28,7 +28,7 @@ replay_header(struct replay *replay, const struct kept_fragment *kept)
 	ip.id = replay->flow.id;
 	ip.ttl--;
 	ip.check = 0;
-	ip.check = ~csum_fold(csum_fold(bpf_csum_diff(0, 0, (__be32 *)&ip, sizeof(ip), 0)));
+	ip.check = csum_of(&ip, sizeof(ip));
 	return bpf_skb_store_bytes(replay->skb, sizeof(struct ethhdr), &ip, sizeof(ip), 0) == 0;
 }
 

@@ -92,16 +92,7 @@ class Attachments:
 
     def attached(self) -> dict[int, str]:
         """Device to mode for every link that still has its device."""
-        found: dict[int, str] = {}
-        for path in self._link_paths():
-            link = lib.gw_pinned(os.fsencode(path))
-            if link < 0:
-                continue
-            ifindex, _ = _link_info(link)
-            lib.gw_close(link)
-            if ifindex != LINK_GONE:
-                found[ifindex] = query(ifindex)[1]
-        return found
+        return {ifindex: query(ifindex)[1] for ifindex, _ in self._linked()}
 
     def forget_dead(self) -> None:
         """Lets go of what is left of devices that vanished while nobody looked."""
