@@ -55,7 +55,11 @@ def internet(lab: Lab) -> Iterator[None]:
 
 @pytest.fixture
 def gateway(running_gateway: Gateway) -> Gateway:
-    """Forwarding, with the base configuration, no sessions."""
+    """Forwarding, with the base configuration, no sessions.
+
+    Ports that earlier tests freed still rest: a test with a handful of `ports:` takes them from
+    61000 on, where no other test has any.
+    """
     running_gateway.ready()
     return running_gateway
 

@@ -56,12 +56,12 @@ def test_a_listener_inside_the_nat_range_serves(gateway: Gateway) -> None:
 
 def test_mappings_keep_away_from_the_hosts_sockets(wires: Wires, gateway: Gateway) -> None:
     """Two ports, one is the host's: the LAN host gets the other, the socket hears only its own."""
-    gateway.apply(nat44("ports: 22000-22001"))
-    with bound(gateway.lab, "gw", WAN.ip, 22000) as service:
+    gateway.apply(nat44("ports: 61010-61011"))
+    with bound(gateway.lab, "gw", WAN.ip, 61010) as service:
         out = wires.send_and_expect(from_lan(udp(LAN.ip, SERVER, 4000, 53)), at="lan", to="wan")
-        assert out[UDP].sport == 22001
-        wires.send_and_expect(from_wan(udp(SERVER, WAN.ip, 53, 22001)), at="wan", to="lan")
-        wires.send(from_wan(udp(SERVER, WAN.ip, 53, 22000)), at="wan")
+        assert out[UDP].sport == 61011
+        wires.send_and_expect(from_wan(udp(SERVER, WAN.ip, 53, 61011)), at="wan", to="lan")
+        wires.send(from_wan(udp(SERVER, WAN.ip, 53, 61010)), at="wan")
         assert service.recvfrom(100)[0] == PAYLOAD
 
 

@@ -30,7 +30,7 @@ NETWORK = "192.0.2.0/24"
 PUBLIC = "192.0.2.10"
 """Public addresses inside: the watch over the outside port knows the private ones as leaks."""
 IDENTITY = nat44("static:", f'  - {{protocol: udp, identity: "{PUBLIC}:4789"}}')
-OWN = nat44("ports: 30000-30001", "static:", f'  - {{protocol: udp, identity: "{WAN.ip}:30000"}}')
+OWN = nat44("ports: 61000-61001", "static:", f'  - {{protocol: udp, identity: "{WAN.ip}:61000"}}')
 
 
 @pytest.fixture
@@ -108,15 +108,15 @@ def test_a_port_of_the_gateway_is_its_own(plane: Plane) -> None:
     """Though it is one of nat44.ports."""
     plane.apply(OWN)
     counts = plane.counting()
-    with bound(plane.lab, "gw", WAN.ip, 30000) as server:
-        plane.wires.send(from_wan(udp(SERVER, WAN.ip, 9000, 30000)), at="wan")
+    with bound(plane.lab, "gw", WAN.ip, 61000) as server:
+        plane.wires.send(from_wan(udp(SERVER, WAN.ip, 9000, 61000)), at="wan")
         assert server.recvfrom(1000) == (PAYLOAD, (SERVER, 9000))
     with (
-        bound(plane.lab, "gw", WAN.ip, 30000) as server,
+        bound(plane.lab, "gw", WAN.ip, 61000) as server,
         bound(plane.lab, "wan", SERVER, 9001) as client,
     ):
         server.sendto(PAYLOAD, (SERVER, 9001))
-        assert client.recvfrom(1000) == (PAYLOAD, (WAN.ip, 30000))
+        assert client.recvfrom(1000) == (PAYLOAD, (WAN.ip, 61000))
     counts.expect(PUNT_HOST=1)
 
 
@@ -125,8 +125,8 @@ def test_a_port_of_the_gateway_is_never_given_out(wires: Wires, gateway: Gateway
     gateway.apply(OWN)
     counts = gateway.counting()
     first = from_lan(udp(LAN.ip, SERVER, 4000, 53))
-    assert wires.send_and_expect(first, at="lan", to="wan")[UDP].sport == 30001
+    assert wires.send_and_expect(first, at="lan", to="wan")[UDP].sport == 61001
     second = from_lan(udp(LAN2.ip, SERVER, 4000, 53), LAN2)
     wires.send_and_expect_nothing(second, at="lan2", to="wan")
-    wires.send_and_expect_nothing(from_wan(udp(SERVER, WAN.ip, 9000, 30000)), at="wan", to="lan")
+    wires.send_and_expect_nothing(from_wan(udp(SERVER, WAN.ip, 9000, 61000)), at="wan", to="lan")
     counts.expect_some(FORWARD=1, NAT_NEW_MAPPING=1, DROP_NO_PORT=1, PUNT_HOST=1)

@@ -199,7 +199,7 @@ class TestTrace:
         assert self._check(wires, gateway, packet)["verdict"] == "PUNT_HOST"
 
     def test_limits(self, wires: Wires, gateway: Gateway) -> None:
-        gateway.apply(nat44("ports: 21020-21020"))
+        gateway.apply(nat44("ports: 61040-61040"))
         self._check(wires, gateway, udp(LAN.ip, SERVER, 4000, 53))
         told = self._check(wires, gateway, udp(LAN.ip, SERVER, 4002, 53))
         assert told["verdict"] == "DROP_NO_PORT"

@@ -157,10 +157,10 @@ def test_rfc5508_req1a_an_identifier_is_kept_by_any_of_its_sessions(
 def test_rfc6888_req8_a_port_rests_as_long_as_configured(wires: Wires, gateway: Gateway) -> None:
     """Refused while it rests, given out again afterwards."""
     gateway.apply(
-        nat44("ports: 21020-21021", f"timeouts: {{port-rest: {SHORT}, udp: 300}}"),
+        nat44("ports: 61050-61051", f"timeouts: {{port-rest: {SHORT}, udp: 300}}"),
     )
     ports = {int(out(wires, udp(LAN.ip, SERVER, sport, 53))[UDP].sport) for sport in (4000, 4001)}
-    assert ports == {21020, 21021}
+    assert ports == {61050, 61051}
     gateway.ctl("clear", "sessions")
     begun = time.monotonic()
     counts = gateway.counting()
