@@ -24,7 +24,7 @@ hand_over(struct xdp_md *ctx, const struct outcome *out)
 	handover->mtu = out->mtu;
 	handover->serial = out->mtu || out->flow ? bpf_get_prandom_u32() : 0;
 	handover->flow = out->flow;
-	handover->pad = 0;
+	handover->flags = 0;
 	return XDP_PASS;
 }
 

@@ -14,14 +14,19 @@
 #include <linux/types.h>
 
 enum gw_abi {
-	GW_ABI_VERSION = 2,
+	GW_ABI_VERSION = 3,
 };
 
 enum gw_limit {
 	GW_DEVICES_MAX = 1024, /* slots of gw_devices; a device sits in slot ifindex % 1024 */
 	GW_PORTS_MAX = 64, /* XDP ports, that is counter rows and redirect targets */
 	GW_POOL_MAX = 16, /* outside addresses of the pool */
-	GW_FDB_MAX = 8192, /* stations behind the inside bridges */
+	GW_FDB_MAX = 131072, /* stations of the bridges that XDP knows */
+	GW_TUNNELS_MAX = 8192, /* VTEPs, counted once for each VNI that leads there */
+	GW_VNIS_MAX = 4096, /* VNIs, counted once for each local address that they have */
+	GW_VTEPS_MAX = 16384, /* VTEPs that may send, counted once for each VNI */
+	GW_FLOODS_MAX = 1024, /* VNIs with a flood set */
+	GW_FLOOD_TUNNELS = 62, /* of one flood set; a longer one is the kernel's alone */
 	GW_STATICS_MAX = 16384, /* prefixes that the static mappings come to, each way */
 	GW_BACKENDS_MAX = 8, /* of one load-shared port forward */
 	GW_ADDRESSES_MAX = 4096, /* outside addresses, of the pool and 1:1 */
@@ -38,6 +43,9 @@ enum gw_device_flag {
 	GW_DEV_INSIDE = 2,
 	GW_DEV_OUTSIDE = 4,
 	GW_DEV_BRIDGE = 8,
+	GW_DEV_BRIDGED = 16, /* a port whose bridge XDP bridges for: it forwards, no restrictions */
+	GW_DEV_UNDERLAY = 32, /* a port of its own at which VXLAN may arrive */
+	GW_DEV_TUNNEL = 64, /* a VXLAN device, a port of the bridge l3_ifindex */
 };
 
 /* gw_devices, written by the agent. */
@@ -48,7 +56,8 @@ struct gw_device {
 	__u32 row; /* of a port: its row in gw_counters and gw_tx */
 	__u32 address; /* of the L3 device, to answer inside senders from; 0: it has none */
 	__u8 mac[6]; /* of the L3 device; only frames to it are routed */
-	__u8 pad[6];
+	__u16 vlan; /* of untagged frames where the bridge filters VLANs, 0: it does not */
+	__u8 pad[4];
 };
 
 enum gw_filtering {
@@ -80,6 +89,11 @@ enum gw_log_what {
 	GW_LOG_MAPPINGS = 2,
 };
 
+enum gw_vxlan_flag {
+	GW_VXLAN_ON = 1, /* 0: VXLAN and bridging are the kernel's (kernel mode) */
+	GW_VXLAN_ANY_PATH = 2, /* the underlay's path hangs on ports: no next hop is remembered */
+};
+
 /* gw_settings, one record, written by the agent. */
 struct gw_settings {
 	__u32 abi_version; /* first in every version: says how to read the pinned maps */
@@ -98,7 +112,8 @@ struct gw_settings {
 	__u32 endpoint_mask; /* of gw_endpoints and gw_permits likewise */
 	__u32 mss; /* the largest that a SYN may announce (bytes), 0: whatever it says */
 	__u32 log; /* enum gw_log_what */
-	__u32 pad;
+	__u32 vxlan; /* enum gw_vxlan_flag */
+	__u16 vxlan_ports[4]; /* UDP ports of the VXLAN devices, network order, 0: none */
 	__u64 seed; /* random; the places in gw_sessions follow from it, so it lives with the pins */
 };
 
@@ -263,15 +278,101 @@ struct gw_static {
 	struct gw_backend backends[8];
 };
 
+/* gw_fdb: what the agent mirrors of the kernel's bridges and VXLAN devices. */
 struct gw_fdb_key {
 	__u32 bridge; /* ifindex */
 	__u8 mac[6];
-	__u8 pad[2];
+	__u16 vlan; /* where the bridge filters VLANs, otherwise 0 */
 };
 
 struct gw_fdb_entry {
-	__u32 port; /* ifindex */
-	__u32 used; /* CLOCK_MONOTONIC s of XDP's last use: the kernel does not see it */
+	__u32 port; /* ifindex of the bridge port, the VXLAN device perhaps */
+	__u32 used; /* CLOCK_MONOTONIC s: XDP's NAT sent to it, which the kernel does not see */
+	__u32 seen; /* CLOCK_MONOTONIC s: it sent by XDP's bridge, which the kernel does not see */
+	__u32 tunnel; /* 1 + index in gw_tunnels, 0: it is not behind a tunnel, or the kernel's */
+};
+
+/* A VTEP's address: IPv6, or IPv4 with twelve zeros after it. */
+struct gw_vtep_address {
+	__u8 bytes[16];
+};
+
+/* gw_vnis: what arrives at one of our addresses. */
+struct gw_vni_key {
+	__u32 vni; /* host order, or GW_VNI_OTHER */
+	__u16 port; /* UDP, network order */
+	__u8 family; /* 4 or 6 */
+	__u8 pad;
+	struct gw_vtep_address local;
+};
+
+enum gw_vni_other {
+	GW_VNI_OTHER = 0x1000000, /* there for each address and port that has VNIs at all */
+};
+
+enum gw_vni_flag {
+	GW_VNI_KERNEL = 1, /* of a device that XDP has no part in */
+	GW_VNI_LEARNS = 2, /* the device or its bridge port learns from what arrives */
+	GW_VNI_ANY_SOURCE = 4, /* whoever sends is believed */
+};
+
+struct gw_vni {
+	__u32 ifindex; /* of the VXLAN device */
+	__u32 bridge; /* ifindex */
+	__u16 vlan; /* of the bridge, 0: it does not filter */
+	__u16 flags; /* enum gw_vni_flag */
+	__u32 pad;
+};
+
+/* gw_vteps: who may send to a VNI. */
+struct gw_vtep_key {
+	__u32 ifindex; /* of the VXLAN device */
+	__u32 vni; /* host order */
+	struct gw_vtep_address address;
+};
+
+struct gw_vtep {
+	__u32 tunnel; /* 1 + index of the way back in gw_tunnels, 0: there is none */
+};
+
+enum gw_tunnel_flag {
+	GW_TUNNEL_IPV6 = 1,
+	GW_TUNNEL_DF = 2, /* IPv4: never to be cut */
+	GW_TUNNEL_DF_INHERIT = 4, /* as the inner IPv4 packet says */
+	GW_TUNNEL_TOS_INHERIT = 8, /* DSCP of the inner packet; ECN always is (RFC 6040) */
+	GW_TUNNEL_TTL_INHERIT = 16,
+	GW_TUNNEL_CHECKSUM = 32, /* a real UDP checksum, otherwise zero */
+	GW_TUNNEL_FRAGMENT = 64, /* what does not fit the underlay is cut */
+};
+
+/* gw_tunnels: how to reach one VTEP for one VNI. */
+struct gw_tunnel {
+	__u32 ifindex; /* of the VXLAN device; 0: the entry is free */
+	__u32 flags; /* enum gw_tunnel_flag */
+	__u32 generation; /* another one each time that the entry is written */
+	__u32 vni; /* host order */
+	struct gw_vtep_address local;
+	struct gw_vtep_address remote;
+	__u32 label; /* IPv6 flow label, network order */
+	__u16 port; /* UDP destination, network order */
+	__u16 port_low; /* UDP source ports, host order, inclusive */
+	__u16 port_high;
+	__u16 mtu; /* of the VXLAN device: the largest inner packet (bytes) */
+	__u8 ttl;
+	__u8 tos;
+	__u8 pad[2];
+};
+
+/* gw_floods: to whom a VXLAN device sends what it has no entry for. */
+struct gw_flood_key {
+	__u32 ifindex; /* of the VXLAN device */
+	__u32 vlan; /* of the bridge, 0: it does not filter */
+};
+
+struct gw_flood {
+	__u32 count; /* of tunnels; more than GW_FLOOD_TUNNELS: none is listed */
+	__u32 pad;
+	__u32 tunnels[62]; /* 1 + index in gw_tunnels */
 };
 
 /* Key of the gw_inside trie. */
@@ -287,11 +388,15 @@ struct gw_handover {
 	__u32 mtu; /* not 0: cut it into fragments of at most so many bytes */
 	__u32 serial; /* of a frame to be cut or followed: random, for GRO merges what agrees in this */
 	__u32 flow; /* 1 + index of the fragmented packet whose kept fragments follow, 0: none */
-	__u32 pad;
+	__u32 flags; /* enum gw_handover_flag */
+};
+
+enum gw_handover_flag {
+	GW_HANDOVER_TUNNELLED = 1, /* an outer packet, with the next hop's MAC address already */
 };
 
 enum gw_handover_magic {
-	GW_HANDOVER_MAGIC = 0x67774e31,
+	GW_HANDOVER_MAGIC = 0x67774e32,
 };
 
 /* gw_status, one record: written by the data path, read by the agent. */
@@ -396,6 +501,7 @@ struct gw_log_event {
 enum gw_counter {
 	GW_FORWARD = 0, /* translated and sent by XDP */
 	GW_REPLY, /* answered by XDP with an ICMP error */
+	GW_BRIDGE, /* bridged by XDP to a port or a VTEP */
 	GW_PUNT_KERNEL_MODE, /* the port has no role: everything is the kernel's */
 	GW_PUNT_NOT_IPV4, /* ARP, IPv6 and others */
 	GW_PUNT_VLAN, /* tagged */
@@ -416,10 +522,17 @@ enum gw_counter {
 	GW_PUNT_NOT_A_PORT, /* translated, handed over: the way out is no XDP port */
 	GW_PUNT_CUT, /* translated, handed over: to be fragmented for the next link */
 	GW_PUNT_REPLAY, /* translated, handed over: fragments that came before it follow it */
+	GW_PUNT_TUNNEL_CUT, /* encapsulated, handed over: to be fragmented for the underlay */
+	GW_PUNT_FLOOD, /* bridged: broadcast, multicast or to a station that nobody knows */
+	GW_PUNT_LEARN, /* bridged: from a station that is not known to be there */
+	GW_PUNT_RESOLUTION, /* bridged: ARP or neighbour discovery, which the bridge may answer */
+	GW_PUNT_BRIDGE_PORT, /* bridged: by a port that XDP does not bridge to */
+	GW_PUNT_UNDERLAY, /* bridged: the way to the VTEP is not known, or no XDP port's */
+	GW_PUNT_VXLAN, /* VXLAN that the kernel takes: a VNI of its own, IP options */
 	GW_PUNT_NO_POOL, /* no outside address is known (yet) */
 	GW_DROP_MALFORMED, /* header fields contradict each other or the frame */
 	GW_DROP_TRUNCATED, /* the frame ends before its headers do */
-	GW_DROP_CHECKSUM, /* of the IPv4 header, or of an ICMP error or the header that it quotes */
+	GW_DROP_CHECKSUM, /* of the IPv4 header, of an ICMP error or what it quotes, of VXLAN's UDP */
 	GW_DROP_SOURCE, /* from outside with a source address of ours or of inside */
 	GW_DROP_NO_MAPPING, /* from outside to a NAT port that nobody holds */
 	GW_DROP_FILTERED, /* from outside, refused by the filtering behaviour */
@@ -432,6 +545,12 @@ enum gw_counter {
 	GW_DROP_TOO_BIG, /* does not fit the next link, may not be cut and is not answerable */
 	GW_DROP_NO_ROUTE, /* from outside, no way to the inside host */
 	GW_DROP_ICMP, /* an ICMP error that contradicts itself */
+	GW_DROP_VXLAN, /* VXLAN without a VNI, or without a whole inner frame */
+	GW_DROP_VNI, /* VXLAN to one of our VTEP addresses with a VNI that nobody has */
+	GW_DROP_VTEP, /* VXLAN from a sender that is not a VTEP of its VNI */
+	GW_DROP_INNER, /* VXLAN around a frame that no bridge may pass on */
+	GW_DROP_SPLIT_HORIZON, /* VXLAN to a station behind the same VXLAN device */
+	GW_DROP_ECN, /* VXLAN that met congestion around a packet that cannot say so (RFC 6040) */
 	GW_DROP_GUARD, /* TC egress: an inside source address on its way out */
 	GW_DROP_HANDOVER, /* TC ingress: the kernel could not take a handed-over frame */
 	GW_VERDICTS,
@@ -446,12 +565,15 @@ enum gw_counter {
 	GW_FRAGMENT_KEPT, /* came before its first fragment: a copy is kept for a while */
 	GW_FRAGMENT_NOT_KEPT, /* likewise, but its sender has as many kept as it may */
 	GW_FRAGMENT_REPLAYED, /* TC ingress: a kept one was sent after its first fragment */
+	GW_VXLAN_DECAP, /* a frame was taken out of VXLAN */
+	GW_VXLAN_ENCAP, /* a frame was put into VXLAN */
+	GW_VXLAN_CUT, /* TC: an outer packet was cut */
 	GW_LOG_LOST, /* an event for the log that the ring had no room for */
 	GW_COUNTERS,
 };
 
 /* gw_counters, a per-CPU array by gw_device.row. */
 struct gw_port_counters {
-	__u64 count[52]; /* by enum gw_counter: GW_COUNTERS of them */
+	__u64 count[69]; /* by enum gw_counter: GW_COUNTERS of them */
 };
 #endif

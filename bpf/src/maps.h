@@ -33,7 +33,7 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } gw_tx SEC(".maps");
 
-/* Written by the agent from the kernel's FDB; `used` is written by XDP. */
+/* Written by the agent from the kernel's FDB; `used` and `seen` are written by XDP. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, GW_FDB_MAX);
@@ -41,6 +41,40 @@ struct {
 	__type(key, struct gw_fdb_key);
 	__type(value, struct gw_fdb_entry);
 } gw_fdb SEC(".maps");
+
+/* Written by the agent: what VXLAN may arrive at which of our addresses, and from whom. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, GW_VNIS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct gw_vni_key);
+	__type(value, struct gw_vni);
+} gw_vnis SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, GW_VTEPS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct gw_vtep_key);
+	__type(value, struct gw_vtep);
+} gw_vteps SEC(".maps");
+
+/* Written by the agent: the VTEPs that gw_fdb and gw_floods lead to. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, GW_TUNNELS_MAX);
+	__type(key, __u32);
+	__type(value, struct gw_tunnel);
+} gw_tunnels SEC(".maps");
+
+/* Written by the agent: flood sets, for frames that have to be cut. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, GW_FLOODS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct gw_flood_key);
+	__type(value, struct gw_flood);
+} gw_floods SEC(".maps");
 
 /* Written by the agent: outside addresses, of the pool and 1:1; the value is not used. */
 struct {

@@ -189,7 +189,7 @@ def test_every_counter_has_a_name_and_a_place(btf: Btf) -> None:
     assert count.count == len(names) == lib.GW_COUNTERS
     assert len(set(names)) == len(names)
     assert all(
-        name == "FORWARD" or name == "REPLY" or name.startswith(("PUNT_", "DROP_"))
+        name in ("FORWARD", "REPLY", "BRIDGE") or name.startswith(("PUNT_", "DROP_"))
         for name in names[: lib.GW_VERDICTS]
     )
 
