@@ -71,6 +71,15 @@ class FakeAgent:
     def show_mappings(self, cursor: int | str, limit: int, filter: dict[str, Any]) -> Any:
         return {"cursor": cursor, "limit": limit, "filter": filter}
 
+    def show_vxlan(self, cursor: int | str, limit: int, filter: dict[str, Any]) -> Any:
+        return {"cursor": cursor, "limit": limit, "filter": filter}
+
+    def show_vteps(self, cursor: int | str, limit: int, filter: dict[str, Any]) -> Any:
+        return {"cursor": cursor, "limit": limit, "filter": filter}
+
+    def show_fdb(self, cursor: int | str, limit: int, filter: dict[str, Any], count: bool) -> Any:
+        return {"cursor": cursor, "limit": limit, "filter": filter, "count": count}
+
     def show_log(self) -> object:
         return {}
 

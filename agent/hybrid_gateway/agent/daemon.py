@@ -15,7 +15,7 @@ from ..api import Server
 from ..errors import GwError
 from ..instance import DEFAULT_CONFIG, Instance, from_environment, object_dir
 from ..notify import notify
-from . import filters, listing, views
+from . import filters, listing, stations, views
 from .engine import Engine
 from .follower import Follower
 from .lock import locked
@@ -77,6 +77,17 @@ class Agent:
 
     def show_mappings(self, cursor: int | str, limit: int, filter: dict[str, Any]) -> Any:
         return listing.mappings(self._engine, cursor, limit, filter)
+
+    def show_vxlan(self, cursor: int | str, limit: int, filter: dict[str, Any]) -> Any:
+        return stations.segments(self._engine, cursor, limit, filter)
+
+    def show_vteps(self, cursor: int | str, limit: int, filter: dict[str, Any]) -> Any:
+        return stations.vteps(self._engine, cursor, limit, filter)
+
+    def show_fdb(self, cursor: int | str, limit: int, filter: dict[str, Any], count: bool) -> Any:
+        if count:
+            return stations.fdb_count(self._engine, filter)
+        return stations.fdb(self._engine, cursor, limit, filter)
 
     def show_log(self) -> Any:
         return views.log(self._engine)

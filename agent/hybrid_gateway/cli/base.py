@@ -16,6 +16,9 @@ from ..client import TIMEOUT, Client
 from ..errors import GwError
 from ..instance import Instance, from_environment
 
+INSTANCE = "hybrid_gateway.instance"
+"""In a context's `meta`: what --instance says, for completion, which runs no command."""
+
 
 @dataclass(slots=True)
 class Output:
@@ -76,9 +79,10 @@ def _set_json(_: click.Context, __: click.Parameter, value: bool) -> None:
         output().as_json = True
 
 
-def _set_instance(_: click.Context, __: click.Parameter, value: str | None) -> None:
+def _set_instance(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
         output().instance_name = value
+        ctx.meta[INSTANCE] = value
         output().instance  # noqa: B018 - a name that cannot be one is refused here
 
 

@@ -7,9 +7,11 @@ import click
 
 from . import text
 from .base import output
+from .fdb import fdb
 from .log import log
 from .pools import nat
 from .sessions import mappings, sessions
+from .vxlan import vxlan
 
 
 @click.group()
@@ -17,7 +19,7 @@ def show() -> None:
     """Look at what the gateway has and does."""
 
 
-for _command in (nat, sessions, mappings, log):
+for _command in (nat, sessions, mappings, vxlan, fdb, log):
     show.add_command(_command)
 
 
