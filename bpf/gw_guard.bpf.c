@@ -133,4 +133,13 @@ gw_handover(struct __sk_buff *skb)
 	return action;
 }
 
+/* At a VXLAN device's egress. */
+SEC("tc")
+int
+gw_tunnel(struct __sk_buff *skb)
+{
+	(void)skb;
+	return TC_ACT_UNSPEC;
+}
+
 char LICENSE[] SEC("license") = "GPL";

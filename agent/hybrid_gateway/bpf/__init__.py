@@ -5,9 +5,18 @@ from .dataplane import DataPlane
 from .objects import ObjectError
 from .records import (
     DEV_BRIDGE,
+    DEV_BRIDGED,
     DEV_INSIDE,
     DEV_OUTSIDE,
     DEV_PORT,
+    DEV_TUNNEL,
+    DEV_UNDERLAY,
+    VNI_ANY_SOURCE,
+    VNI_KERNEL,
+    VNI_LEARNS,
+    VXLAN_ANY_PATH,
+    VXLAN_ON,
+    VXLAN_PORTS,
     BackendRecord,
     DeviceRecord,
     LoadReport,
@@ -15,14 +24,24 @@ from .records import (
     NatSettings,
     SessionInfo,
     StaticRecord,
+    VniRecord,
 )
 from .saved import SavedError, SavedSessions
 
 __all__ = [
     "DEV_BRIDGE",
+    "DEV_BRIDGED",
     "DEV_INSIDE",
     "DEV_OUTSIDE",
     "DEV_PORT",
+    "DEV_TUNNEL",
+    "DEV_UNDERLAY",
+    "VNI_ANY_SOURCE",
+    "VNI_KERNEL",
+    "VNI_LEARNS",
+    "VXLAN_ANY_PATH",
+    "VXLAN_ON",
+    "VXLAN_PORTS",
     "BackendRecord",
     "DataPlane",
     "DeviceRecord",
@@ -34,4 +53,5 @@ __all__ = [
     "SavedSessions",
     "SessionInfo",
     "StaticRecord",
+    "VniRecord",
 ]

@@ -11,7 +11,7 @@ from .objects import LoadedObject, ObjectFile
 from .records import LoadReport, MapSizes
 
 XDP_PROGRAMS = ("gw_xdp", "gw_sweep_start", "gw_sweep_slice", "gw_import", "gw_remove")
-TC_PROGRAMS = ("gw_guard", "gw_handover")
+TC_PROGRAMS = ("gw_guard", "gw_handover", "gw_tunnel")
 FRAME = 64
 """Bytes of the frame that the programs are run on which look at none."""
 

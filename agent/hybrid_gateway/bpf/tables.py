@@ -69,6 +69,8 @@ def write_settings(table: Map, settings: NatSettings, sizes: Mapping[str, int]) 
         endpoint_mask=sizes["gw_endpoints"] - 1,
         mss=settings.mss,
         log=settings.log,
+        vxlan=settings.vxlan,
+        vxlan_ports=[socket.htons(port) for port in settings.vxlan_ports],
         seed=before.seed if before is not None else 0,
     )
     table.set(0, value)
@@ -252,6 +254,7 @@ class DeviceTable:
                 row=row,
                 address=address_number(record.address) if record.address else 0,
                 mac=list(record.mac),
+                vlan=record.vlan,
             )
             self._devices.set(slot, value)
 
