@@ -3,40 +3,21 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 
+from .link import Link
+from .vxlan import MirrorPort, Segment, SourceFilter, VniEntry, VtepRoute
 from .wanted import (
     DEFAULT_PORTS,
     FALLBACK_PORTS,
     Backend,
     Filtering,
+    IPAddress,
     PerHost,
     PortRange,
     Static,
     Timeouts,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """One network device as the kernel has it."""
-
-    ifindex: int
-    name: str
-    mac: bytes = bytes(6)
-    master: int = 0
-    """ifindex of the bridge that it is a port of, 0: none."""
-    kind: str = ""
-    """"bridge", "veth", "vxlan" and so on; empty for a plain NIC."""
-    mtu: int = 1500
-    up: bool = True
-    """As the owner set it: "ip link set up"."""
-    carrier: bool = True
-
-    @property
-    def running(self) -> bool:
-        """Whether frames can come and go."""
-        return self.up and self.carrier
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +30,16 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Address6:
+    """One IPv6 address of a device that it answers to."""
+
+    ifindex: int
+    address: IPv6Interface
+    temporary: bool = False
+    """Deprecated soon, or already: no VTEP's address for long."""
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One unicast IPv4 route and one of its next hops; gateway None: on the link itself."""
 
@@ -57,12 +48,20 @@ class Route:
     gateway: IPv4Address | None = None
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class NextHop:
     """A neighbour that XDP sends to and the kernel would forget."""
 
     ifindex: int
-    address: IPv4Address
+    address: IPAddress
+
+    def __lt__(self, other: "NextHop") -> bool:
+        """IPv4 before IPv6, for Python does not compare the two."""
+        return self._key < other._key
+
+    @property
+    def _key(self) -> tuple[int, int, int]:
+        return self.ifindex, self.address.version, int(self.address)
 
 
 IP_FORWARD = "net.ipv4.ip_forward"
@@ -102,9 +101,10 @@ LOG_SESSIONS, LOG_MAPPINGS = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How NAT44 behaves, with the outside addresses that it has at the moment."""
+    """How NAT44 behaves, with the outside addresses that it has at the moment; and VXLAN."""
 
     enabled: bool
+    """Of NAT44 alone."""
     addresses: tuple[IPv4Address, ...] = ()
     ports: PortRange = DEFAULT_PORTS
     filtering: Filtering = Filtering.ADDRESS_DEPENDENT
@@ -113,6 +113,14 @@ class Settings:
     mss: int = 0
     """The largest segment (bytes) that a SYN may announce, 0: whatever it says."""
     log: int = 0
+    vxlan_ports: tuple[int, ...] = ()
+    """UDP ports at which VXLAN is XDP's; empty: VXLAN and bridging are the kernel's."""
+    any_path: bool = False
+    """The way to a VTEP may hang on UDP ports: XDP asks the FIB for each frame."""
+
+
+VXLAN_PORTS_MAX = 4
+"""As many as gw_settings.vxlan_ports has room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,14 @@ class Device:
     bridge: bool = False
     address: IPv4Address | None = None
     """The first one of the device `l3_ifindex`, to answer senders behind this one from."""
+    bridged: bool = False
+    """A port of the bridge `l3_ifindex` between whose stations XDP forwards."""
+    underlay: bool = False
+    """A port of its own, at which VXLAN may arrive."""
+    tunnel: bool = False
+    """A VXLAN device that is a port of the bridge `l3_ifindex`."""
+    vlan: int = 0
+    """Of a bridge port: that of untagged frames, where the bridge filters VLANs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +170,9 @@ class StaticMapping:
 class FallbackTable:
     """The same intent for the kernel: what the nftables table has to do."""
 
-    inside: tuple[str, ...]
-    outside: str
+    inside: tuple[str, ...] = ()
+    """Empty: there is nothing to translate."""
+    outside: str = ""
     pool: tuple[IPv4Address, ...] = ()
     """Empty: whatever address the outside device has."""
     ports: PortRange = FALLBACK_PORTS
@@ -163,6 +180,8 @@ class FallbackTable:
     hairpin: tuple[IPv4Address, ...] = ()
     """Outside addresses by which inside hosts reach what is forwarded; without `static` none."""
     mss: int = 0
+    sources: tuple[SourceFilter, ...] = ()
+    """VXLAN whose senders are judged once more after reassembly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +208,12 @@ class Wanted:
     sysctls: tuple[Sysctl, ...] = ()
     table: FallbackTable | None = None
     managed: frozenset[NextHop] = frozenset()
+    segments: tuple[Segment, ...] = ()
+    vnis: tuple[VniEntry, ...] = ()
+    tunnels: tuple[Attachment, ...] = ()
+    """VXLAN devices, which carry the TC program that cuts and no XDP."""
+    mirrored: tuple[MirrorPort, ...] = ()
+    """Every port of every bridge whose stations XDP has to know."""
     warnings: tuple[str, ...] = ()
 
 
@@ -202,7 +227,9 @@ class Written:
     prefixes: tuple[IPv4Network, ...] | None = None
     addresses: tuple[IPv4Address, ...] | None = None
     statics: tuple[StaticMapping, ...] | None = None
+    vnis: tuple[VniEntry, ...] | None = None
     attachments: tuple[Attachment, ...] = ()
+    tunnels: tuple[Attachment, ...] = ()
     table: FallbackTable | None = None
     fingerprint: str = ""
     """Of the nftables table as the kernel listed it just after it was written."""
@@ -216,12 +243,17 @@ class Observed:
     addresses: tuple[Address, ...] = ()
     routes: tuple[Route, ...] = ()
     """By inside devices and by the outside device."""
+    addresses6: tuple[Address6, ...] = ()
+    vteps: tuple[VtepRoute, ...] = ()
+    """The ways to the VTEPs that the mirror knew at the time."""
     attached: tuple[tuple[int, str], ...] = ()
     """(ifindex, mode) of the ports that carry our XDP program."""
     handover: frozenset[int] = frozenset()
     """The ones among them with our current program at TC ingress."""
     guard: frozenset[int] = frozenset()
     """And at TC egress."""
+    tunnels: frozenset[int] = frozenset()
+    """VXLAN devices with our current program at TC egress."""
     offloads: tuple[Offload, ...] = ()
     """Features that would hide something from XDP, of the devices concerned."""
     offloads_changed: tuple[Offload, ...] = ()
@@ -245,6 +277,7 @@ class StepKind(Enum):
     """Everything that a plan can consist of, in the order of the work: see plan.py."""
 
     DETACH = "detach"
+    DETACH_TUNNEL = "detach-tunnel"
     FORGET = "forget"
     RESTORE_OFFLOAD = "restore-offload"
     RESTORE_SYSCTL = "restore-sysctl"
@@ -257,8 +290,10 @@ class StepKind(Enum):
     ADDRESSES = "addresses"
     STATICS = "statics"
     PREFIXES = "prefixes"
+    VNIS = "vnis"
     DEVICES = "devices"
     ATTACH = "attach"
+    ATTACH_TUNNEL = "attach-tunnel"
     MANAGE = "manage"
 
 
@@ -274,6 +309,7 @@ StepValue = (
     | tuple[StaticMapping, ...]
     | tuple[IPv4Network, ...]
     | tuple[Device, ...]
+    | tuple[VniEntry, ...]
     | None
 )
 

@@ -3,8 +3,10 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
+
+IPAddress = IPv4Address | IPv6Address
 
 CONFIG_VERSION = 1
 BYPASS_ALL = "*"
@@ -196,6 +198,31 @@ class Nat44:
     """The line of each entry of `inside`, for messages about devices."""
 
 
+class Sources(Enum):
+    """Whose VXLAN is let in."""
+
+    LEARNED = "learned"
+    """Whoever the device itself would send to: destinations in its FDB and its flood set."""
+    LISTED = "listed"
+    """Exactly the addresses that the owner gave."""
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Vxlan:
+    """A VXLAN device of the kernel's that XDP works for."""
+
+    device: str
+    vni: int | None = None
+    """None: the device's own one, or all that a single VXLAN device has."""
+    sources: Sources = Sources.LEARNED
+    listed: tuple[IPAddress, ...] = ()
+    """With Sources.LISTED."""
+    fragment: bool = True
+    """Outer packets that do not fit the underlay are cut, which RFC 7348 does not provide for."""
+    line: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """Legal, but perhaps not meant; shown by `check`, refuses nothing."""
@@ -212,6 +239,7 @@ class Config:
     path: str
     ports: tuple[Port, ...] = ()
     nat44: Nat44 | None = None
+    vxlan: tuple[Vxlan, ...] = ()
     bypass: tuple[str, ...] = ()
     """Names of chains and qdiscs that XDP may go past; BYPASS_ALL for all."""
     warnings: tuple[Notice, ...] = field(default=(), compare=False)
