@@ -10,15 +10,22 @@ Only the routers know how narrow the links are.
 from contextlib import AbstractContextManager
 
 from hybrid_gateway.lab import LAN, Lab
-from hybrid_gateway.lab.extension import BEYOND, Cable, ExtendedLab, Extension, extended
+from hybrid_gateway.lab.extension import BEYOND, Cable, End, ExtendedLab, Extension, extended
 
 INNER, LAN_DEEP, DEEP_MTU = "192.168.111.2", "192.168.111.1", 1300
 
 WIDER = Extension(
     cables=(
         *BEYOND.cables,
-        Cable(("lan", "inner0", f"{LAN_DEEP}/24"), ("inner", "eth0", f"{INNER}/24"), DEEP_MTU),
-        Cable(("inner", "deep0", "192.168.112.1/24"), ("deep", "eth0", "192.168.112.10/24")),
+        Cable(
+            End("lan", "inner0", [f"{LAN_DEEP}/24"]),
+            End("inner", "eth0", [f"{INNER}/24"]),
+            DEEP_MTU,
+        ),
+        Cable(
+            End("inner", "deep0", ["192.168.112.1/24"]),
+            End("deep", "eth0", ["192.168.112.10/24"]),
+        ),
     ),
     routers=(*BEYOND.routers, "lan", "inner"),
     routes=(

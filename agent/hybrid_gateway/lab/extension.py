@@ -4,25 +4,46 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
+from ipaddress import ip_interface
 
 from . import namespaces
 from .network import Lab
+from .topology import HOSTS
 
-PLAIN = ("gro", "off", "gso", "off", "tso", "off", "tx", "off")
+PLAIN = "gro off gso off tso off tx off"
 """Offloads would join what the narrow link has to refuse, and leave checksums unfinished."""
-SYSCTLS = {"net/ipv4/ip_forward": ("1", "0"), "net/ipv4/icmp_ratelimit": ("0", "1000")}
+SYSCTLS = {
+    "net/ipv4/ip_forward": ("1", "0"),
+    "net/ipv4/icmp_ratelimit": ("0", "1000"),
+    "net/ipv6/conf/all/forwarding": ("1", "0"),
+}
 """Of the routers: meanwhile, and afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cable:
-    """From a device of a host that is there to one of a new host; that one's default route."""
+class End:
+    """One end of a cable."""
 
-    near: tuple[str, str, str]
-    far: tuple[str, str, str]
-    """Host, device and address with its prefix length, of each end."""
+    host: str
+    device: str
+    addresses: Sequence[str] = ()
+    """With prefix lengths."""
+    attributes: str = ""
+    """For `ip link set`, before it is up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cable:
+    """From a device of a host that is there to one of a new host.
+
+    The new host has its default routes by the addresses of the near end.
+    """
+
+    near: End
+    far: End
     mtu: int = 1500
+    offloads: str = PLAIN
+    """For ethtool, at both ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +51,25 @@ class Extension:
     """What is added; every host of `routers` forwards meanwhile."""
 
     cables: Sequence[Cable]
-    routers: Sequence[str]
+    routers: Sequence[str] = ()
+    links: Sequence[tuple[str, str, str]] = ()
+    """Host, device, and what else `ip link add` needs to know about it."""
+    settings: Sequence[tuple[str, str]] = ()
+    """Host, and what `ip` is told about the devices that are added."""
     routes: Sequence[tuple[str, str, str]] = ()
     """Host, network, next hop."""
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The new ones."""
+        return frozenset(cable.far.host for cable in self.cables) - frozenset(HOSTS)
 
 
 FAR, EDGE, FAR_MTU = "192.0.2.130", "192.0.2.2", 1400
 BEYOND = Extension(
     cables=(
-        Cable(("wan", "edge0", "192.0.2.1/25"), ("edge", "eth0", f"{EDGE}/25"), FAR_MTU),
-        Cable(("edge", "far0", "192.0.2.129/25"), ("far", "eth0", f"{FAR}/25")),
+        Cable(End("wan", "edge0", ["192.0.2.1/25"]), End("edge", "eth0", [f"{EDGE}/25"]), FAR_MTU),
+        Cable(End("edge", "far0", ["192.0.2.129/25"]), End("far", "eth0", [f"{FAR}/25"])),
     ),
     routers=("wan", "edge"),
     routes=(("wan", "192.0.2.128/25", EDGE),),
@@ -50,7 +80,7 @@ BEYOND = Extension(
 class ExtendedLab(Lab):
     """The lab that it was made from, and the new hosts."""
 
-    def __init__(self, lab: Lab, hosts: Sequence[str]) -> None:
+    def __init__(self, lab: Lab, hosts: frozenset[str]) -> None:
         super().__init__(lab.name, lab.directory)
         self._hosts = hosts
 
@@ -61,32 +91,59 @@ class ExtendedLab(Lab):
 @contextmanager
 def extended(lab: Lab, extension: Extension) -> Iterator[ExtendedLab]:
     """Built beside what there is, and taken away again."""
-    hosts = [cable.far[0] for cable in extension.cables]
-    built = ExtendedLab(lab, hosts)
+    built = ExtendedLab(lab, extension.hosts)
     with ExitStack() as stack:
-        for cable in extension.cables:
-            namespace = built.namespace(cable.far[0])
+        for host in sorted(extension.hosts):
+            namespace = built.namespace(host)
             # One that a killed process has left would have its devices already.
             namespaces.delete(namespace)
             stack.callback(namespaces.delete, namespace)
             namespaces.add(namespace)
+            namespaces.ip_batch(namespace, ["link set lo up"])
+        for cable in extension.cables:
+            stack.callback(_unplug, built, cable.near)
             _plug(built, cable)
         for router in extension.routers:
             for key, (meanwhile, afterwards) in SYSCTLS.items():
                 stack.callback(namespaces.write_sysctl, built.namespace(router), key, afterwards)
                 namespaces.write_sysctl(built.namespace(router), key, meanwhile)
+        for host, device, what in extension.links:
+            _delete(built, host, device)
+            stack.callback(_delete, built, host, device)
+            built.run(host, ["ip", "link", "add", device, *what.split()])
+        for host, line in extension.settings:
+            built.run(host, ["ip", *line.split()])
         for host, network, via in extension.routes:
             built.run(host, ["ip", "route", "add", network, "via", via])
-            stack.callback(built.run, host, ["ip", "route", "flush", network])
+            # It goes away with its device otherwise.
+            delete = ["ip", "route", "delete", network, "via", via]
+            stack.callback(built.run, host, delete, check=False)
         yield built
 
 
 def _plug(lab: ExtendedLab, cable: Cable) -> None:
-    (here, mine, address), (there, theirs, _) = cable.near, cable.far
-    ends = ["ip", "link", "add", mine, "netns", lab.namespace(here), "type", "veth", "peer"]
-    namespaces.run([*ends, "name", theirs, "netns", lab.namespace(there)])
-    for host, device, network in (cable.near, cable.far):
-        lab.run(host, ["ethtool", "-K", device, *PLAIN])
-        lines = [f"link set {device} mtu {cable.mtu} up", f"addr add {network} dev {device}"]
-        namespaces.ip_batch(lab.namespace(host), lines)
-    lab.run(there, ["ip", "route", "add", "default", "via", str(IPv4Interface(address).ip)])
+    near, far = cable.near, cable.far
+    _unplug(lab, near)
+    ends = ["ip", "link", "add", near.device, "netns", lab.namespace(near.host)]
+    ends += ["type", "veth", "peer", "name", far.device, "netns", lab.namespace(far.host)]
+    namespaces.run(ends)
+    for end in (near, far):
+        lab.run(end.host, ["ethtool", "-K", end.device, *cable.offloads.split()])
+        lines = [f"link set {end.device} mtu {cable.mtu} {end.attributes} up"]
+        # Without duplicate address detection an address may be used at once.
+        lines += [
+            f"addr add {network} dev {end.device}" + (" nodad" if ":" in network else "")
+            for network in end.addresses
+        ]
+        namespaces.ip_batch(lab.namespace(end.host), lines)
+    for gateway in (str(ip_interface(network).ip) for network in near.addresses):
+        lab.run(far.host, ["ip", "route", "add", "default", "via", gateway])
+
+
+def _unplug(lab: ExtendedLab, end: End) -> None:
+    """The far end goes, too; fine when it is gone with its namespace."""
+    _delete(lab, end.host, end.device)
+
+
+def _delete(lab: ExtendedLab, host: str, device: str) -> None:
+    lab.run(host, ["ip", "link", "delete", device], check=False)
