@@ -227,12 +227,12 @@ class Written:
     prefixes: tuple[IPv4Network, ...] | None = None
     addresses: tuple[IPv4Address, ...] | None = None
     statics: tuple[StaticMapping, ...] | None = None
-    vnis: tuple[VniEntry, ...] | None = None
     attachments: tuple[Attachment, ...] = ()
-    tunnels: tuple[Attachment, ...] = ()
     table: FallbackTable | None = None
     fingerprint: str = ""
     """Of the nftables table as the kernel listed it just after it was written."""
+    vnis: tuple[VniEntry, ...] | None = None
+    tunnels: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
