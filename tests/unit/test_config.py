@@ -7,7 +7,7 @@
 import contextlib
 import os
 import socket
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
@@ -31,11 +31,14 @@ from hybrid_gateway.model import (
     PortForward,
     PortRange,
     Protocol,
+    Sources,
     Timeouts,
+    Vxlan,
 )
 
 CASES = sorted((Path(__file__).parent / "config_cases").glob("*.yaml"))
 MARK = "# ! "
+VTEP, VTEP6 = IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1")
 SITE = """\
 version: 1
 ports: {lan0: {device: br-lan}, wan0: {device: enp2s0}}
@@ -121,6 +124,11 @@ def test_everything_given() -> None:
             line=5,
             inside_lines=(6, 6),
         ),
+        vxlan=(
+            Vxlan("vni550", line=25),
+            Vxlan("vxlan0", 7, Sources.ANY, fragment=False, line=26),
+            Vxlan("vxlan0", 8, Sources.LISTED, (VTEP, VTEP6), line=27),
+        ),
         bypass=("nft inet filter forward", "qdisc wan0 htb"),
     )
     assert found.warnings == ()
@@ -132,6 +140,13 @@ def test_defaults() -> None:
     assert found.nat44 == Nat44(inside=("br-lan",), outside="wan0", line=3, inside_lines=(3,))
     assert found.outside_port == Port("wan0", "enp2s0", line=2)
     assert found.bypass == ()
+
+
+def test_vxlan_works_without_nat() -> None:
+    found = config.load(Path(__file__).parent / "config_cases" / "vxlan_alone.yaml")
+
+    assert found.nat44 is None
+    assert found.vxlan == (Vxlan("vni550", None, Sources.LEARNED, (), True, line=4),)
 
 
 def test_bypass_of_everything() -> None:

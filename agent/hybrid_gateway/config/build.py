@@ -30,6 +30,7 @@ from .document import Document, Path
 from .options import log_of, mss_clamp_of
 from .schema import nearest
 from .static import check_ports_left, pool_of, refuse_without_local_ports, statics_of
+from .vxlan import vxlan_of
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ def build(document: Document) -> Config:
         path=document.file,
         ports=ports,
         nat44=nat44,
+        vxlan=vxlan_of(document),
         bypass=_bypass(document),
         warnings=tuple(notices),
     )

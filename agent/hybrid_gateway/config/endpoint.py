@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Addresses and ports as the file has them: the schema checked their form, this what they mean."""
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
-from ..model import PortRange
+from ..model import IPAddress, PortRange
 from .document import Document, Path
 
 PORT_MAX = 65535
@@ -30,6 +30,32 @@ def address(
             document.add(path, f"{found} is {what}", "config.address")
             return None
     return found
+
+
+def address6(document: Document, path: Path, text: str) -> IPv6Address | None:
+    """Likewise, of IPv6."""
+    try:
+        found = IPv6Address(text)
+    except ValueError:
+        document.add(path, f"{text} is not an IPv6 address", "config.address")
+        return None
+    kinds = (
+        (found.is_unspecified, "no host's address"),
+        (found.is_multicast, "a multicast address"),
+        (found.is_loopback, "a loopback address"),
+        (found.is_link_local, "a link-local address, which is never routed"),
+        (found.ipv4_mapped is not None, "an IPv4 address: write it as one"),
+    )
+    for applies, what in kinds:
+        if applies:
+            document.add(path, f"{text} is {what}", "config.address")
+            return None
+    return found
+
+
+def either_address(document: Document, path: Path, text: str) -> IPAddress | None:
+    """An address of whichever family it looks like."""
+    return address6(document, path, text) if ":" in text else address(document, path, text)
 
 
 def ports(

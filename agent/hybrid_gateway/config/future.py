@@ -21,7 +21,6 @@ Rule = tuple[Path, Callable[[Any], bool], str]
 
 RULES: tuple[Rule, ...] = (
     (("worker",), _any, ""),
-    (("vxlan",), _any, ""),
     (("evpn",), _any, ""),
     (("ipsec",), _any, ""),
     (("ports", "*", "plane"), lambda value: value == "dpdk", "plane dpdk is "),
