@@ -11,12 +11,8 @@ from .records import (
     DEV_PORT,
     DEV_TUNNEL,
     DEV_UNDERLAY,
-    VNI_ANY_SOURCE,
-    VNI_KERNEL,
-    VNI_LEARNS,
     VXLAN_ANY_PATH,
     VXLAN_ON,
-    VXLAN_PORTS,
     BackendRecord,
     DeviceRecord,
     LoadReport,
@@ -24,7 +20,6 @@ from .records import (
     NatSettings,
     SessionInfo,
     StaticRecord,
-    VniRecord,
 )
 from .saved import SavedError, SavedSessions
 
@@ -36,12 +31,8 @@ __all__ = [
     "DEV_PORT",
     "DEV_TUNNEL",
     "DEV_UNDERLAY",
-    "VNI_ANY_SOURCE",
-    "VNI_KERNEL",
-    "VNI_LEARNS",
     "VXLAN_ANY_PATH",
     "VXLAN_ON",
-    "VXLAN_PORTS",
     "BackendRecord",
     "DataPlane",
     "DeviceRecord",
@@ -53,5 +44,4 @@ __all__ = [
     "SavedSessions",
     "SessionInfo",
     "StaticRecord",
-    "VniRecord",
 ]

@@ -8,6 +8,7 @@ it, atomically. What stands on a device and is not ours is named and left alone.
 import errno
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from _gw_native import ffi, lib
@@ -20,8 +21,8 @@ TC_HANDLE = 0x6777
 TC_PRIORITY = 1
 MODES = {1: "native", 2: "generic", 3: "offloaded", 4: "several"}
 OUR_PROGRAM = "gw_xdp"
-XDP, HANDOVER, GUARD = "XDP", "gw_handover", "gw_guard"
-"""What stands on a port."""
+XDP, HANDOVER, GUARD, TUNNEL = "XDP", "gw_handover", "gw_guard", "gw_tunnel"
+"""What stands on a port, and on a VXLAN device the last one alone."""
 LINK_GONE = 0
 """The ifindex of a link whose device is gone."""
 
@@ -66,6 +67,15 @@ def _exists(ifindex: int) -> bool:
     return True
 
 
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _forget(marker: Path) -> None:
+    if marker.is_dir():
+        marker.rmdir()
+
+
 class Attached:
     """The programs on ports at one moment: (ifindex, which) to a descriptor that keeps it alive."""
 
@@ -89,6 +99,7 @@ class Attachments:
     def __init__(self, pin_dir: Path) -> None:
         self._links = pin_dir / "links"
         self._made_clsact = pin_dir / "clsact"
+        self._tunnels = pin_dir / "tunnels"
 
     def attached(self) -> dict[int, str]:
         """Device to mode for every link that still has its device."""
@@ -105,21 +116,13 @@ class Attachments:
             if ifindex == LINK_GONE:
                 path.unlink(missing_ok=True)
                 # Whatever bears that number now is another device, with a clsact of its own.
-                self._forget_clsact(path.name)
-        for marker in self._markers():
+                _forget(self._made_clsact / path.name)
+        for marker in (*_entries(self._made_clsact), *_entries(self._tunnels)):
             if not _exists(int(marker.name)):
-                self._forget_clsact(marker.name)
-
-    def _markers(self) -> list[Path]:
-        return sorted(self._made_clsact.iterdir()) if self._made_clsact.is_dir() else []
-
-    def _forget_clsact(self, ifindex: str) -> None:
-        marker = self._made_clsact / ifindex
-        if marker.is_dir():
-            marker.rmdir()
+                _forget(marker)
 
     def _link_paths(self) -> list[Path]:
-        return sorted(self._links.iterdir()) if self._links.is_dir() else []
+        return _entries(self._links)
 
     def _path(self, ifindex: int) -> Path:
         return self._links / str(ifindex)
@@ -208,6 +211,16 @@ class Attachments:
         if result and result not in (-errno.ENOENT, -errno.ENODEV, -errno.EINVAL):
             raise KernelError(f"{name}: detaching the TC program", result, code="bpf.tc")
 
+    def attach_tunnel(self, ifindex: int, name: str, program: int) -> None:
+        """On a VXLAN device, where no XDP link tells a later agent that it is ours."""
+        (self._tunnels / str(ifindex)).mkdir(parents=True, exist_ok=True)
+        self.attach_tc(ifindex, name, program, egress=True)
+
+    def tunnels(self) -> frozenset[int]:
+        """VXLAN devices that `attach_tunnel` was called for."""
+        devices = (int(path.name) for path in _entries(self._tunnels))
+        return frozenset(ifindex for ifindex in devices if _exists(ifindex))
+
     # ---- both -------------------------------------------------------------------------
 
     def in_use(self, map_id: int) -> bool:
@@ -236,21 +249,26 @@ class Attachments:
             for which, egress in ((HANDOVER, False), (GUARD, True)):
                 if not lib.gw_tc_query(ifindex, egress, TC_HANDLE, TC_PRIORITY, program):
                     found.keep(ifindex, which, program[0])
+        for ifindex in self.tunnels():
+            if not lib.gw_tc_query(ifindex, True, TC_HANDLE, TC_PRIORITY, program):
+                found.keep(ifindex, TUNNEL, program[0])
         return found
 
-    def change_over(self, xdp: int, handover: int, guard: int) -> None:
+    def change_over(self, programs: Mapping[str, int]) -> None:
         """Other programs on every port, where there is one of the kind; XDP last and in one go."""
         linked = self._linked()
+        places = [(ifindex, GUARD, True) for ifindex, _ in linked]
+        places += [(ifindex, HANDOVER, False) for ifindex, _ in linked]
+        places += [(ifindex, TUNNEL, True) for ifindex in self.tunnels()]
+        for ifindex, which, egress in places:
+            if self.has_tc(ifindex, egress=egress):
+                self.attach_tc(ifindex, f"device {ifindex}", programs[which], egress=egress)
         for ifindex, _ in linked:
-            for program, egress in ((guard, True), (handover, False)):
-                if self.has_tc(ifindex, egress=egress):
-                    self.attach_tc(ifindex, f"device {ifindex}", program, egress=egress)
-        for ifindex, _ in linked:
-            self._replace(self._path(ifindex), ifindex, xdp)
+            self._replace(self._path(ifindex), ifindex, programs[XDP])
 
     def put_back(self, before: Attached) -> None:
         """The programs that were there before, on ports that are still ours."""
-        linked = {ifindex for ifindex, _ in self._linked()}
+        linked = {ifindex for ifindex, _ in self._linked()} | self.tunnels()
         for (ifindex, which), program in before.programs.items():
             if ifindex not in linked:
                 continue
@@ -258,7 +276,7 @@ class Attachments:
                 self._replace(self._path(ifindex), ifindex, program)
             else:
                 name = f"device {ifindex}"
-                self.attach_tc(ifindex, name, program, egress=which == GUARD)
+                self.attach_tc(ifindex, name, program, egress=which != HANDOVER)
 
     def detach(self, ifindex: int, name: str) -> None:
         """Takes away what is ours; a clsact that we made goes with it."""
@@ -274,9 +292,11 @@ class Attachments:
             self.detach_tc(ifindex, name, egress=egress)
         if (self._made_clsact / str(ifindex)).is_dir():
             lib.gw_tc_remove(ifindex)
-            self._forget_clsact(str(ifindex))
+        _forget(self._made_clsact / str(ifindex))
+        _forget(self._tunnels / str(ifindex))
 
     def detach_all(self) -> None:
-        devices = {int(path.name) for path in (*self._link_paths(), *self._markers())}
+        folders = (self._links, self._made_clsact, self._tunnels)
+        devices = {int(path.name) for folder in folders for path in _entries(folder)}
         for ifindex in sorted(devices):
             self.detach(ifindex, f"device {ifindex}")

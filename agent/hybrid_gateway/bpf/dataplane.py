@@ -12,9 +12,10 @@ from _gw_native import lib
 from .. import abi
 from ..errors import GwError
 from ..instance import Instance
+from ..model import VniEntry
 from . import sessions as reading
-from . import tables
-from .attach import Attachments
+from . import tables, vnis
+from .attach import GUARD, HANDOVER, OUR_PROGRAM, TUNNEL, Attachments
 from .carry import Block, Reader, Tally
 from .maps import Map
 from .nat_tables import NatTables
@@ -161,11 +162,11 @@ class DataPlane:
         self.refuse_foreign(ifindex, name)
         attachments = self._attachments
         if outside:
-            attachments.attach_tc(ifindex, name, self._program("gw_guard"), egress=True)
+            attachments.attach_tc(ifindex, name, self._program(GUARD), egress=True)
         elif attachments.has_tc(ifindex, egress=True):
             attachments.detach_tc(ifindex, name, egress=True)
-        attachments.attach_tc(ifindex, name, self._program("gw_handover"), egress=False)
-        return attachments.attach_xdp(ifindex, name, self._program("gw_xdp"))
+        attachments.attach_tc(ifindex, name, self._program(HANDOVER), egress=False)
+        return attachments.attach_xdp(ifindex, name, self._program(OUR_PROGRAM))
 
     def refuse_foreign(self, ifindex: int, name: str) -> None:
         """Raises RefusedError when the device has an XDP program that is not of our doing."""
@@ -174,16 +175,29 @@ class DataPlane:
     def detach(self, ifindex: int, name: str) -> None:
         self._attachments.detach(ifindex, name)
 
+    def attach_tunnel(self, ifindex: int, name: str) -> None:
+        """Puts the program on a VXLAN device that cuts what does not fit its underlay."""
+        self._attachments.attach_tunnel(ifindex, name, self._program(TUNNEL))
+
+    def tunnels(self, *, current: bool = True) -> frozenset[int]:
+        """VXLAN devices with that program, as it is loaded now or as any agent left it."""
+        found = self._attachments.tunnels()
+        if not current:
+            return found
+        return self._with(TUNNEL, found, egress=True)
+
     def attached(self) -> dict[int, str]:
         """Device to mode: "native" or "generic"."""
         return self._attachments.attached()
 
     def with_filter(self, ifindexes: Iterable[int], *, egress: bool) -> frozenset[int]:
         """Those with our TC program at this end, as it is loaded now; before load() none."""
+        return self._with(GUARD if egress else HANDOVER, ifindexes, egress=egress)
+
+    def _with(self, which: str, ifindexes: Iterable[int], *, egress: bool) -> frozenset[int]:
         if self._programs is None:
             return frozenset()
-        program = self._program("gw_guard" if egress else "gw_handover")
-        has = self._attachments.has_tc
+        program, has = self._program(which), self._attachments.has_tc
         return frozenset(index for index in ifindexes if has(index, program, egress=egress))
 
     def remove(self) -> None:
@@ -211,6 +225,10 @@ class DataPlane:
             self.table("gw_counters"),
             self._replacement.rows if self._replacement else {},
         )
+
+    def set_vnis(self, entries: Iterable[VniEntry]) -> list[vnis.Place]:
+        """Replaces the whole table; returns the addresses and ports that it has no room for."""
+        return vnis.write(self.table("gw_vnis"), entries)
 
     def set_addresses(self, addresses: Sequence[IPv4Address]) -> None:
         """The outside addresses, of the pool and 1:1; replaces the whole table.

@@ -2,7 +2,7 @@
 """What goes into the BPF maps and what comes out of them, in Python's types."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address
 
 from _gw_native import lib
 
@@ -13,13 +13,8 @@ DEV_BRIDGE: int = lib.GW_DEV_BRIDGE
 DEV_BRIDGED: int = lib.GW_DEV_BRIDGED
 DEV_UNDERLAY: int = lib.GW_DEV_UNDERLAY
 DEV_TUNNEL: int = lib.GW_DEV_TUNNEL
-VNI_KERNEL: int = lib.GW_VNI_KERNEL
-VNI_LEARNS: int = lib.GW_VNI_LEARNS
-VNI_ANY_SOURCE: int = lib.GW_VNI_ANY_SOURCE
 VXLAN_ON: int = lib.GW_VXLAN_ON
 VXLAN_ANY_PATH: int = lib.GW_VXLAN_ANY_PATH
-VXLAN_PORTS = 4
-"""UDP ports that gw_settings has room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +38,7 @@ class NatSettings:
     """How NAT44 behaves; times in seconds, ports inclusive, `filtering` a GW_FILTER_* number.
 
     `mss` is in bytes, 0 for no clamping; `log` are flags GW_LOG_SESSIONS and GW_LOG_MAPPINGS.
-    `vxlan` are flags VXLAN_*, and `vxlan_ports` at most VXLAN_PORTS UDP ports.
+    `vxlan` are flags VXLAN_*, and `vxlan_ports` at most VXLAN_PORTS_MAX UDP ports.
     """
 
     enabled: bool
@@ -78,19 +73,6 @@ class DeviceRecord:
     name: str = ""
     address: IPv4Address | None = None
     vlan: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class VniRecord:
-    """VXLAN that may arrive at one local address and UDP port: VNI_* flags, and where it goes."""
-
-    vni: int
-    port: int
-    local: IPv4Address | IPv6Address
-    ifindex: int
-    bridge: int = 0
-    vlan: int = 0
-    flags: int = 0
 
 
 @dataclass(frozen=True, slots=True)

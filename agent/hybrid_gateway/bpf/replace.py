@@ -6,7 +6,7 @@ from pathlib import Path
 from _gw_native import lib
 
 from .. import abi
-from .attach import Attachments
+from .attach import GUARD, HANDOVER, OUR_PROGRAM, TUNNEL, XDP, Attachments
 from .carry import Carrying, Importer, Source, carry_rest, seconds_now
 from .objects import LoadedObject
 from .pins import Pins, difference
@@ -14,7 +14,15 @@ from .programs import Programs
 
 NS = 1_000_000_000
 COUNTERS = "gw_counters"
-KEPT = {COUNTERS: "gw_counter", "gw_fdb": "", "gw_log": ""}
+KEPT = {
+    COUNTERS: "gw_counter",
+    "gw_log": "",
+    # Entries of the one are indices in the other, so that both stay or none.
+    "gw_fdb": "",
+    "gw_tunnels": "",
+    "gw_vteps": "",
+    "gw_floods": "",
+}
 """Maps that are no part of a session, so that new programs may go on with them, and the enum that
 says what is in them; without one, the ABI version does."""
 
@@ -64,9 +72,10 @@ class Replacement:
             for carrying in carryings:
                 carrying.before()
             self._attachments.change_over(
-                programs.program("gw_xdp"),
-                programs.program("gw_handover"),
-                programs.program("gw_guard"),
+                {
+                    XDP: programs.program(OUR_PROGRAM),
+                    **{name: programs.program(name) for name in (HANDOVER, GUARD, TUNNEL)},
+                }
             )
             for carrying in carryings:
                 self.notes += carrying.after()

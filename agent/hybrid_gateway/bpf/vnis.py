@@ -3,16 +3,15 @@
 
 import socket
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from _gw_native import ffi, lib
 
 from .. import abi
+from ..model import VNI_OTHER, IPAddress, VniEntry
 from .maps import Map
-from .records import VniRecord
 
-Place = tuple[IPv4Address | IPv6Address, int]
+Place = tuple[IPAddress, int]
 """A local address and a UDP port."""
 
 
@@ -28,26 +27,29 @@ def _key(vni: int, place: Place) -> bytes:
     return bytes(ffi.buffer(key))
 
 
-def _value(record: VniRecord) -> Any:
+def _value(entry: VniEntry) -> Any:
+    flags = (
+        entry.kernel * lib.GW_VNI_KERNEL
+        | entry.learns * lib.GW_VNI_LEARNS
+        | entry.any_source * lib.GW_VNI_ANY_SOURCE
+    )
     return abi.new(
-        "gw_vni",
-        ifindex=record.ifindex,
-        bridge=record.bridge,
-        vlan=record.vlan,
-        flags=record.flags,
+        "gw_vni", ifindex=entry.ifindex, bridge=entry.bridge, vlan=entry.vlan, flags=flags
     )
 
 
-def write(table: Map, records: Iterable[VniRecord]) -> list[Place]:
+def write(table: Map, entries: Iterable[VniEntry]) -> list[Place]:
     """Replaces the table; returns the places that there is no room for.
 
     At a place that is in the table every VNI has to be: XDP drops those that are not. So one that
     does not fit with all of its VNIs is left out, and the kernel takes what arrives there.
     """
     places: dict[Place, dict[bytes, Any]] = {}
-    for record in records:
-        place = (record.local, record.port)
-        places.setdefault(place, {})[_key(record.vni, place)] = _value(record)
+    for entry in entries:
+        place = (entry.address, entry.port)
+        there = places.setdefault(place, {})
+        if entry.vni != VNI_OTHER:
+            there[_key(entry.vni, place)] = _value(entry)
     vnis: dict[bytes, Any] = {}
     others: dict[bytes, Any] = {}
     left_out = []

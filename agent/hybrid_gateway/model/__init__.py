@@ -17,6 +17,8 @@ from .link import (
 )
 from .system import (
     IP_FORWARD,
+    LO_FORWARDING,
+    LO_FORWARDING6,
     LOG_MAPPINGS,
     LOG_SESSIONS,
     VXLAN_PORTS_MAX,
@@ -46,6 +48,7 @@ from .vxlan import (
     MirrorPort,
     Segment,
     SourceFilter,
+    Stations,
     VniEntry,
     VtepRoute,
 )
@@ -92,6 +95,8 @@ __all__ = [
     "LOCAL_PORTS_LEFT",
     "LOG_MAPPINGS",
     "LOG_SESSIONS",
+    "LO_FORWARDING",
+    "LO_FORWARDING6",
     "PMTU",
     "VNI_OTHER",
     "VXLAN_PORT",
@@ -136,6 +141,7 @@ __all__ = [
     "Sources",
     "Static",
     "StaticMapping",
+    "Stations",
     "Step",
     "StepKind",
     "StepValue",

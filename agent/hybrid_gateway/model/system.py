@@ -6,7 +6,7 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 
 from .link import Link
-from .vxlan import MirrorPort, Segment, SourceFilter, VniEntry, VtepRoute
+from .vxlan import MirrorPort, Segment, SourceFilter, Stations, VniEntry, VtepRoute
 from .wanted import (
     DEFAULT_PORTS,
     FALLBACK_PORTS,
@@ -66,6 +66,9 @@ class NextHop:
 
 IP_FORWARD = "net.ipv4.ip_forward"
 """The one whose place in a plan matters."""
+LO_FORWARDING = "net.ipv4.conf.lo.forwarding"
+LO_FORWARDING6 = "net.ipv6.conf.lo.forwarding"
+"""Without these two the FIB has no answer for packets of the host's own: XDP asks it for lo."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -216,6 +219,10 @@ class Wanted:
     """Every port of every bridge whose stations XDP has to know."""
     warnings: tuple[str, ...] = ()
 
+    @property
+    def stations(self) -> Stations:
+        return Stations(self.mirrored, self.segments)
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -233,6 +240,7 @@ class Written:
     """Of the nftables table as the kernel listed it just after it was written."""
     vnis: tuple[VniEntry, ...] | None = None
     tunnels: tuple[Attachment, ...] = ()
+    stations: Stations | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +262,8 @@ class Observed:
     """And at TC egress."""
     tunnels: frozenset[int] = frozenset()
     """VXLAN devices with our current program at TC egress."""
+    tunnels_left: frozenset[int] = frozenset()
+    """VXLAN devices that an agent of this instance put it on, whether or not it is current."""
     offloads: tuple[Offload, ...] = ()
     """Features that would hide something from XDP, of the devices concerned."""
     offloads_changed: tuple[Offload, ...] = ()
@@ -283,6 +293,7 @@ class StepKind(Enum):
     RESTORE_SYSCTL = "restore-sysctl"
     REMOVE_TABLE = "remove-table"
     LOAD = "load"
+    MIRROR = "mirror"
     SYSCTL = "sysctl"
     TABLE = "table"
     OFFLOAD = "offload"
@@ -310,6 +321,7 @@ StepValue = (
     | tuple[IPv4Network, ...]
     | tuple[Device, ...]
     | tuple[VniEntry, ...]
+    | Stations
     | None
 )
 

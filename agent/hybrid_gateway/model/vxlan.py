@@ -130,3 +130,11 @@ class MirrorPort:
     """XDP bridges to and from it."""
     tunnel: bool = False
     """It is the VXLAN device of a segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stations:
+    """Whose stations XDP has to know."""
+
+    ports: tuple[MirrorPort, ...] = ()
+    segments: tuple[Segment, ...] = ()
