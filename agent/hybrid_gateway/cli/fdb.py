@@ -69,17 +69,17 @@ def _row(entry: dict[str, Any]) -> tuple[Any, ...]:
         entry["mac"],
         _where(entry),
         entry["state"],
-        None if seen is None else text.duration(seen),
+        None if seen is None else f"{text.duration(seen)} ago",
         _addresses(entry["addresses"]),
     )
 
 
 def _where(entry: dict[str, Any]) -> str:
-    """A port; or a VTEP, and the device and VNI by which it is reached."""
-    if entry["vtep"] is None:
-        return f"{entry['port']}"
-    kernel = "" if entry["xdp"] else ", by the kernel"
-    return f"{entry['vtep']} ({entry['port']} VNI {entry['vni']}{kernel})"
+    """A port; or a VTEP and the VXLAN device, which may have several VNIs."""
+    vni = f" VNI {entry['vni']}" if entry["vni"] is not None else ""
+    kernel = "" if entry["xdp"] else " (kernel)"
+    behind = f"{entry['vtep']} by " if entry["vtep"] else ""
+    return f"{behind}{entry['port']}{vni}{kernel}"
 
 
 def _addresses(addresses: list[str]) -> str | None:
