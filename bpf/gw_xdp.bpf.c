@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The XDP plane: one program for every port; what a port does is data in gw_devices. */
+/* The XDP plane: one program for every port; what a port does is data in gw_devices. VXLAN and
+ * bridging come first; what is to the gateway's own MAC address is NAT's. */
+#include "decapsulate.h"
 #include "import.h"
 #include "nat44.h"
 #include "remove.h"
@@ -24,29 +26,89 @@ hand_over(struct xdp_md *ctx, const struct outcome *out)
 	handover->mtu = out->mtu;
 	handover->serial = out->mtu || out->flow ? bpf_get_prandom_u32() : 0;
 	handover->flow = out->flow;
-	handover->flags = 0;
+	handover->flags = out->verdict == GW_PUNT_TUNNEL_CUT ? GW_HANDOVER_TUNNELLED : 0;
 	return XDP_PASS;
 }
 
 static __always_inline int
-action(struct xdp_md *ctx, const struct outcome *out)
+action(struct xdp_md *ctx, const struct outcome *out, bool encapsulated)
 {
 	switch (out->verdict) {
 	case GW_FORWARD:
+	case GW_BRIDGE:
 		return bpf_redirect_map(&gw_tx, out->row, XDP_DROP);
-	case GW_REPLY:
-		return XDP_TX;
 	case GW_PUNT_NO_NEIGHBOUR:
 	case GW_PUNT_FDB_MISS:
 	case GW_PUNT_NOT_A_PORT:
 	case GW_PUNT_CUT:
 	case GW_PUNT_REPLAY:
+	case GW_PUNT_TUNNEL_CUT:
 		return hand_over(ctx, out);
 	default:
-		if (out->answered)
-			return XDP_TX;
+		if (out->answered || out->verdict == GW_REPLY)
+			return encapsulated ? bpf_redirect_map(&gw_tx, out->row, XDP_DROP) : XDP_TX;
 		return out->verdict >= GW_DROP_MALFORMED ? XDP_DROP : XDP_PASS;
 	}
+}
+
+/* Does the kernel get the packet untranslated? */
+static __always_inline bool
+as_it_came(enum gw_counter verdict)
+{
+	return verdict >= GW_PUNT_KERNEL_MODE && verdict < GW_DROP_MALFORMED &&
+	       !on_its_way(verdict) && verdict != GW_PUNT_TUNNEL_CUT;
+}
+
+/* What NAT has translated goes into the tunnel that its station is behind. */
+static __always_inline enum gw_counter
+into_tunnel(struct xdp_md *ctx, struct outcome *out, struct passage *via)
+{
+	enum gw_counter sent = encapsulate(ctx, out->tunnel, via);
+
+	if (sent == GW_BRIDGE) {
+		out->row = via->row;
+		return GW_FORWARD;
+	}
+	if (sent != GW_PUNT_TUNNEL_CUT)
+		return GW_PUNT_NOT_A_PORT; /* the bridge finds the way that XDP does not know */
+	out->ifindex = via->ifindex;
+	out->mtu = via->mtu;
+	return sent;
+}
+
+/* What NAT answers goes back into the tunnel that the packet came out of; or nowhere. */
+static __always_inline enum gw_counter
+back_into_tunnel(struct xdp_md *ctx, struct outcome *out, struct passage *via,
+		 enum gw_counter verdict)
+{
+	if (encapsulate(ctx, via->tunnel, via) == GW_BRIDGE) {
+		out->row = via->row;
+		return verdict;
+	}
+	out->answered = false;
+	return verdict == GW_REPLY ? GW_DROP_TTL : verdict;
+}
+
+static __always_inline enum gw_counter
+translate(struct xdp_md *ctx, const struct gw_device *port, struct packet *pkt, struct passage *via,
+	  struct outcome *out)
+{
+	enum gw_counter verdict = nat44(ctx, pkt, port, out);
+
+	if (pkt->fragment == IP_MF_BIT && !on_its_way(verdict))
+		flow_forget(pkt, bpf_ktime_get_coarse_ns());
+	via->now = out->now;
+	if (verdict == GW_FORWARD && out->tunnel)
+		verdict = into_tunnel(ctx, out, via);
+	else if (via->outer && (verdict == GW_REPLY || out->answered))
+		verdict = back_into_tunnel(ctx, out, via, verdict);
+	/* The kernel gets what came out of a tunnel as it was: its outer headers are still there. */
+	if (via->outer && as_it_came(verdict)) {
+		if (bpf_xdp_adjust_head(ctx, -(int)via->outer))
+			return GW_DROP_TRUNCATED;
+		via->outer = 0;
+	}
+	return verdict;
 }
 
 SEC("xdp")
@@ -54,21 +116,41 @@ int
 gw_xdp(struct xdp_md *ctx)
 {
 	struct gw_device *port = device(ctx->ingress_ifindex);
+	enum gw_counter verdict = NOT_VXLAN;
+	struct passage via = {};
 	struct packet pkt = {};
 	struct outcome out;
 
 	if (!port)
 		return XDP_PASS;
-	/* The rest is written before it is read; clearing it all would be felt on every packet. */
-	out.ifindex = out.mtu = out.flow = out.row = 0;
-	out.answered = false;
-	pkt.ingress = port->l3_ifindex;
 	pkt.row = port->row;
-	out.verdict = nat44(ctx, &pkt, port, &out);
-	if (pkt.fragment == IP_MF_BIT && !on_its_way(out.verdict))
-		flow_forget(&pkt, bpf_ktime_get_coarse_ns());
-	count(port->row, out.verdict);
-	return action(ctx, &out);
+	if (port->flags & GW_DEV_UNDERLAY)
+		verdict = decapsulate(ctx, port, &via);
+	else if (port->flags & GW_DEV_BRIDGED)
+		verdict = bridge_from_port(ctx, port, &via);
+	/* The rest is written before it is read; clearing it all would be felt on every packet. */
+	out.nat = settings();
+	out.ifindex = out.mtu = out.flow = out.row = out.tunnel = 0;
+	out.answered = false;
+	if (verdict == FOR_GATEWAY)
+		port = device(via.ifindex);
+	if (verdict != FOR_GATEWAY && verdict != NOT_VXLAN) {
+		out.ifindex = via.ifindex;
+		out.mtu = via.mtu;
+		out.row = via.row;
+	} else if (port) {
+		pkt.ingress = port->l3_ifindex;
+		verdict = translate(ctx, port, &pkt, &via, &out);
+	} else {
+		verdict = GW_DROP_NO_ROUTE;
+	}
+	if (via.outer)
+		count(pkt.row, GW_VXLAN_DECAP);
+	if (via.encapsulated)
+		count(pkt.row, GW_VXLAN_ENCAP);
+	out.verdict = verdict;
+	count(pkt.row, verdict);
+	return action(ctx, &out, via.encapsulated);
 }
 
 /* Run once by the agent after loading: starts the timer, or gives a running one this program. */

@@ -14,6 +14,7 @@ struct outcome {
 	__u16 mtu; /* handing over: its MTU, when the packet has to be cut */
 	__u16 flow; /* handing over: 1 + index of the fragmented packet that it begins */
 	__u16 row; /* forwarding: the port's row in gw_tx */
+	__u16 tunnel; /* forwarding: 1 + index of the tunnel instead, 0: none */
 	bool answered; /* dropped, and the frame is now an ICMP error that says so */
 };
 
@@ -75,6 +76,6 @@ way_out(struct xdp_md *ctx, const struct packet *pkt, __u32 target, __u32 side,
 		return GW_PUNT_CUT;
 	if (found != BPF_FIB_LKUP_RET_SUCCESS)
 		return GW_PUNT_NO_NEIGHBOUR;
-	return egress_port(fib, egress, out->now, &out->row);
+	return egress_port(fib, egress, out->now, &out->row, &out->tunnel);
 }
 #endif

@@ -17,8 +17,9 @@ struct memo {
 	__u32 egress; /* ifindex of the L3 device that it left by */
 	__u16 length; /* of the packet that fitted */
 	__u16 row; /* of the port that it left by */
+	__u16 tunnel; /* or the tunnel, see struct outcome */
 	__u8 tos;
-	__u8 pad[3];
+	__u8 pad;
 	__u8 macs[2 * ETH_ALEN]; /* as they begin the frame */
 	__u32 pad2;
 };
@@ -58,6 +59,7 @@ memo_take(struct memo *m, const struct packet *pkt, const struct gw_session *ses
 	m->tos = pkt->tos;
 	m->length = pkt->ip_length;
 	m->row = out->row;
+	m->tunnel = out->tunnel;
 	m->egress = out->ifindex;
 }
 

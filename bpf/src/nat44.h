@@ -105,6 +105,7 @@ session_send(struct xdp_md *ctx, const struct packet *pkt, struct gw_session *se
 	if (held) {
 		verdict = GW_FORWARD;
 		out->row = known->row;
+		out->tunnel = known->tunnel;
 		out->ifindex = known->egress;
 	} else {
 		verdict = way_asked(ctx, pkt, session, ref, target_of(pkt, session, direction, &t),
@@ -189,7 +190,6 @@ nat44(struct xdp_md *ctx, struct packet *pkt, const struct gw_device *port, stru
 	__s64 opened;
 	__u32 ref;
 
-	out->nat = settings();
 	if (!out->nat || !out->nat->enabled || !(port->flags & (GW_DEV_INSIDE | GW_DEV_OUTSIDE)))
 		return GW_PUNT_KERNEL_MODE;
 	pkt->key.side = port->flags & GW_DEV_OUTSIDE ? GW_SIDE_OUTSIDE : GW_SIDE_INSIDE;

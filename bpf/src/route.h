@@ -96,11 +96,13 @@ route_failure(long result)
 	return result == BPF_FIB_LKUP_RET_NOT_FWDED ? GW_PUNT_HOST : GW_PUNT_NO_ROUTE;
 }
 
-/* The row in gw_tx of the port that leads to the next hop; or a verdict of those that hand over. */
+/* The row in gw_tx of the port that leads to the next hop, or the tunnel; or a verdict of those that
+ * hand over. */
 static __always_inline enum gw_counter
-egress_port(const struct bpf_fib_lookup *fib, const struct gw_device *egress, __u64 now, __u16 *row)
+egress_port(const struct bpf_fib_lookup *fib, const struct gw_device *egress, __u64 now, __u16 *row,
+	    __u16 *tunnel)
 {
-	struct gw_fdb_key key = {.bridge = fib->ifindex};
+	struct gw_fdb_key key = {.bridge = fib->ifindex, .vlan = egress->vlan};
 	struct gw_fdb_entry *station;
 
 	if (egress->flags & GW_DEV_BRIDGE) {
@@ -111,6 +113,9 @@ egress_port(const struct bpf_fib_lookup *fib, const struct gw_device *egress, __
 		/* The agent keeps what was used alive in the kernel; once a second is enough. */
 		if (station->used != seconds(now))
 			station->used = seconds(now);
+		*tunnel = station->tunnel;
+		if (station->tunnel)
+			return GW_FORWARD;
 		egress = device(station->port);
 	}
 	if (!egress || !(egress->flags & GW_DEV_PORT))
