@@ -71,6 +71,10 @@ class Segment:
     external: bool = False
     """Of a single VXLAN device: its FDB entries name their VNI."""
     encapsulation: Encapsulation = field(default_factory=Encapsulation)
+    link: int = 0
+    """ifindex of the device that the outer packets are bound to, 0: none."""
+    ageing: int = 300
+    """Seconds, of what the VXLAN device learned; 0: it stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,8 @@ class MirrorPort:
     """XDP bridges to and from it."""
     tunnel: bool = False
     """It is the VXLAN device of a segment."""
+    ageing: int = 300
+    """Seconds, of stations that the bridge learned; 0: they stay."""
 
 
 @dataclass(frozen=True, slots=True)
