@@ -5,18 +5,19 @@ import socket
 import struct
 import sys
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
+from .model import IPAddress
 from .netlink import AF_BRIDGE, FdbEntry, fdb_entry
 from .rtnl import MESSAGES, RTM_DELNEIGH, RTM_NEWNEIGH, decode
 
 
 @dataclass(frozen=True, slots=True)
 class NeighbourEvent:
-    """An IPv4 neighbour was learned, changed or forgotten."""
+    """A neighbour was learned, changed or forgotten."""
 
     ifindex: int
-    address: IPv4Address
+    address: IPAddress
     state: int
     gone: bool
 
@@ -27,8 +28,9 @@ def neighbour_event(kind: int, data: bytes) -> FdbEntry | NeighbourEvent | None:
     gone = kind == RTM_DELNEIGH
     if message["family"] == AF_BRIDGE:
         return fdb_entry(message, gone=gone)
-    if message["family"] == socket.AF_INET and message.get_attr("NDA_DST"):
-        address = IPv4Address(message.get_attr("NDA_DST"))
+    family = message["family"]
+    if family in (socket.AF_INET, socket.AF_INET6) and message.get_attr("NDA_DST"):
+        address = ip_address(message.get_attr("NDA_DST"))
         return NeighbourEvent(message["ifindex"], address, message["state"], gone)
     return None
 
@@ -47,16 +49,17 @@ def tc_device(data: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class RouteEvent:
-    """What an IPv4 route message is about; a routing daemon sends them by the thousand."""
+    """What a route message is about; a routing daemon sends them by the thousand."""
 
     devices: frozenset[int]
-    gateway: IPv4Address | None
+    gateway: IPAddress | None
     """None as well for a route with several next hops."""
     length: int
+    family: int = socket.AF_INET
 
 
 RTA = struct.Struct("=HH")
-ROUTE_LENGTH = 16 + 1
+ROUTE_FAMILY, ROUTE_LENGTH = 16, 16 + 1
 ROUTE_HEADER = 16 + 12
 RTA_OIF, RTA_GATEWAY, RTA_MULTIPATH = 4, 5, 9
 RTNEXTHOP = struct.Struct("=HBBi")
@@ -65,7 +68,7 @@ RTNEXTHOP = struct.Struct("=HBBi")
 def route_event(data: bytes) -> RouteEvent:
     """Reads an RTM_NEWROUTE or RTM_DELROUTE by hand: pyroute2 takes ten times as long."""
     devices: set[int] = set()
-    gateway = None
+    gateway: IPAddress | None = None
     offset = ROUTE_HEADER
     while offset + RTA.size <= len(data):
         length, kind = RTA.unpack_from(data, offset)
@@ -74,12 +77,12 @@ def route_event(data: bytes) -> RouteEvent:
         value = data[offset + RTA.size : offset + length]
         if kind == RTA_OIF:
             devices.add(int.from_bytes(value, sys.byteorder))
-        elif kind == RTA_GATEWAY and len(value) == 4:
-            gateway = IPv4Address(value)
+        elif kind == RTA_GATEWAY and len(value) in (4, 16):
+            gateway = ip_address(value)
         elif kind == RTA_MULTIPATH:
             devices |= _hop_devices(value)
         offset += (length + 3) & ~3
-    return RouteEvent(frozenset(devices), gateway, data[ROUTE_LENGTH])
+    return RouteEvent(frozenset(devices), gateway, data[ROUTE_LENGTH], data[ROUTE_FAMILY])
 
 
 def _hop_devices(data: bytes) -> set[int]:

@@ -8,17 +8,16 @@ import contextlib
 import errno
 import socket
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, ip_address
 from typing import Any
 
 from .errors import KernelError
-from .model import Address, Link, NextHop, Route
+from .link_messages import read_links
+from .model import Address, Address6, IPAddress, Link, NextHop, Route
 from .rtnl import (
     NLM_F_CREATE,
     NLM_F_REPLACE,
-    RTEXT_FILTER_SKIP_STATS,
     RTM_GETADDR,
-    RTM_GETLINK,
     RTM_GETNEIGH,
     RTM_GETQDISC,
     RTM_GETROUTE,
@@ -27,9 +26,8 @@ from .rtnl import (
 )
 
 AF_BRIDGE = 7
-IFF_UP = 1
-IFF_LOWER_UP = 1 << 16
-IFA_F_SECONDARY = 1
+IFA_F_SECONDARY = IFA_F_TEMPORARY = 1
+IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE = 0x08, 0x20, 0x40
 RTN_UNICAST, RTN_LOCAL = 1, 2
 RTM_F_CLONED = 0x200
 RT_TABLE_LOCAL = 255
@@ -49,10 +47,10 @@ GONE = (errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.EINVAL, errno.ENETDOWN)
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """One entry of the IPv4 neighbour table; mac is empty while it is not known."""
+    """One entry of a neighbour table; mac is empty while it is not known."""
 
     ifindex: int
-    address: IPv4Address
+    address: IPAddress
     mac: bytes
     state: int
     managed: bool = False
@@ -75,9 +73,11 @@ class Way:
     """Where the kernel would send a packet to one address; gateway None: it is on the link."""
 
     ifindex: int
-    gateway: IPv4Address | None = None
+    gateway: IPAddress | None = None
     local: bool = False
     """An address of this host."""
+    source: IPAddress | None = None
+    """What a packet of this host's would be sent from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,7 @@ class Netlink:
     # ---- dumps ------------------------------------------------------------------------
 
     def links(self) -> tuple[Link, ...]:
-        found = self._rtnl.dump(RTM_GETLINK, ("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS))
-        return tuple(_link(message) for message in found)
+        return read_links(self._rtnl)
 
     def addresses(self) -> tuple[Address, ...]:
         """IPv4, of all devices, in the kernel's order: the primary ones come first."""
@@ -122,6 +121,19 @@ class Netlink:
             address = IPv4Interface(f"{local}/{message['prefixlen']}")
             secondary = bool(message["flags"] & IFA_F_SECONDARY)
             found.append(Address(message["index"], address, secondary))
+        return tuple(found)
+
+    def addresses6(self) -> tuple[Address6, ...]:
+        """IPv6, of all devices, but for those that are not the host's yet or never will be."""
+        found = []
+        for message in self._rtnl.dump(RTM_GETADDR, family=socket.AF_INET6):
+            local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+            flags = message.get_attr("IFA_FLAGS") or message["flags"]
+            if not local or flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED):
+                continue
+            address = IPv6Interface(f"{local}/{message['prefixlen']}")
+            temporary = bool(flags & (IFA_F_TEMPORARY | IFA_F_DEPRECATED))
+            found.append(Address6(message["index"], address, temporary))
         return tuple(found)
 
     def routes(self, ifindexes: frozenset[int]) -> tuple[Route, ...]:
@@ -141,38 +153,42 @@ class Netlink:
         return tuple(found)
 
     def way(
-        self, destination: IPv4Address, source: IPv4Address | None = None, ingress: int = 0
+        self, destination: IPAddress, source: IPAddress | None = None, ingress: int = 0
     ) -> Way | None:
         """The route of a packet of this host's, or of one that came in at `ingress`; None: none."""
+        bits = destination.max_prefixlen
         attrs: list[tuple[str, Any]] = [("RTA_DST", str(destination))]
-        if source and ingress:
-            attrs += [("RTA_SRC", str(source)), ("RTA_IIF", ingress)]
+        if source:
+            attrs.append(("RTA_SRC", str(source)))
+        if ingress:
+            attrs.append(("RTA_IIF", ingress))
         try:
             found = self._rtnl.ask(
                 RTM_GETROUTE,
                 *attrs,
-                family=socket.AF_INET,
-                dst_len=32,
-                src_len=32 if source and ingress else 0,
+                family=family_of(destination),
+                dst_len=bits,
+                src_len=bits if source else 0,
             )
         except KernelError:
             return None
         if found["type"] not in (RTN_UNICAST, RTN_LOCAL):
             return None
-        gateway = found.get_attr("RTA_GATEWAY")
+        gateway, sent_from = _gateway(found), found.get_attr("RTA_PREFSRC")
         return Way(
             found.get_attr("RTA_OIF") or 0,
-            IPv4Address(gateway) if gateway else None,
+            gateway,
             found["type"] == RTN_LOCAL,
+            ip_address(sent_from) if sent_from else None,
         )
 
-    def neighbours(self, ifindex: int) -> tuple[Neighbour, ...]:
-        """The IPv4 neighbours on one device."""
-        found = self._dump_neighbours(("NDA_IFINDEX", ifindex), family=socket.AF_INET)
+    def neighbours(self, ifindex: int, family: int = socket.AF_INET) -> tuple[Neighbour, ...]:
+        """The neighbours on one device, of one address family."""
+        found = self._dump_neighbours(("NDA_IFINDEX", ifindex), family=family)
         return tuple(
             Neighbour(
                 message["ifindex"],
-                IPv4Address(message.get_attr("NDA_DST")),
+                ip_address(message.get_attr("NDA_DST")),
                 mac_bytes(message.get_attr("NDA_LLADDR")),
                 message["state"],
                 bool((message.get_attr("NDA_FLAGS_EXT") or 0) & NTF_EXT_MANAGED),
@@ -211,7 +227,8 @@ class Netlink:
     def unmanage(self, hop: NextHop) -> None:
         """Lets it age like any other; one that has gone meanwhile needs nothing."""
         with contextlib.suppress(KernelError):
-            if any(n.address == hop.address and n.managed for n in self.neighbours(hop.ifindex)):
+            known = self.neighbours(hop.ifindex, family_of(hop.address))
+            if any(n.address == hop.address and n.managed for n in known):
                 self._change_neighbour(hop, NUD_NONE, NTF_USE, 0)
 
     def probe(self, hop: NextHop) -> None:
@@ -239,25 +256,23 @@ class Netlink:
             RTM_NEWNEIGH,
             how,
             *attrs,
-            family=socket.AF_INET,
+            family=family_of(hop.address),
             ifindex=hop.ifindex,
             state=state,
             flags=flags,
         )
 
 
-def _link(message: Any) -> Link:
-    info = message.get_attr("IFLA_LINKINFO")
-    return Link(
-        ifindex=message["index"],
-        name=message.get_attr("IFLA_IFNAME") or "",
-        mac=mac_bytes(message.get_attr("IFLA_ADDRESS")) or bytes(6),
-        master=message.get_attr("IFLA_MASTER") or 0,
-        kind=(info.get_attr("IFLA_INFO_KIND") or "") if info else "",
-        mtu=message.get_attr("IFLA_MTU") or 0,
-        up=bool(message["flags"] & IFF_UP),
-        carrier=bool(message["flags"] & IFF_LOWER_UP),
-    )
+def family_of(address: IPAddress) -> int:
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
+
+
+def _gateway(message: Any) -> IPAddress | None:
+    """An IPv4 route may go by an IPv6 router (RFC 5549)."""
+    if gateway := message.get_attr("RTA_GATEWAY"):
+        return ip_address(gateway)
+    via = message.get_attr("RTA_VIA")
+    return ip_address(via["addr"]) if via and via.get("addr") else None
 
 
 def _routes(message: Any) -> list[Route]:

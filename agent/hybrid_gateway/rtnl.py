@@ -53,12 +53,17 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
 RTM_NEWTFILTER, RTM_DELTFILTER = 44, 45
+RTM_NEWTUNNEL, RTM_DELTUNNEL, RTM_GETTUNNEL = 120, 121, 122
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR = 0x01, 0x04, 0x10
 NLM_F_DUMP, NLM_F_REPLACE, NLM_F_CREATE = 0x300, 0x100, 0x400
 RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_TC = 1, 3, 4
 RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE = 5, 7
+RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE = 9, 11
+RTNLGRP_TUNNEL = 35
+RTEXT_FILTER_BRVLAN_COMPRESSED = 1 << 2
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 NETLINK_GET_STRICT_CHK, NETLINK_EXT_ACK = 12, 11
+NETLINK_ADD_MEMBERSHIP = 1
 SOL_NETLINK = 270
 SO_RCVBUFFORCE = 33
 NETLINK_NETFILTER = 12
@@ -86,6 +91,13 @@ class NeighbourMessage(ndmsg):  # type: ignore[misc]  # pyroute2 brings no types
     )
 
 
+class TunnelMessage(nlmsg):  # type: ignore[misc]  # pyroute2 brings no types
+    """struct tunnel_msg, of which pyroute2 0.7.2 knows nothing."""
+
+    __slots__ = ()
+    fields = (("family", "B"), ("flags", "B"), ("reserved", "H"), ("ifindex", "I"))
+
+
 MESSAGES: dict[int, type[nlmsg]] = {
     RTM_GETLINK: ifinfmsg,
     RTM_GETADDR: ifaddrmsg,
@@ -93,6 +105,7 @@ MESSAGES: dict[int, type[nlmsg]] = {
     RTM_GETNEIGH: NeighbourMessage,
     RTM_NEWNEIGH: NeighbourMessage,
     RTM_GETQDISC: tcmsg,
+    RTM_GETTUNNEL: TunnelMessage,
 }
 
 
@@ -104,6 +117,21 @@ def split(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
         if length < HEADER.size:
             return
         yield kind, flags, sequence, data[offset : offset + length]
+        offset += (length + 3) & ~3
+
+
+ATTRIBUTE = struct.Struct("=HH")
+NLA_TYPE_MASK = 0x3FFF
+"""Without NLA_F_NESTED and NLA_F_NET_BYTEORDER."""
+
+
+def attributes(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """The (type, value) of each attribute from `offset` on; what is cut short is left out."""
+    while offset + ATTRIBUTE.size <= len(data):
+        length, kind = ATTRIBUTE.unpack_from(data, offset)
+        if length < ATTRIBUTE.size or offset + length > len(data):
+            return
+        yield kind & NLA_TYPE_MASK, data[offset + ATTRIBUTE.size : offset + length]
         offset += (length + 3) & ~3
 
 
@@ -131,6 +159,10 @@ class Rtnl:
 
     def dump(self, kind: int, /, *attrs: tuple[str, Any], **fields: Any) -> list[Any]:
         """All answers to a dump; repeated when the table changed underneath."""
+        return [decode(MESSAGES[kind], data) for data in self.dump_raw(kind, *attrs, **fields)]
+
+    def dump_raw(self, kind: int, /, *attrs: tuple[str, Any], **fields: Any) -> list[bytes]:
+        """Likewise, whole messages as they came."""
         for _ in range(DUMP_TRIES):
             answers, consistent = self._dump_once(kind, attrs, fields)
             if consistent:
@@ -139,10 +171,9 @@ class Rtnl:
 
     def _dump_once(
         self, kind: int, attrs: tuple[tuple[str, Any], ...], fields: dict[str, Any]
-    ) -> tuple[list[Any], bool]:
-        cls = MESSAGES[kind]
+    ) -> tuple[list[bytes], bool]:
         sequence = self._send(kind, NLM_F_REQUEST | NLM_F_DUMP, attrs, fields)
-        answers: list[Any] = []
+        answers: list[bytes] = []
         consistent = True
         while True:
             for answer, flags, number, data in split(self._socket.recv(DUMP_BUFFER)):
@@ -153,7 +184,7 @@ class Rtnl:
                     return answers, consistent
                 if answer == NLMSG_ERROR:
                     raise KernelError(f"netlink dump {kind}", _error(data), code="netlink.dump")
-                answers.append(decode(cls, data))
+                answers.append(data)
 
     def ask(self, kind: int, /, *attrs: tuple[str, Any], **fields: Any) -> Any:
         """One question about one thing; KernelError with the kernel's errno when it has none."""
@@ -211,7 +242,9 @@ class EventSocket:
                 break
             except PermissionError:
                 continue
-        self._socket.bind((0, sum(1 << (group - 1) for group in groups)))
+        self._socket.bind((0, 0))
+        for group in groups:
+            self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -241,13 +274,16 @@ class EventSocket:
 
 
 def route_events() -> EventSocket:
-    """Links, neighbours and FDB, IPv4 addresses and routes, qdiscs and filters."""
+    """Links, VNIs, neighbours and FDB, addresses and routes, qdiscs and filters."""
     groups = (
         RTNLGRP_LINK,
         RTNLGRP_NEIGH,
         RTNLGRP_TC,
         RTNLGRP_IPV4_IFADDR,
         RTNLGRP_IPV4_ROUTE,
+        RTNLGRP_IPV6_IFADDR,
+        RTNLGRP_IPV6_ROUTE,
+        RTNLGRP_TUNNEL,
     )
     return EventSocket(socket.NETLINK_ROUTE, groups)
 
