@@ -5,7 +5,7 @@ Every listener is open before anything is sent; waiting is polling with a deadli
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 
 from scapy.layers.inet import IP
@@ -15,7 +15,9 @@ from scapy.packet import Packet
 from hybrid_gateway.lab import Lab
 from hybrid_gateway.lab.sniff import PacketSocket
 
-DEVICES = {"lan": "eth0", "lan2": "eth0", "wan": "eth0"}
+Places = Mapping[str, tuple[str, str]]
+"""Hosts and devices, by how a test calls them."""
+PLACES: Places = {"lan": ("lan", "eth0"), "lan2": ("lan2", "eth0"), "wan": ("wan", "eth0")}
 ARRIVES_SECONDS = 2.0
 SILENCE_SECONDS = 0.25
 """How long nothing has to arrive before a packet counts as lost; a hop takes microseconds."""
@@ -35,17 +37,18 @@ def is_icmp_error(packet: Packet) -> bool:
 class Wires:
     """The hosts' ends of the lab's cables."""
 
-    def __init__(self, lab: Lab, stack: ExitStack) -> None:
+    def __init__(self, lab: Lab, stack: ExitStack, places: Places = PLACES) -> None:
         self._sockets = {
-            host: PacketSocket(lab.namespace(host), device) for host, device in DEVICES.items()
+            name: PacketSocket(lab.namespace(host), device)
+            for name, (host, device) in places.items()
         }
         for opened in self._sockets.values():
             stack.callback(opened.close)
 
-    def forget(self) -> None:
-        """Drop what has arrived so far."""
-        for opened in self._sockets.values():
-            opened.discard()
+    def forget(self, *places: str) -> None:
+        """Drop what has arrived so far, there or everywhere."""
+        for place in places or self._sockets:
+            self._sockets[place].discard()
 
     def send(self, frame: Packet | bytes, *, at: str) -> None:
         self._sockets[at].send(bytes(frame))

@@ -1,32 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A second site: 203.0.113.0/24 stretched over a routed underlay by VXLAN, VNI 100.
 
-    left  eth0 .10 ── seg0 ┐                                       ┌ seg0 ── eth0 .20  right
-                           ├ br100: vni100               vni100 :br100
-                           gw  up0 ── a0  core  b0 ── up0  gw2
-                               192.0.2.1               198.51.100.1
-                           2001:db8:1::1               2001:db8:2::1
+    left   eth0 .10 ── seg0 ┐                                       ┌ seg0 ── eth0 .20  right
+                            ├ br100: vni100               vni100 :br100
+    left2  eth0 .11 ── seg1 ┘
+                            gw  up0 ── a0  core  b0 ── up0  gw2
+                                192.0.2.1               198.51.100.1
+                            2001:db8:1::1               2001:db8:2::1
 
-`gw` is the lab's gateway, with two ports more. `gw2` is a plain Linux bridge with a VXLAN device,
+`gw` is the lab's gateway, with three ports more. `gw2` is a plain Linux bridge with a VXLAN device,
 unless an agent is started there, too (`FarSide`). Every link carries 1500 bytes, the VXLAN devices
 as well: what they encapsulate does not fit the underlay in one piece.
 """
 
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import Enum
 from ipaddress import IPv4Interface
 
-from .extension import Cable, End, ExtendedLab, Extension, extended
+from . import leftovers
+from .extension import Cable, End, ExtendedLab, Extension
 from .network import Lab
 from .topology import OFFLOADS, Interface
 
 VNI = 100
-BRIDGE, VXLAN, ACCESS, UPLINK = "br100", "vni100", "seg0", "up0"
-"""The same names at both sites."""
+BRIDGE, VXLAN, ACCESS, ACCESS2, UPLINK = "br100", "vni100", "seg0", "seg1", "up0"
+"""The same names at both sites; the second site has one access port."""
 LEFT = Interface("left", "eth0", "02:00:cb:00:71:0a", IPv4Interface("203.0.113.10/24"))
+LEFT2 = Interface("left2", "eth0", "02:00:cb:00:71:0b", IPv4Interface("203.0.113.11/24"))
 RIGHT = Interface("right", "eth0", "02:00:cb:00:71:14", IPv4Interface("203.0.113.20/24"))
-LEFT6, RIGHT6 = "2001:db8:cb::a", "2001:db8:cb::14"
+LEFT6, LEFT26, RIGHT6 = "2001:db8:cb::a", "2001:db8:cb::b", "2001:db8:cb::14"
 NEAR_UPLINK = Interface("gw", UPLINK, "02:00:c0:00:02:01", IPv4Interface("192.0.2.1/24"))
 NEAR_ROUTER = Interface("core", "a0", "02:00:c0:00:02:fe", IPv4Interface("192.0.2.254/24"))
 FAR_ROUTER = Interface("core", "b0", "02:00:c6:33:64:fe", IPv4Interface("198.51.100.254/24"))
@@ -61,37 +65,36 @@ BRIDGE_KIND = "type bridge forward_delay 0 mcast_snooping 0"
 
 def second_site(underlay: Underlay, options: str = "") -> Extension:
     """`options` are further ones of both VXLAN devices."""
-    sites = (("gw", underlay.near, underlay.far), ("gw2", underlay.far, underlay.near))
+    near = f"{vxlan_kind(VNI, underlay.near, underlay.far)} {options}"
+    far = f"{vxlan_kind(VNI, underlay.far, underlay.near)} {options}"
     return Extension(
         cables=(
-            _segment("gw", LEFT, LEFT6),
+            _segment("gw", ACCESS, LEFT, LEFT6),
+            _segment("gw", ACCESS2, LEFT2, LEFT26),
             _underlay(NEAR_UPLINK, NEAR_ROUTER),
             _underlay(FAR_ROUTER, FAR_UPLINK),
-            _segment("gw2", RIGHT, RIGHT6),
+            _segment("gw2", ACCESS, RIGHT, RIGHT6),
         ),
         routers=("core",),
-        links=tuple(
-            link
-            for host, local, remote in sites
-            for link in (
-                (host, BRIDGE, BRIDGE_KIND),
-                (host, VXLAN, f"{vxlan_kind(VNI, local, remote)} {options}"),
-            )
+        links=(
+            ("gw", BRIDGE, BRIDGE_KIND),
+            ("gw", VXLAN, near),
+            ("gw2", BRIDGE, BRIDGE_KIND),
+            ("gw2", VXLAN, far),
         ),
-        settings=tuple(
-            (host, f"link set {device} {what}")
-            for host, _, _ in sites
-            for device, what in (
-                (ACCESS, f"master {BRIDGE}"),
-                (VXLAN, f"{QUIET} master {BRIDGE} up"),
-                (BRIDGE, f"{QUIET} up"),
-            )
-        ),
+        settings=(*_bridged("gw", ACCESS, ACCESS2), *_bridged("gw2", ACCESS)),
         routes=(
             ("gw", f"{FAR_UPLINK.ip}/32", NEAR_ROUTER.ip),
             ("gw", "2001:db8:2::/64", UNDERLAY6[NEAR_ROUTER]),
         ),
     )
+
+
+def _bridged(site: str, *ports: str) -> list[tuple[str, str]]:
+    """The bridge, its access ports and its VXLAN device, up."""
+    lines = [f"{VXLAN} {QUIET} master {BRIDGE} up", f"{BRIDGE} {QUIET} up"]
+    lines += [f"{port} master {BRIDGE}" for port in ports]
+    return [(site, f"link set {line}") for line in lines]
 
 
 def vxlan_kind(vni: int, local: str, remote: str) -> str:
@@ -108,25 +111,25 @@ def _routed(end: Interface) -> End:
     return End(end.host, end.device, networks, f"address {end.mac}")
 
 
-def _segment(site: str, host: Interface, address6: str) -> Cable:
+def _segment(site: str, port: str, host: Interface, address6: str) -> Cable:
     """The host's cable to the bridge of its site."""
     networks = (str(host.network), f"{address6}/64")
     return Cable(
-        End(site, ACCESS, attributes=QUIET),
+        End(site, port, attributes=QUIET),
         End(host.host, host.device, networks, f"address {host.mac} {QUIET}"),
         offloads=OFFLOADS,
     )
 
 
-CONFIGURATION = f"""\
-# One end of the stretched segment, and nothing else.
-version: 1
-ports:
-  {ACCESS}: {{device: {ACCESS}, plane: xdp}}
-  {UPLINK}: {{device: {UPLINK}, plane: xdp}}
-vxlan:
-  - {{device: {VXLAN}, vni: {VNI}}}
-"""
+def configuration(*ports: str) -> str:
+    """One end of the stretched segment, and nothing else."""
+    lines = [f"  {port}: {{device: {port}, plane: xdp}}" for port in (*ports, UPLINK)]
+    section = ["vxlan:", f"  - {{device: {VXLAN}, vni: {VNI}}}"]
+    return "\n".join(["version: 1", "ports:", *lines, *section]) + "\n"
+
+
+NEAR_CONFIGURATION = configuration(ACCESS, ACCESS2)
+FAR_CONFIGURATION = configuration(ACCESS)
 
 
 class FarSide(Lab):
@@ -139,11 +142,20 @@ class FarSide(Lab):
     def namespace(self, host: str) -> str:
         return self._lab.namespace("gw2" if host == "gw" else host)
 
+    def up(self) -> None:
+        """Its configuration; the namespaces are the extension's."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(FAR_CONFIGURATION)
+
+    def down(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+
 
 @contextmanager
-def with_second_site(
-    lab: Lab, underlay: Underlay = Underlay.IPV4, options: str = ""
-) -> Iterator[ExtendedLab]:
-    """The lab and its second site, for as long as the block runs."""
-    with extended(lab, second_site(underlay, options)) as built:
-        yield built
+def far_side(lab: ExtendedLab) -> Iterator[FarSide]:
+    """The place for an agent at the second site, which ends with the block."""
+    side = FarSide(lab)
+    with ExitStack() as stack:
+        stack.callback(leftovers.remove, side)
+        side.up()
+        yield side

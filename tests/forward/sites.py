@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Two sites of a stretched segment, over each underlay, with the agent at the first and without."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hybrid_gateway.lab import Interface, Lab, leftovers
+from hybrid_gateway.lab.extension import ExtendedLab, extended
+from hybrid_gateway.lab.second import (
+    LEFT,
+    NEAR_CONFIGURATION,
+    RIGHT,
+    Underlay,
+    second_site,
+)
+from tests.forward.fixtures import QUIET
+from tests.lib.gateway import Gateway, eventually
+from tests.lib.kernel_mode import Counts, NoCounts
+from tests.lib.programs import pinged
+from tests.lib.traffic import Places, Wires
+
+PLACES: Places = {
+    "left": ("left", "eth0"),
+    "left2": ("left2", "eth0"),
+    "right": ("right", "eth0"),
+    "router": ("core", "a0"),
+    "far router": ("core", "b0"),
+}
+"""The router's two are where the underlay is seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """Both sites, joined; the second one is the kernel's."""
+
+    lab: ExtendedLab
+    underlay: Underlay
+    wires: Wires
+    gateway: Gateway | None
+    """None: the first site is the kernel's, too."""
+
+    @property
+    def agent(self) -> Gateway:
+        assert self.gateway
+        return self.gateway
+
+    def counting(self) -> Counts:
+        return self.gateway.counting() if self.gateway else NoCounts()
+
+    def fdb(self, mac: str, host: str = "gw") -> str:
+        """What the kernel's bridges and VXLAN devices there know of a station."""
+        lines = self.lab.run(host, ["bridge", "fdb", "show"]).splitlines()
+        return "\n".join(line for line in lines if line.startswith(mac))
+
+    def meet(self) -> None:
+        """All three hosts have spoken, so that both bridges know where they are."""
+        for host, other in (("left", RIGHT), ("left2", RIGHT), ("left2", LEFT)):
+            assert pinged(self.lab, host, other.ip, count=1) == 1
+        if self.gateway:
+            # The mirror follows within milliseconds.
+            eventually(lambda: self._all_by_xdp("left", RIGHT), "XDP knows the stations")
+            eventually(lambda: self._all_by_xdp("left2", LEFT), "XDP knows the local stations")
+
+    def _all_by_xdp(self, host: str, other: Interface) -> bool:
+        counts = self.agent.counting()
+        assert pinged(self.lab, host, other.ip, count=2) == 2
+        return not any(name.startswith("PUNT_") for name in counts.now())
+
+
+SitesOf = Callable[[str, Underlay], Sites]
+
+
+@contextmanager
+def two_sites(plane: str, underlay: Underlay, directory: Path) -> Iterator[Sites]:
+    lab = Lab(f"{plane[0]}{underlay.name[-1]}{os.getpid()}", directory)
+    with ExitStack() as stack:
+        stack.callback(leftovers.remove, lab)
+        lab.up()
+        wide = stack.enter_context(extended(lab, second_site(underlay)))
+        for host in ("left", "left2", "right"):
+            wide.run(host, ["nft", QUIET])
+        gateway = None
+        if plane == "xdp":
+            gateway = Gateway(wide, NEAR_CONFIGURATION)
+            stack.callback(gateway.process.stop)
+            gateway.start()
+        yield Sites(wide, underlay, Wires(wide, stack, PLACES), gateway)
+
+
+@pytest.fixture(scope="session")
+def sites_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SitesOf]:
+    """Each pair of sites is built when it is wanted first, and stands to the end."""
+    built: dict[tuple[str, Underlay], Sites] = {}
+    with ExitStack() as stack:
+
+        def get(plane: str, underlay: Underlay) -> Sites:
+            if (plane, underlay) not in built:
+                directory = tmp_path_factory.mktemp(f"{plane}-{underlay.name}")
+                made = stack.enter_context(two_sites(plane, underlay, directory))
+                built[plane, underlay] = made
+            return built[plane, underlay]
+
+        yield get
+
+
+@pytest.fixture(params=list(Underlay), ids=lambda underlay: underlay.name.lower())
+def underlay(request: pytest.FixtureRequest) -> Underlay:
+    chosen: Underlay = request.param
+    return chosen
+
+
+@pytest.fixture
+def sites(sites_of: SitesOf, underlay: Underlay) -> Sites:
+    """With the agent at the first site."""
+    return _ready(sites_of("xdp", underlay))
+
+
+@pytest.fixture(params=["xdp", "kernel"])
+def either_sites(request: pytest.FixtureRequest, sites_of: SitesOf, underlay: Underlay) -> Sites:
+    """With the agent at the first site, and then without."""
+    return _ready(sites_of(request.param, underlay))
+
+
+def _ready(sites: Sites) -> Sites:
+    if sites.gateway:
+        sites.gateway.ready()
+    sites.meet()
+    return sites
