@@ -89,6 +89,16 @@ back_into_tunnel(struct xdp_md *ctx, struct outcome *out, struct passage *via,
 	return verdict == GW_REPLY ? GW_DROP_TTL : verdict;
 }
 
+/* The congestion that a packet out of a tunnel has met, once NAT is done with it. */
+static __always_inline void
+carry_congestion(struct xdp_md *ctx, const struct passage *via)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+
+	if (data + sizeof(struct ethhdr) <= end)
+		ecn_carry(data, end, via->tos);
+}
+
 static __always_inline enum gw_counter
 translate(struct xdp_md *ctx, const struct gw_device *port, struct packet *pkt, struct passage *via,
 	  struct outcome *out)
@@ -98,6 +108,8 @@ translate(struct xdp_md *ctx, const struct gw_device *port, struct packet *pkt, 
 	if (pkt->fragment == IP_MF_BIT && !on_its_way(verdict))
 		flow_forget(pkt, bpf_ktime_get_coarse_ns());
 	via->now = out->now;
+	if (via->outer && (verdict == GW_FORWARD || on_its_way(verdict)))
+		carry_congestion(ctx, via);
 	if (verdict == GW_FORWARD && out->tunnel)
 		verdict = into_tunnel(ctx, out, via);
 	else if (via->outer && (verdict == GW_REPLY || out->answered))

@@ -135,46 +135,60 @@ parse_arrival(struct xdp_md *ctx, const struct gw_settings *nat, const struct gw
 	return NOT_VXLAN;
 }
 
-/* What outer and inner ECN come to (RFC 6040 figure 4), or -1: the packet has to be dropped. */
+/* DSCP and ECN of the packet in a frame; -1: it is not IP. */
 static __always_inline int
+tos_of(void *frame, void *end)
+{
+	void *packet = frame + sizeof(struct ethhdr);
+	__u16 type = ether_type(frame);
+
+	if (type == bpf_htons(ETH_P_IP) && packet + sizeof(struct iphdr) <= end)
+		return ((struct iphdr *)packet)->tos;
+	if (type == bpf_htons(ETH_P_IPV6) && packet + sizeof(struct ip6hdr) <= end)
+		return ip6_class(packet);
+	return -1;
+}
+
+/* Congestion that the inner packet's ends would not hear of: it has to be dropped instead. */
+static __always_inline bool
+ecn_lost(void *frame, void *end, __u8 outer)
+{
+	int inner = tos_of(frame, end);
+
+	return inner >= 0 && (inner & ECN_MASK) == ECN_NOT_ECT && (outer & ECN_MASK) == ECN_CE;
+}
+
+/* What outer and inner ECN come to, if not ecn_lost() (RFC 6040 figure 4). */
+static __always_inline __u8
 ecn_of(__u8 outer, __u8 inner)
 {
 	outer &= ECN_MASK;
 	inner &= ECN_MASK;
-	if (inner == ECN_NOT_ECT)
-		return outer == ECN_CE ? -1 : ECN_NOT_ECT;
-	if (outer == ECN_CE)
-		return ECN_CE;
-	return outer == ECN_ECT1 && inner != ECN_CE ? ECN_ECT1 : inner;
+	if (inner == ECN_NOT_ECT || inner == ECN_CE)
+		return inner;
+	return outer == ECN_CE || outer == ECN_ECT1 ? outer : inner;
 }
 
-/* Carries the congestion that the outer packet met into the inner one; false: drop it. */
-static __always_inline bool
-ecn_carry(void *frame, void *end, __u8 tos)
+/* Carries the congestion that the outer packet met into the inner one. */
+static __always_inline void
+ecn_carry(void *frame, void *end, __u8 outer)
 {
 	void *packet = frame + sizeof(struct ethhdr);
-	__u16 type = ether_type(frame), *word = packet, before;
-	int ecn;
+	int inner = tos_of(frame, end);
+	__u16 *word = packet, before;
+	struct iphdr *ip = packet;
+	__u8 ecn = ecn_of(outer, inner);
 
-	if (type == bpf_htons(ETH_P_IP) && packet + sizeof(struct iphdr) <= end) {
-		struct iphdr *ip = packet;
-
-		ecn = ecn_of(tos, ip->tos);
-		if (ecn < 0)
-			return false;
-		before = *word;
-		ip->tos = (ip->tos & ~ECN_MASK) | ecn;
-		ip->check = csum_apply(ip->check, (__u16)~before + *word);
-	} else if (type == bpf_htons(ETH_P_IPV6) && packet + sizeof(struct ip6hdr) <= end) {
-		struct ip6hdr *ip = packet;
-
-		ecn = ecn_of(tos, ip6_class(ip));
-		if (ecn < 0)
-			return false;
-		ip->flow = (ip->flow & ~bpf_htonl((__u32)ECN_MASK << 20)) |
-			   bpf_htonl((__u32)ecn << 20);
+	if (inner < 0 || ecn == (inner & ECN_MASK) || packet + sizeof(*ip) > end)
+		return;
+	if (ether_type(frame) != bpf_htons(ETH_P_IP)) {
+		*(__u32 *)packet = (*(__u32 *)packet & ~bpf_htonl((__u32)ECN_MASK << 20)) |
+				   bpf_htonl((__u32)ecn << 20);
+		return;
 	}
-	return true;
+	before = *word;
+	ip->tos = (ip->tos & ~ECN_MASK) | ecn;
+	ip->check = csum_apply(ip->check, (__u16)~before + *word);
 }
 
 /* Where the inner frame goes; GW_BRIDGE and FOR_GATEWAY: via->row or the bridge in via->ifindex. */
@@ -272,8 +286,12 @@ decapsulate(struct xdp_md *ctx, const struct gw_device *port, struct passage *vi
 	verdict = inner_way(vni, frame, end, tunnel, via);
 	if (verdict != GW_BRIDGE && verdict != FOR_GATEWAY)
 		return verdict;
-	if (!ecn_carry(frame, end, in.tos))
+	if (ecn_lost(frame, end, in.tos))
 		return GW_DROP_ECN;
+	/* NAT may leave it to the kernel, which gets it as it came. */
+	if (verdict == GW_BRIDGE)
+		ecn_carry(frame, end, in.tos);
+	via->tos = in.tos;
 	if (bpf_xdp_adjust_head(ctx, (int)in.size))
 		return GW_DROP_TRUNCATED;
 	via->outer = in.size;

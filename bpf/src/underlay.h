@@ -38,7 +38,9 @@ struct passage {
 	__u16 row; /* bridged or encapsulated: the port's row in gw_tx */
 	__u16 tunnel; /* decapsulated: 1 + index of the tunnel back, 0: there is none */
 	__u16 outer; /* decapsulated: bytes of the headers that were taken off */
-	__u32 encapsulated; /* 1: it is */
+	__u8 tos; /* decapsulated: of the outer packet */
+	__u8 encapsulated; /* 1: it is */
+	__u8 pad[2];
 };
 
 /* Written by XDP: the ways asked for last, in slot index % WAYS. */
