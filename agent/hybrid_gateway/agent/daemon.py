@@ -15,7 +15,7 @@ from ..api import Server
 from ..errors import GwError
 from ..instance import DEFAULT_CONFIG, Instance, from_environment, object_dir
 from ..notify import notify
-from . import filters, listing, stations, views
+from . import filters, listing, stations, views, vxlan
 from .engine import Engine
 from .follower import Follower
 from .lock import locked
@@ -79,7 +79,7 @@ class Agent:
         return listing.mappings(self._engine, cursor, limit, filter)
 
     def show_vxlan(self, cursor: int | str, limit: int, filter: dict[str, Any]) -> Any:
-        return stations.segments(self._engine, cursor, limit, filter)
+        return vxlan.segments(self._engine, cursor, limit, filter)
 
     def show_vteps(self, cursor: int | str, limit: int, filter: dict[str, Any]) -> Any:
         return stations.vteps(self._engine, cursor, limit, filter)

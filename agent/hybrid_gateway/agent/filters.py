@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The `filter` of a request, judged: UsageError names the key and what it may be."""
 
+import re
 from collections.abc import Callable, Mapping
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, ip_address
 from typing import Any
 
 from ..bpf.scan import AGE_MAX, ANYWHERE, EVERY_PORT, ORIGINS, SORTS, Match, Order, SessionFilter
 from ..bpf.sessions import STATES
+from ..bpf.stations import STATES as STATION_STATES
 from ..errors import UsageError
+from ..model import IPAddress
 
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
+MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){0,5}")
+VNI_MAX = 0xFFFFFF
 
 
 def _bad(key: str, message: str) -> UsageError:
@@ -80,6 +85,33 @@ def address(key: str, value: Any) -> IPv4Address:
         raise _bad(key, f"{text[:40]} is not an IPv4 address") from error
 
 
+def either_address(key: str, value: Any) -> IPAddress:
+    text = _text(key, value)
+    try:
+        return ip_address(text)
+    except ValueError as error:
+        raise _bad(key, f"{text[:50]} is not an IPv4 or IPv6 address") from error
+
+
+def mac(key: str, value: Any) -> bytes:
+    """A MAC address or its first bytes: "02:00:5e"."""
+    text = _text(key, value)
+    if not MAC.fullmatch(text):
+        raise _bad(
+            key, f"{text[:40]} is not a MAC address like 02:00:5e:10:00:01, nor how one begins"
+        )
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def _whole(lowest: int, highest: int) -> "Reader":
+    def read(key: str, value: Any) -> int:
+        if type(value) is not int or not lowest <= value <= highest:
+            raise _bad(key, f"must be a whole number from {lowest} to {highest}")
+        return value
+
+    return read
+
+
 def protocol(key: str, value: Any) -> int:
     """By name."""
     return PROTOCOLS[_one_of(key, value, PROTOCOLS)]
@@ -105,6 +137,16 @@ MAPPING_KEYS: Mapping[str, Reader] = {
     "outside": endpoints,
     "protocol": protocol,
 }
+FDB_KEYS: Mapping[str, Reader] = {
+    "bridge": _text,
+    "vlan": _whole(1, 4094),
+    "mac": mac,
+    "port": _text,
+    "vtep": either_address,
+    "vni": _whole(1, VNI_MAX),
+    "state": lambda key, value: _one_of(key, value, set(STATION_STATES.values())),
+}
+SEGMENT_KEYS: Mapping[str, Reader] = {"segment": _text}
 
 
 def _read(given: Mapping[str, Any], keys: Mapping[str, Reader]) -> dict[str, Any]:
@@ -124,6 +166,17 @@ def session_filter(given: Mapping[str, Any]) -> SessionFilter:
 def mapping_filter(given: Mapping[str, Any]) -> dict[str, Any]:
     """`inside` and `outside` as Match, `protocol` as number; only those that were given."""
     return _read(given, MAPPING_KEYS)
+
+
+def fdb_filter(given: Mapping[str, Any]) -> dict[str, Any]:
+    """`bridge` and `port` as names, `mac` as the bytes that count; only those that were given."""
+    return _read(given, FDB_KEYS)
+
+
+def segment_filter(given: Mapping[str, Any]) -> str | None:
+    """A device or a VNI as text, None: all."""
+    found: str | None = _read(given, SEGMENT_KEYS).get("segment")
+    return found
 
 
 def order(by: str | None, reverse: bool) -> Order:

@@ -7,9 +7,9 @@ from typing import Any
 
 from .. import __version__
 from ..errors import GwError
-from ..model import Config, Identity, NatLog, PortForward, PortRange, Static, Step
+from ..model import Config, Device, Identity, NatLog, PortForward, PortRange, Static, Step
 from ..resolve import INTERFACE
-from . import listing
+from . import listing, vxlan
 from .engine import Engine, Prepared
 
 
@@ -41,6 +41,7 @@ def status(engine: Engine) -> dict[str, Any]:
         "config": str(engine.config_path),
         "ports": ports(engine),
         "sessions": _sessions(engine),
+        "vxlan": vxlan.summary(engine),
         "warnings": warnings(engine),
     }
     if engine.error:
@@ -60,7 +61,8 @@ def warnings(engine: Engine) -> list[Any]:
 
 
 def _sessions(engine: Engine) -> dict[str, int]:
-    limit = engine.wanted.sizes.sessions if engine.wanted.sizes else 0
+    nat44 = engine.config.nat44 if engine.config else None
+    limit = engine.wanted.sizes.sessions if nat44 and engine.wanted.sizes else 0
     used = 0
     if limit:
         try:
@@ -88,12 +90,19 @@ def ports(engine: Engine) -> list[dict[str, Any]]:
                 "plane": port.plane.value,
                 "ifindex": device.ifindex if device else None,
                 "up": running.get(port.device),
-                "role": ("outside" if device.outside else "inside") if device else None,
+                "role": _role(device) if device else None,
+                "bridged": bool(device and device.bridged),
+                "underlay": bool(device and device.underlay),
                 "mode": attached.get(device.ifindex) if device else None,
                 "l3_device": names.get(device.l3_ifindex) if device else None,
             }
         )
     return answer
+
+
+def _role(device: Device) -> str | None:
+    """In NAT44; one that only bridges or carries VXLAN has none."""
+    return "outside" if device.outside else "inside" if device.inside else None
 
 
 def nat(engine: Engine) -> dict[str, Any]:

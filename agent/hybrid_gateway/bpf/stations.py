@@ -23,6 +23,8 @@ BUDGET = 4096
 """Messages that one read takes: some milliseconds, so that everything else has its turn."""
 SLICE = 8192
 """Entries that one call of a round looks at."""
+STATIONS_MAX: int = lib.GW_FDB_MAX
+"""That XDP has room for."""
 ANY_VNI: int = lib.GW_VNI_OTHER
 STATES = {1: "learned", 2: "static", 3: "extern"}
 """enum gw_mirror_state."""

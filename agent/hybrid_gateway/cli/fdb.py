@@ -70,19 +70,17 @@ def _row(entry: dict[str, Any]) -> tuple[Any, ...]:
         _where(entry),
         entry["state"],
         None if seen is None else f"{text.duration(seen)} ago",
-        _addresses(entry["addresses"]),
+        _addresses(entry["addresses"], entry["more_addresses"]),
     )
 
 
 def _where(entry: dict[str, Any]) -> str:
-    """A port; or a VTEP and the VXLAN device, which may have several VNIs."""
-    vni = f" VNI {entry['vni']}" if entry["vni"] is not None else ""
-    kernel = "" if entry["xdp"] else " (kernel)"
+    """A port, or a VTEP and the VXLAN device by which it is reached."""
     behind = f"{entry['vtep']} by " if entry["vtep"] else ""
-    return f"{behind}{entry['port']}{vni}{kernel}"
+    return f"{behind}{entry['port']}{'' if entry['xdp'] else ' (kernel)'}"
 
 
-def _addresses(addresses: list[str]) -> str | None:
+def _addresses(addresses: list[str], unlisted: int) -> str | None:
     shown = ", ".join(addresses[:ADDRESSES_MAX])
-    more = len(addresses) - ADDRESSES_MAX
-    return (f"{shown} +{more}" if more > 0 else shown) or None
+    more = max(0, len(addresses) - ADDRESSES_MAX) + unlisted
+    return (f"{shown} +{more}" if more else shown) or None

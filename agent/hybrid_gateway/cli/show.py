@@ -34,7 +34,7 @@ def ports() -> None:
             port["device"],
             port.get("ifindex"),
             text.yes_no(port.get("up")),
-            port.get("role"),
+            text.role(port),
             port.get("mode"),
             port.get("l3_device"),
         )

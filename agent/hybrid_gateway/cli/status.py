@@ -2,6 +2,7 @@
 """gwctl status"""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -59,7 +60,6 @@ def _wait(out: Output, seconds: float) -> Any:
 
 def describe(answer: dict[str, Any]) -> str:
     since = f" since {text.moment(answer['since'])}" if answer.get("since") else ""
-    sessions = answer.get("sessions") or {}
     return text.paragraphs(
         f"gateway {answer['instance']}: {text.state(answer['state'])}{since}\n"
         f"agent {answer.get('version')}, process {answer.get('pid')}",
@@ -67,15 +67,27 @@ def describe(answer: dict[str, Any]) -> str:
         text.table(
             ("PORT", "DEVICE", "ROLE", "XDP MODE", "ADDRESSES ON"),
             [
-                (p["name"], p["device"], p.get("role"), p.get("mode"), p.get("l3_device"))
+                (p["name"], p["device"], text.role(p), p.get("mode"), p.get("l3_device"))
                 for p in answer.get("ports", [])
             ],
         ),
-        _share(sessions) if sessions.get("limit") else "",
+        "\n".join(_counts(answer)),
         text.warnings(answer.get("warnings", [])),
     )
 
 
-def _share(sessions: dict[str, int]) -> str:
-    used, limit = sessions["used"], sessions["limit"]
-    return f"sessions: {text.number(used)} of {text.number(limit)} ({used / limit:.1%})"
+def _counts(answer: dict[str, Any]) -> Iterator[str]:
+    """A line for each feature that is configured."""
+    sessions, vxlan = answer.get("sessions") or {}, answer.get("vxlan")
+    if sessions.get("limit"):
+        yield f"sessions: {_share(sessions['used'], sessions['limit'])}"
+    if vxlan:
+        segments = text.count(vxlan["segments"], "segment")
+        left = vxlan["segments"] - vxlan["by_xdp"]
+        but = f", {left} of them not (wholly) by XDP: see gwctl show vxlan" if left else ""
+        yield f"VXLAN: {segments}{but}, {text.count(vxlan['vteps'], 'VTEP')}"
+        yield f"stations: {_share(vxlan['stations'], vxlan['stations_limit'])}"
+
+
+def _share(used: int, limit: int) -> str:
+    return f"{text.number(used)} of {text.number(limit)} ({used / limit:.1%})"

@@ -106,6 +106,12 @@ def yes_no(value: bool | None) -> str | None:
     return None if value is None else "yes" if value else "no"
 
 
+def role(port: dict[str, Any]) -> str | None:
+    """What a port is for: in NAT44, and where there is VXLAN."""
+    parts = [port.get("role"), *(name for name in ("bridged", "underlay") if port.get(name))]
+    return ", ".join(part for part in parts if part) or None
+
+
 def size(value: float) -> str:
     """Bytes in units of 1000, as links are sold."""
     for unit in ("B", "kB", "MB", "GB"):

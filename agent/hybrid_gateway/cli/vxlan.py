@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """gwctl show vxlan"""
 
-from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -29,7 +28,11 @@ HEAD = (
 NUMBERS = (1, 3, 6, 7, 8, 9, 10)
 LESS_IMPORTANT = ("VLAN", "OUTER", "MTU", "FLOOD", "SOURCES", "LOCAL ADDRESS", "MACS HERE")
 """What a narrow terminal goes without, in this order."""
-PLANES = {"xdp": "XDP", "kernel": "kernel"}
+PLANES = {"xdp": "XDP"}
+IN_FULL = {"xdp": "XDP", "partly": "XDP in part", "kernel": "the kernel"}
+KNOWN_FROM = {"fdb": "FDB", "flood": "flood list", "listed": "configuration"}
+NAMED_MAX = 4
+"""VTEPs on one line."""
 SOURCES = {
     "learned": "the VTEPs that its FDB and its flood list name (learned)",
     "any": "whoever sends (any)",
@@ -60,7 +63,7 @@ def vxlan(segment: str | None, limit: int, everything: bool, cursor: str) -> Non
 
     def row(entry: dict[str, Any]) -> tuple[Any, ...]:
         if entry.get("reason"):
-            reasons.append(f"{name_of(entry)} is the kernel's: {entry['reason']}")
+            reasons.append(f"{name_of(entry)}: {entry['reason']}")
         return _row(entry)
 
     found.print_table(text.Table(HEAD, NUMBERS, drop=LESS_IMPORTANT), row, NOTHING)
@@ -84,7 +87,8 @@ def _one(out: Output, segment: str) -> dict[str, Any]:
 
 def name_of(entry: dict[str, Any]) -> str:
     """The device, and the VNI where it has several (a single VXLAN device)."""
-    return f"{entry['device']} VNI {entry['vni']}" if entry.get("external") else entry["device"]
+    several = entry["external"] and entry["vni"] is not None
+    return f"{entry['device']} VNI {entry['vni']}" if several else str(entry["device"])
 
 
 def endpoint(address: str, port: int) -> str:
@@ -92,18 +96,15 @@ def endpoint(address: str, port: int) -> str:
 
 
 def _row(entry: dict[str, Any]) -> tuple[Any, ...]:
-    sources = entry["sources"]
+    counts = (entry[name] for name in ("vteps", "floods", "macs_local", "macs_remote"))
     return (
         entry["device"],
         entry["vni"],
         entry["bridge"],
         entry["vlan"],
         _locals(entry),
-        sources if isinstance(sources, str) else "listed",
-        text.number(entry["vteps"]),
-        text.number(entry["floods"]),
-        text.number(entry["macs_local"]),
-        text.number(entry["macs_remote"]),
+        "listed" if isinstance(entry["sources"], list) else entry["sources"],
+        *(None if count is None else text.number(count) for count in counts),
         entry["mtu"],
         _outer(entry),
         PLANES.get(entry["forwards"], entry["forwards"]),
@@ -121,7 +122,7 @@ def _locals(entry: dict[str, Any]) -> str | None:
 
 def _outer(entry: dict[str, Any]) -> str | None:
     """What becomes of the largest outer packets."""
-    if entry["underlay_mtu"] is None:
+    if None in (entry["underlay_mtu"], entry["outer_mtu"]):
         return None
     if entry["outer_mtu"] <= entry["underlay_mtu"]:
         return "fits"
@@ -130,68 +131,65 @@ def _outer(entry: dict[str, Any]) -> str | None:
 
 def describe(entry: dict[str, Any], vteps: list[dict[str, Any]]) -> str:
     """One segment in full."""
-    bridge = entry["bridge"] or "no bridge"
+    vni = "" if entry["vni"] is None else f": VNI {entry['vni']}"
     vlan = f", VLAN {entry['vlan']}" if entry["vlan"] else ""
-    who = PLANES.get(entry["forwards"], entry["forwards"])
-    why = f": {entry['reason']}" if entry.get("reason") else ""
-    title = click.style(f"{entry['device']}: VNI {entry['vni']} in {bridge}{vlan}", bold=True)
-    mine = [vtep for vtep in vteps if _belongs(vtep, entry)]
-    rows = [
-        ("forwarded by", ("the kernel" if who == "kernel" else who) + why),
-        ("arrives at", _list(endpoint(a, entry["port"]) for a in entry["local"]) or "nowhere"),
+    title = f"{entry['device']}{vni} in {entry['bridge'] or 'no bridge'}{vlan}"
+    why = f": {entry['reason']}" if entry["reason"] else ""
+    rows = [("forwarded by", IN_FULL.get(entry["forwards"], entry["forwards"]) + why)]
+    if entry["sources"] is None:
+        return f"{click.style(title, bold=True)}\n{text.pairs(rows)}"
+    mine = [v for v in vteps if (v["device"], v["vni"]) == (entry["device"], entry["vni"])]
+    rows += [
+        ("arrives at", ", ".join(endpoint(a, entry["port"]) for a in entry["local"]) or "nowhere"),
         ("accepted from", _accepted(entry["sources"])),
-        ("VTEPs", text.number(entry["vteps"])),
         ("flooded to", _flooded(entry, mine)),
         ("MACs here", text.number(entry["macs_local"])),
         ("MACs there", _there(entry)),
         ("MTU", _mtu(entry)),
     ]
     table = text.table(
-        ("VTEP", "MACS", "FLOODED TO", "WHY IT MAY SEND"),
+        ("VTEP", "MACS", "KNOWN FROM", "MAY SEND"),
         [
-            (vtep["address"], text.number(vtep["macs"]), text.yes_no(vtep["flood"]), vtep["why"])
+            (
+                vtep["address"],
+                text.number(vtep["macs"]),
+                ", ".join(KNOWN_FROM.get(why, why) for why in vtep["why"]),
+                text.yes_no(vtep["allowed"]),
+            )
             for vtep in mine
         ],
         numbers=(1,),
     )
-    return text.paragraphs(f"{title}\n{text.pairs(rows)}", table)
-
-
-def _belongs(vtep: dict[str, Any], entry: dict[str, Any]) -> bool:
-    return (vtep["device"], vtep["vni"]) == (entry["device"], entry["vni"])
-
-
-def _list(items: Iterable[str]) -> str:
-    return ", ".join(items)
+    return text.paragraphs(f"{click.style(title, bold=True)}\n{text.pairs(rows)}", table)
 
 
 def _accepted(sources: str | list[str]) -> str:
     if isinstance(sources, str):
         return SOURCES.get(sources, sources)
-    return _list(sources) + " (listed), and nobody else"
+    return ", ".join(sources) + ", and nobody else (listed)"
 
 
 def _flooded(entry: dict[str, Any], vteps: list[dict[str, Any]]) -> str:
     """By name while they fit a line."""
-    names = [vtep["address"] for vtep in vteps if vtep["flood"]]
+    names = [vtep["address"] for vtep in vteps if "flood" in vtep["why"]]
     if not entry["floods"]:
-        return "nobody: broadcast and unknown stations are not sent anywhere"
-    return _list(names) if 0 < len(names) <= 4 else text.count(entry["floods"], "VTEP")
+        return "nobody: broadcast, and what is for unknown stations, is sent to no VTEP"
+    return ", ".join(names) if 0 < len(names) <= NAMED_MAX else text.count(entry["floods"], "VTEP")
 
 
 def _there(entry: dict[str, Any]) -> str:
     left = entry["macs_kernel"]
-    more = f", and {text.number(left)} that the kernel forwards to" if left else ""
+    more = f", {text.number(left)} of them reached by the kernel" if left else ""
     return text.number(entry["macs_remote"]) + more
 
 
 def _mtu(entry: dict[str, Any]) -> str:
     outer, under = entry["outer_mtu"], entry["underlay_mtu"]
-    start = f"{entry['mtu']}, {outer} with the outer headers"
+    start = f"{entry['mtu']}, with the outer headers {outer}"
     if under is None:
         return start
     if outer <= under:
         return f"{start}: fits the underlay's {under}"
     if entry["fragment"]:
-        return f"{start}: larger than the underlay's {under}, so the largest are cut in two"
-    return f"{start}: larger than the underlay's {under}, and fragment is false: the largest fail"
+        return f"{start}: the underlay takes {under}, so the largest packets are cut"
+    return f"{start}: the underlay takes {under}, and what is larger fails (fragment: false)"

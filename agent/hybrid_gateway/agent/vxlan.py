@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""VXLAN segments as the agent tells of them: who forwards for each, and if not XDP, why not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..bpf.stations import STATIONS_MAX, SegmentCount, StationFilter
+from ..errors import UsageError
+from ..model import Config, Link, Segment, Sources, VxlanLink, Wanted
+from . import filters
+from .engine import Engine
+from .stations import Filter, mirror
+
+HEADERS = {4: 50, 6: 70}
+"""Bytes that VXLAN adds to an inner packet: inner Ethernet, VXLAN, UDP and IP."""
+XDP, PARTLY, KERNEL = "xdp", "partly", "kernel"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One line of the listing: a segment, or a VXLAN device that is none (yet)."""
+
+    name: str
+    vni: int | None
+    segment: Segment | None = None
+    link: Link | None = None
+    forwards: str = KERNEL
+    reason: str | None = None
+
+
+def every(config: Config | None, wanted: Wanted, links: Sequence[Link]) -> list[Shown]:
+    """Segments, VXLAN devices that XDP has no part in, and ones that are missing; by name."""
+    by_index = {link.ifindex: link for link in links}
+    found = [_of_segment(segment, wanted, by_index) for segment in wanted.segments]
+    taken = {segment.ifindex for segment in wanted.segments}
+    entries = {entry.device for entry in config.vxlan} if config else set()
+    for link in links:
+        if link.vxlan and link.ifindex not in taken:
+            why = _why_none(link, link.vxlan, by_index, wanted, link.name in entries)
+            vni = None if link.vxlan.external else link.vxlan.vni
+            found.append(Shown(link.name, vni, link=link, reason=why))
+    there = {link.name for link in links}
+    for name in entries - there:
+        found.append(Shown(name, None, reason="there is no such device at the moment"))
+    return sorted(found, key=lambda shown: (shown.name, shown.vni or 0))
+
+
+def _of_segment(segment: Segment, wanted: Wanted, links: Mapping[int, Link]) -> Shown:
+    forwards, reason = judge(segment, wanted, links)
+    link = links.get(segment.ifindex)
+    return Shown(segment.name, segment.vni, segment, link, forwards, reason)
+
+
+def judge(segment: Segment, wanted: Wanted, links: Mapping[int, Link]) -> tuple[str, str | None]:
+    """Who forwards for a segment, and what keeps XDP from it."""
+    settings = wanted.settings
+    link, bridge = links.get(segment.ifindex), links.get(segment.bridge)
+    for device, name in ((link, segment.name), (bridge, segment.bridge_name)):
+        if device is None or not device.up:
+            return KERNEL, f"{name} is down" if device else f"{name} is gone"
+    if not settings.vxlan_ports:
+        return KERNEL, "XDP does no VXLAN at the moment: gwctl status may say why"
+    if segment.port not in settings.vxlan_ports:
+        ports = ", ".join(str(port) for port in settings.vxlan_ports)
+        return KERNEL, f"XDP takes VXLAN at {len(settings.vxlan_ports)} UDP ports only: {ports}"
+    if not any(device.underlay for device in wanted.devices):
+        return KERNEL, "every port of the configuration is a port of a bridge: there is no underlay"
+    if not any(d.bridged and d.l3_ifindex == segment.bridge for d in wanted.devices):
+        return PARTLY, f"XDP bridges by no port of {segment.bridge_name}"
+    if segment.local is None:
+        return PARTLY, f"{segment.name} has no local address: sending is the kernel's"
+    return XDP, None
+
+
+def _why_none(
+    link: Link, vxlan: VxlanLink, links: Mapping[int, Link], wanted: Wanted, configured: bool
+) -> str:
+    if not configured:
+        return "it is not in the vxlan section of the configuration"
+    for warning in wanted.warnings:
+        # What kept it from being a segment was found by resolve, which says so.
+        if link.name in warning.replace(":", " ").split():
+            return warning
+    bridge = links.get(link.master)
+    if bridge is None or bridge.kind != "bridge":
+        return f"{link.name} is not a port of a bridge"
+    if vxlan.extensions:
+        return f"XDP does not know its extensions: {', '.join(vxlan.extensions)}"
+    return "it has no VNI that XDP could take"
+
+
+def underlay_mtu(wanted: Wanted, links: Sequence[Link]) -> int | None:
+    """The smallest of those ports by which VXLAN may leave; None: there is none."""
+    ports = {device.ifindex for device in wanted.devices if device.underlay}
+    return min((link.mtu for link in links if link.ifindex in ports), default=None)
+
+
+def segments(engine: Engine, cursor: int | str, limit: int, given: Filter) -> dict[str, Any]:
+    """UsageError when a device or VNI was asked for that is not there."""
+    wanted = filters.segment_filter(given)
+    if not isinstance(cursor, int):
+        raise UsageError("cursor: must be one that an answer gave")
+    found = every(engine.config, engine.wanted, engine.links)
+    if wanted is not None:
+        found = [shown for shown in found if wanted in (shown.name, str(shown.vni))]
+        if not found:
+            raise UsageError(f"there is no VXLAN device or VNI {wanted[:40]}", code="filter")
+    context = Context.of(engine)
+    page = [entry(shown, context) for shown in found[cursor : cursor + limit]]
+    following = cursor + limit if cursor + limit < len(found) else None
+    return {"segments": page, "next": following}
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all entries of one answer need, looked up once."""
+
+    bridges: Mapping[int, str]
+    counts: Mapping[tuple[int, int], SegmentCount]
+    underlay_mtu: int | None
+
+    @classmethod
+    def of(cls, engine: Engine) -> "Context":
+        known = mirror(engine)
+        counts = known.segments() if known else []
+        return cls(
+            {link.ifindex: link.name for link in engine.links if link.kind == "bridge"},
+            {(count.ifindex, count.vni): count for count in counts},
+            underlay_mtu(engine.wanted, engine.links),
+        )
+
+
+def entry(shown: Shown, context: Context) -> dict[str, Any]:
+    """JSON-able, with stable key names; null for what is not known or does not apply."""
+    segment, link = shown.segment, shown.link
+    vxlan = link.vxlan if link else None
+    family = segment.family if segment else vxlan.family if vxlan else 4
+    mtu = segment.encapsulation.mtu if segment else link.mtu if link else None
+    bridge = segment.bridge_name if segment else context.bridges.get(link.master if link else 0)
+    return {
+        "device": shown.name,
+        "vni": shown.vni,
+        "bridge": bridge,
+        "vlan": (segment.vlan or None) if segment else None,
+        "family": family,
+        "local": _local(segment, vxlan),
+        "port": segment.port if segment else vxlan.port if vxlan else None,
+        "external": bool(vxlan and vxlan.external),
+        "sources": _sources(segment) if segment else None,
+        "fragment": segment.encapsulation.fragment if segment else None,
+        "mtu": mtu,
+        "outer_mtu": mtu + HEADERS[family] if mtu else None,
+        "underlay_mtu": context.underlay_mtu if segment else None,
+        **_counts(context.counts.get((segment.ifindex, segment.vni)) if segment else None),
+        "forwards": shown.forwards,
+        "reason": shown.reason,
+    }
+
+
+def _local(segment: Segment | None, vxlan: VxlanLink | None) -> list[str]:
+    """Where it is taken; of a device that is no segment what it was given."""
+    if segment:
+        return [str(address) for address in segment.arrives]
+    return [str(vxlan.local)] if vxlan and vxlan.local else []
+
+
+def _sources(segment: Segment) -> str | list[str]:
+    listed = [str(address) for address in segment.listed]
+    return listed if segment.sources is Sources.LISTED else str(segment.sources.value)
+
+
+def _counts(count: SegmentCount | None) -> dict[str, int | None]:
+    """Of a device that is no segment nothing is mirrored."""
+    return {
+        "vteps": count.vteps if count else None,
+        "floods": count.floods if count else None,
+        "macs_local": count.local if count else None,
+        "macs_remote": count.remote if count else None,
+        "macs_kernel": count.kernel if count else None,
+    }
+
+
+def summary(engine: Engine) -> dict[str, Any] | None:
+    """For `status`; None: there is no VXLAN in the configuration."""
+    if not (engine.config and engine.config.vxlan):
+        return None
+    found = every(engine.config, engine.wanted, engine.links)
+    mine = [shown for shown in found if shown.segment]
+    known = mirror(engine)
+    counts = known.segments() if known else []
+    return {
+        "segments": len(mine),
+        "by_xdp": sum(shown.forwards == XDP for shown in mine),
+        "stations": known.count(StationFilter()) if known else 0,
+        "stations_limit": STATIONS_MAX,
+        "vteps": sum(count.vteps for count in counts),
+    }
