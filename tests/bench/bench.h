@@ -17,6 +17,11 @@ struct bench_options {
 	__u8 protocol;
 	__u8 verify;
 	__u32 inside_network, inside_mask; // network byte order
+	__u8 tunnels; // the object is that of VXLAN
+	__u8 sends, expects; // enum bench_form
+	__u16 size; // of an inner frame
+	__be32 vni; // as it lies in a VXLAN header
+	__u8 vtep_source[16], vtep_destination[16]; // the first one that sends, and ours
 	int cpu; // and those below it, when several cores send
 	const char *maps; // folder of an instance's pinned maps
 	__u8 all; // sweep: end live sessions too
@@ -35,10 +40,15 @@ int bench_redirect(const struct bench_options *options);
 
 int bench_sweep(const struct bench_options *options);
 
+// Returns the command's name, NULL for a command line that is none.
+const char *options_parse(struct bench_options *options, int argc, char **argv);
+
 // Of the calling thread, which from then on runs before whatever else wants the CPU.
 int pin_to_cpu(int cpu);
 int netns_enter(const char *name);
 int device_mac(const char *device, __u8 mac[6]);
+
+struct bench_constants constants_from(const struct bench_options *options);
 
 // Opens the object, sets its constants, loads it and leaves the programs unattached.
 struct bpf_object *programs_load(const char *path, const struct bench_constants *constants);
@@ -49,5 +59,7 @@ struct bpf_link *program_attach(struct bpf_object *object, const char *name, int
 int request_read(struct bench_request *request);
 void frame_build(struct bench_flows *flows, const struct bench_options *options,
 		 const __u8 source_mac[6]);
+void tunnel_frame_build(struct bench_flows *flows, const struct bench_options *options,
+			const __u8 source_mac[6]);
 
 #endif

@@ -10,6 +10,29 @@
 #define BENCH_FRAME_SIZE 60 // the smallest Ethernet frame, without its checksum
 #define BENCH_CORES	 64 // a power of two
 
+// Of the group vxlan. Headers that are put in front of a frame have room in front of it beyond the
+// 256 bytes that the kernel itself wants there: otherwise veth copies what the kernel encapsulates.
+#define BENCH_HEADROOM	    128
+#define BENCH_INNER_HEADERS 64 // of an inner frame: what the generator writes anew
+#define BENCH_INNER_MAX	    1514
+#define BENCH_VXLAN4_SIZE   50 // Ethernet, IPv4, UDP and VXLAN in front of an inner frame
+#define BENCH_VXLAN6_SIZE   70
+#define BENCH_TEMPLATE	    136 // the largest of these with an inner frame, in words of eight bytes
+#define BENCH_VXLAN_PORT    4789
+#define BENCH_SOURCE_PORT   49152 // and those above it: the entropy (RFC 7348 5)
+
+// What a frame is. An inner frame is IPv4 between two stations, whose MAC addresses are
+// BENCH_STATION and their IPv4 addresses.
+enum bench_form {
+	BENCH_INNER = 0,
+	BENCH_VXLAN4 = 1, // without a UDP checksum
+	BENCH_VXLAN6 = 2, // with one
+	BENCH_VXLAN6_CUT = 3, // in two IPv6 fragments; only the sink knows it
+};
+
+// The first two bytes of a station's MAC address: locally administered.
+#define BENCH_STATION 0x0200
+
 // What a TCP generator and its sink do. The sink counts the last segment of each exchange.
 enum bench_exchange {
 	BENCH_ONE_WAY = 0, // whatever the generator sends, and no answer
@@ -37,12 +60,17 @@ struct bench_flows {
 	// Of pseudo header, L4 header and data without addresses, source port and checksum.
 	__u32 l4_sum;
 	// The whole frame; what varies is overwritten.
-	__u64 frame[8];
+	__u64 frame[BENCH_TEMPLATE / 8];
 	// How many are sent in this run.
 	__u64 frames;
 	// enum bench_exchange
 	__u32 exchange;
-	__u32 padding;
+	// Of VXLAN: the VTEPs that send, as many as there are destinations; the last 32 bits.
+	__u32 vtep_base;
+	// Of the outer IPv4 header without source and checksum.
+	__u32 outer_ip_sum;
+	// Of the outer pseudo header and UDP without what varies.
+	__u32 outer_udp_sum;
 };
 
 // Where the generator stands: the loader writes it before a run, the program during it.
@@ -58,7 +86,8 @@ struct bench_position {
 
 // What arrived at the sink.
 struct bench_received {
-	__u64 frames; // IPv4 of the protocol that the generator sends
+	__u64 frames; // of the form that is expected; of those in two pieces, the last ones
+	__u64 first_pieces;
 	__u64 untranslated; // of these, with an inside source address
 	__u64 bad_checksum; // of these; counted only when verifying
 	__u64 others; // handed to the kernel: ARP, ICMP and the like
@@ -82,7 +111,11 @@ struct bench_constants {
 	__u8 protocol;
 	__u8 verify; // look at every checksum at the sink
 	__u16 macs[6]; // the redirect writes them: destination, source
+	__u16 size; // of an inner frame
+	__u8 sends; // enum bench_form
+	__u8 expects; // enum bench_form, what the sink counts
 	__u16 padding;
+	__u32 vni; // network byte order, as it lies in a VXLAN header
 	__u32 inside_network; // network byte order, like the mask
 	__u32 inside_mask;
 	__u32 redirect_ifindex;

@@ -1,18 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The programs of a measurement: generator, the bare redirect that everything is compared with, the
-// sink, and for TCP the client that answers the sink. What one core sends arrives on that core, and
-// each has counters of its own, so plain increments are exact.
+// sink, and for TCP the client that answers the sink.
 
-#include <stdbool.h>
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/ip.h>
 #include <linux/tcp.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
 
-#include "bench_flows.h"
+#include "bench_program.h"
 
 #define UDP_CHECK_OFFSET   (ETH_HLEN + sizeof(struct iphdr) + 6)
 #define TCP_CHECK_OFFSET   (ETH_HLEN + sizeof(struct iphdr) + 16)
@@ -27,50 +19,6 @@ enum {
 	TCP_SYN = 0x02,
 	TCP_ACK = 0x10,
 };
-
-const volatile struct bench_constants constants = {};
-struct bench_state state = {};
-
-static __always_inline struct bench_core *
-this_core(void)
-{
-	return &state.cores[bpf_get_smp_processor_id() & (BENCH_CORES - 1)];
-}
-
-static __always_inline __u16
-fold(__u32 sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum;
-}
-
-static __always_inline __u32
-halves(__u32 word)
-{
-	return (word & 0xffff) + (word >> 16);
-}
-
-// Counters that wrap instead of divisions: the generator's own cost is part of every figure.
-static __always_inline void
-advance(struct bench_position *at, const struct bench_flows *flows)
-{
-	at->endpoint++;
-	if (++at->host_endpoint == flows->ports_per_host) {
-		at->host_endpoint = 0;
-		at->host++;
-	}
-	if (at->endpoint == flows->endpoints) {
-		at->endpoint = 0;
-		at->host = 0;
-		at->host_endpoint = 0;
-	}
-	if (++at->destination_frame == flows->destination_step) {
-		at->destination_frame = 0;
-		if (++at->destination == flows->destinations)
-			at->destination = 0;
-	}
-}
 
 SEC("xdp")
 int
@@ -141,16 +89,6 @@ frame_expected(void *data, void *end)
 
 	return data + size <= end && *(__be16 *)(data + 12) == bpf_htons(ETH_P_IP) &&
 	       ip->protocol == constants.protocol;
-}
-
-static __always_inline __u32
-sum_words(const __u16 *words, int size)
-{
-	__u32 sum = 0;
-
-	for (int i = 0; i < size / 2; i++)
-		sum += words[i];
-	return sum;
 }
 
 static __always_inline bool

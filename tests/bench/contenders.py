@@ -3,14 +3,14 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Protocol, Self
 
 from tests.bench.dataplane import BareDataPlane
-from tests.bench.gateway import Gateway
-from tests.bench.generator import Generator, Redirect
+from tests.bench.gateway import Gateway, nat44
+from tests.bench.generator import Generator, Redirect, Result, Traffic
 from tests.bench.instance import InstanceMaps
 from tests.bench.path import SESSIONS, MeasuredPath, run
 
@@ -59,27 +59,27 @@ class Evidence:
         )
 
 
+class Sends(Protocol):
+    """What a contender's path is measured with."""
+
+    def send(self, traffic: Traffic) -> Result: ...
+
+
 class Contender(ABC):
     """A path, its generator, and something in between that forwards."""
 
     translates = True
+    path: MeasuredPath
+    generator: Sends
 
-    def __init__(self, label: str, setup: Setup | None = None, *, verify: bool = False) -> None:
+    def __init__(self, label: str, *, verify: bool = False) -> None:
         self.label = label
-        self.setup = setup or Setup()
         self._verify = verify
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         try:
-            setup, enter = self.setup, self._stack.enter_context
-            self.path = enter(MeasuredPath(self.label, setup.cores))
-            self.install(self._stack)
-            self.generator = enter(
-                Generator(self.path, protocol=setup.protocol, verify=self._verify)
-            )
-            self.path.resolve_next_hop()
-            self.path.resolve_inside(setup.hosts)
+            self.prepare(self._stack)
         except BaseException:
             self._stack.close()
             raise
@@ -87,6 +87,10 @@ class Contender(ABC):
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    @abstractmethod
+    def prepare(self, stack: ExitStack) -> None:
+        """Makes the path, installs and makes the generator; `stack` takes all of it away again."""
 
     @abstractmethod
     def install(self, stack: ExitStack) -> None:
@@ -99,12 +103,35 @@ class Contender(ABC):
     def evidence(self) -> Evidence:
         return Evidence()
 
+    def complaints(self, sent: Traffic, result: Result, found: Evidence) -> Iterator[str]:
+        """Why a run, that lost nothing, does not show what it is to show."""
+        del sent, result, found
+        yield from ()
+
     def closing(self) -> int:
         """How many TCP connections both ends have closed, as far as it remembers them."""
         return 0
 
 
-class BareRedirect(Contender):
+class NatContender(Contender):
+    """In the middle of a path on which NAT44 is measured."""
+
+    def __init__(self, label: str, setup: Setup | None = None, *, verify: bool = False) -> None:
+        super().__init__(label, verify=verify)
+        self.setup = setup or Setup()
+
+    def prepare(self, stack: ExitStack) -> None:
+        setup = self.setup
+        self.path = stack.enter_context(MeasuredPath(self.label, setup.cores))
+        self.install(stack)
+        self.generator = stack.enter_context(
+            Generator(self.path, protocol=setup.protocol, verify=self._verify)
+        )
+        self.path.resolve_next_hop()
+        self.path.resolve_inside(setup.hosts)
+
+
+class BareRedirect(NatContender):
     translates = False
 
     def install(self, stack: ExitStack) -> None:
@@ -117,7 +144,7 @@ class BareRedirect(Contender):
         """It remembers nothing."""
 
 
-class Nftables(Contender):
+class Nftables(NatContender):
     """Kernel forwarding with masquerade, as the kernel's own defaults have it."""
 
     def install(self, stack: ExitStack) -> None:
@@ -170,7 +197,7 @@ class ConntrackSize(AbstractContextManager["ConntrackSize"]):
             run(["sysctl", "-qw", f"{name}={value}"])
 
 
-class HybridGateway(Contender):
+class HybridGateway(NatContender):
     """Ours: the real agent, or with `bare` its XDP plane alone."""
 
     def __init__(
@@ -186,9 +213,11 @@ class HybridGateway(Contender):
 
     def install(self, stack: ExitStack) -> None:
         sessions = self.setup.sessions
-        self.plane: BareDataPlane | Gateway = (
-            BareDataPlane(self.path, sessions) if self._bare else Gateway(self.path, sessions)
-        )
+        self.plane: BareDataPlane | Gateway
+        if self._bare:
+            self.plane = BareDataPlane(self.path, sessions)
+        else:
+            self.plane = Gateway(self.path, nat44(sessions))
         stack.enter_context(self.plane)
 
     def forget(self) -> None:

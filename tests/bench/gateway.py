@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.bench.path import PORTS, ROOT, MeasuredPath, inside_netns, run
 
-CONFIG = """\
+NAT44 = """\
 version: 1
 ports:
   lan0: {{device: lan0, plane: xdp}}
@@ -36,20 +36,25 @@ STOP_SECONDS = 20.0
 LOG_END = 4000
 
 
+def nat44(sessions: int) -> str:
+    """The configuration of the group nat44."""
+    return NAT44.format(sessions=sessions, low=PORTS[0], high=PORTS[1])
+
+
 class Gateway(AbstractContextManager["Gateway"]):
     """Forwards between entering and leaving the context, and leaves nothing behind."""
 
-    def __init__(self, path: MeasuredPath, sessions: int) -> None:
+    def __init__(self, path: MeasuredPath, config: str) -> None:
         self.instance = path.names.middle
         self._netns = path.names.middle
-        self._sessions = sessions
+        self._config = config
         # Not in the checkout, whose path may be too long for a socket.
         self._files = Path(mkdtemp(prefix="gwbench-"))
         self.start_seconds = 0.0  # from exec to READY=1, from which on it forwards
 
     def __enter__(self) -> "Gateway":
         config = self._files / "gateway.yaml"
-        config.write_text(CONFIG.format(sessions=self._sessions, low=PORTS[0], high=PORTS[1]))
+        config.write_text(self._config)
         notify = self._files / "notify"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
             listener.bind(str(notify))

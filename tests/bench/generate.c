@@ -49,11 +49,27 @@ time_waited(void)
 	return waited;
 }
 
-static int
-send_frames(int program, __u32 frames)
+// What the program is given; it writes all headers itself.
+static __u32
+frame_size(const struct bench_options *options)
 {
-	__u8 data[BENCH_FRAME_SIZE] = {};
-	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = data, .data_size_in = sizeof(data),
+	static const __u32 outer[] = {
+		[BENCH_INNER] = 0,
+		[BENCH_VXLAN4] = BENCH_VXLAN4_SIZE,
+		[BENCH_VXLAN6] = BENCH_VXLAN6_SIZE,
+	};
+
+	if (!options->tunnels)
+		return BENCH_FRAME_SIZE;
+
+	return BENCH_HEADROOM + outer[options->sends] + options->size;
+}
+
+static int
+send_frames(int program, __u32 frames, __u32 size)
+{
+	__u8 data[BENCH_HEADROOM + BENCH_VXLAN6_SIZE + BENCH_INNER_MAX] = {};
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = data, .data_size_in = size,
 		    .repeat = frames, .flags = BPF_F_TEST_XDP_LIVE_FRAMES,
 		    .batch_size = BATCH_SIZE);
 
@@ -86,6 +102,7 @@ struct sending {
 	pthread_t thread;
 	pthread_barrier_t *together;
 	int program;
+	__u32 frame_size;
 	int cpu;
 	struct bench_core *core;
 	__u64 waited;
@@ -105,7 +122,7 @@ send_on_core(void *argument)
 	if (sending->error)
 		return NULL;
 	sending->waited = time_waited();
-	sending->error = send_frames(sending->program, frames);
+	sending->error = send_frames(sending->program, frames, sending->frame_size);
 	if (sending->error)
 		return NULL;
 	sending->in_time = core->received.frames;
@@ -148,23 +165,26 @@ report(const struct sending *sendings, __u32 cores)
 		waited += sendings[i].waited;
 		in_time += sendings[i].in_time;
 		all.frames += received->frames;
+		all.first_pieces += received->first_pieces;
 		all.untranslated += received->untranslated;
 		all.bad_checksum += received->bad_checksum;
 		all.others += received->others;
 	}
 	printf("{\"frames\": %llu, \"ns\": %llu, \"waited_ns\": %llu, \"received\": %llu, "
 	       "\"late\": %llu, \"untranslated\": %llu, \"bad_checksum\": %llu, "
-	       "\"others\": %llu}\n",
+	       "\"others\": %llu, \"first_pieces\": %llu}\n",
 	       frames, time_taken(sendings, cores), waited, all.frames, all.frames - in_time,
-	       all.untranslated, all.bad_checksum, all.others);
+	       all.untranslated, all.bad_checksum, all.others, all.first_pieces);
 	fflush(stdout);
 }
 
 // Each core sends to destinations of its own. The first is this thread's.
 static int
-run(int program, struct bench_state *state, const struct bench_request *request, int cpu)
+run(int program, struct bench_state *state, const struct bench_request *request,
+    const struct bench_options *options)
 {
 	struct sending sendings[BENCH_CORES] = {};
+	const int cpu = options->cpu;
 	pthread_barrier_t together;
 	int error = 0;
 
@@ -178,8 +198,11 @@ run(int program, struct bench_state *state, const struct bench_request *request,
 		core->flows = request->flows;
 		core->flows.destination_base +=
 			request->first_destination + i * request->flows.destinations;
-		sendings[i] = (struct sending){
-			.together = &together, .program = program, .cpu = cpu - i, .core = core};
+		sendings[i] = (struct sending){.together = &together,
+					       .program = program,
+					       .frame_size = frame_size(options),
+					       .cpu = cpu - i,
+					       .core = core};
 		if (i && pthread_create(&sendings[i].thread, NULL, send_on_core, &sendings[i]))
 			abort(); // the others would wait for it
 	}
@@ -213,9 +236,12 @@ serve(struct bpf_object *object, const struct bench_options *options)
 	if (status)
 		return status;
 	while ((status = request_read(&request)) > 0) {
-		frame_build(&request.flows, options, mac);
+		if (options->tunnels)
+			tunnel_frame_build(&request.flows, options, mac);
+		else
+			frame_build(&request.flows, options, mac);
 		request.flows.ifindex = ifindex;
-		status = run(program, state, &request, options->cpu);
+		status = run(program, state, &request, options);
 		if (status)
 			break;
 	}
@@ -226,12 +252,7 @@ serve(struct bpf_object *object, const struct bench_options *options)
 int
 bench_generate(const struct bench_options *options)
 {
-	const struct bench_constants constants = {
-		.protocol = options->protocol,
-		.verify = options->verify,
-		.inside_network = options->inside_network,
-		.inside_mask = options->inside_mask,
-	};
+	const struct bench_constants constants = constants_from(options);
 	struct bpf_object *object;
 	struct bpf_link *sink = NULL, *client = NULL;
 	int error;

@@ -5,6 +5,7 @@ import json
 import subprocess
 from dataclasses import asdict, dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import IO, Self
 
 from tests.bench.path import INSIDE, ROOT, MeasuredPath
@@ -38,13 +39,15 @@ class Exchange(IntEnum):
 class Traffic:
     """What one run sends: so many frames by each core, to destinations of its own.
 
-    Of an exchange, frames are the first segments; what arrives are the last ones.
+    Of an exchange, frames are the first segments; what arrives are the last ones. What is sent
+    backwards goes from the outside port to the inside one.
     """
 
     frames: int
     flows: Flows
     exchange: Exchange = Exchange.ONE_WAY
     cores: int = 1
+    backwards: bool = False
 
     @property
     def total(self) -> int:
@@ -66,6 +69,7 @@ class Result:
     untranslated: int
     bad_checksum: int
     others: int
+    first_pieces: int  # of frames that are to come in two
 
     @property
     def ns_per_frame(self) -> float:
@@ -83,9 +87,9 @@ class Result:
 class Tool:
     """One running gw-bench; leaving the context ends it, and with it everything it attached."""
 
-    def __init__(self, argv: list[str]) -> None:
+    def __init__(self, argv: list[str], programs: Path = PROGRAMS) -> None:
         self._process = subprocess.Popen(
-            [str(TOOL), *argv, "--object", str(PROGRAMS), "--cpu", str(CPU)],
+            [str(TOOL), *argv, "--object", str(programs), "--cpu", str(CPU)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -117,16 +121,8 @@ class Tool:
         return pipe
 
 
-class Generator(Tool):
-    """Sends through a path and counts at its sink."""
-
-    def __init__(self, path: MeasuredPath, *, protocol: str = "udp", verify: bool = False) -> None:
-        names = path.names
-        ends = ["--in-netns", names.generator, "--in-device", "gen0"]
-        ends += ["--out-netns", names.sink, "--out-device", "sink0"]
-        ends += ["--gateway-mac", path.mac(names.middle, "lan0"), "--inside", INSIDE]
-        ends += ["--protocol", protocol, *(["--verify"] if verify else [])]
-        super().__init__(["generate", *ends])
+class Sender(Tool):
+    """A gw-bench that sends and counts."""
 
     def send(self, traffic: Traffic) -> Result:
         numbers = asdict(traffic.flows) | {
@@ -136,6 +132,18 @@ class Generator(Tool):
         }
         self.write_line(" ".join(f"{k.replace('_', '-')}={v}" for k, v in numbers.items()))
         return Result(**json.loads(self.read_line()))
+
+
+class Generator(Sender):
+    """Sends through a path and counts at its sink."""
+
+    def __init__(self, path: MeasuredPath, *, protocol: str = "udp", verify: bool = False) -> None:
+        names = path.names
+        ends = ["--in-netns", names.generator, "--in-device", "gen0"]
+        ends += ["--out-netns", names.sink, "--out-device", "sink0"]
+        ends += ["--gateway-mac", path.mac(names.middle, "lan0"), "--inside", INSIDE]
+        ends += ["--protocol", protocol, *(["--verify"] if verify else [])]
+        super().__init__(["generate", *ends])
 
 
 class Redirect(Tool):

@@ -98,7 +98,7 @@ def _try_once(contender: Contender, case: Case) -> Result:
 
 
 def _complaints(contender: Contender, case: Case, result: Result, found: Evidence) -> Iterator[str]:
-    """Everything has to arrive, translated, and by the way whose cost this is."""
+    """Everything has to arrive, changed as asked for, by the way whose cost this is."""
     if result.lost:
         yield f"{result.lost} of {result.frames} frames were lost"
     elif not result.ns:
@@ -113,6 +113,7 @@ def _complaints(contender: Contender, case: Case, result: Result, found: Evidenc
         yield f"{found.fast} of {case.sent.passages} frames took the fast path"
     if case.closes and (closing := contender.closing()) != case.closes:
         yield f"{closing} of {case.closes} connections are closing"
+    yield from contender.complaints(case.sent, result, found)
 
 
 def alternate(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Self
 
 NETNS = Path("/run/netns")
 INSIDE = "10.64.0.0/16"
@@ -58,7 +59,7 @@ class MeasuredPath:
         self._queues = queues
         self.names = Names(f"{stem}-gen", f"{stem}-mid", f"{stem}-sink")
 
-    def __enter__(self) -> "MeasuredPath":
+    def __enter__(self) -> Self:
         try:
             self._build()
         except BaseException:
@@ -103,7 +104,11 @@ class MeasuredPath:
             run(inside_netns(netns, ["sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1"]))
         self._wire(names.generator, "gen0", "lan0")
         self._wire(names.sink, "sink0", "wan0")
-        middle, sink = names.middle, names.sink
+        self.furnish()
+
+    def furnish(self) -> None:
+        """Addresses and routes; the devices are there and up."""
+        middle, sink = self.names.middle, self.names.sink
         run(["ip", "-n", middle, "address", "add", INSIDE_ADDRESS, "dev", "lan0"])
         run(["ip", "-n", middle, "address", "add", OUTSIDE_ADDRESS, "dev", "wan0"])
         run(["ip", "-n", middle, "route", "add", "default", "via", NEXT_HOP])

@@ -58,6 +58,21 @@ device_mac(const char *device, __u8 mac[6])
 	return error;
 }
 
+struct bench_constants
+constants_from(const struct bench_options *options)
+{
+	return (struct bench_constants){
+		.protocol = options->protocol,
+		.verify = options->verify,
+		.size = options->size,
+		.sends = options->sends,
+		.expects = options->expects,
+		.vni = options->vni,
+		.inside_network = options->inside_network,
+		.inside_mask = options->inside_mask,
+	};
+}
+
 struct bpf_object *
 programs_load(const char *path, const struct bench_constants *constants)
 {

@@ -13,7 +13,7 @@
 int
 bench_redirect(const struct bench_options *options)
 {
-	struct bench_constants constants = {.protocol = options->protocol};
+	struct bench_constants constants = constants_from(options);
 	__u8 macs[12];
 	struct bpf_object *object;
 	struct bpf_link *link;

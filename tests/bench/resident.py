@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench.contenders import HybridGateway
-from tests.bench.gateway import Gateway
+from tests.bench.gateway import Gateway, nat44
 from tests.bench.generator import Traffic
 from tests.bench.instance import peak_megabytes
 from tests.bench.measure import MeasurementError
@@ -70,7 +70,7 @@ def measure_start() -> Figure:
     with MeasuredPath("start") as path:
         for number in range(STARTS):
             progress(f"agent.start: {number + 1} of {STARTS}")
-            with Gateway(path, sessions=DEFAULT_SESSIONS) as gateway:
+            with Gateway(path, nat44(DEFAULT_SESSIONS)) as gateway:
                 seconds.append(gateway.start_seconds)
     return Figure("agent.start", median(seconds), "s", "limit", START_LIMIT_S)
 
