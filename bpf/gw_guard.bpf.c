@@ -14,6 +14,7 @@
 #include "counters.h"
 #include "cut.h"
 #include "replay.h"
+#include "tunnel_cut.h"
 
 enum { AF_INET = 2 };
 
@@ -41,17 +42,18 @@ is_identity(struct __sk_buff *skb, const struct iphdr *ip)
 	/* A later fragment has no port: its address and protocol say enough. */
 	if (ip->frag_off & bpf_htons(CUT_OFFSET))
 		key.pad = GW_STATIC_LATER_PAD;
-	else if (bpf_skb_load_bytes_relative(skb, ip->ihl * 4, &key.port, sizeof(key.port),
-					     BPF_HDR_START_NET))
+	else if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr) + ip->ihl * 4, &key.port,
+				    sizeof(key.port)))
 		return false;
 	found = bpf_map_lookup_elem(&gw_static_out, &key);
 	return found && found->backends[0].address == ip->saddr;
 }
 
 /*
- * An address may leave if it is one of ours outside. It may not if the frame was received inside,
- * if the agent's list of what is inside has it (the list outlives the device), or if the route to
- * it leads inside.
+ * An address may leave if it is one of ours outside. It may not if the agent's list of what is
+ * inside has it (the list outlives the device), if the route to it leads inside, or if the frame
+ * was received inside: unless it is the host's own, as the outer address of a tunnel is. The
+ * kernel forwards nothing from a source that is its own.
  */
 static __always_inline bool
 may_leave(struct __sk_buff *skb, const struct iphdr *ip)
@@ -67,24 +69,33 @@ may_leave(struct __sk_buff *skb, const struct iphdr *ip)
 
 	if (bpf_map_lookup_elem(&gw_addresses, &source) || is_identity(skb, ip))
 		return true;
-	if (is_inside(skb->ingress_ifindex) || bpf_map_lookup_elem(&gw_inside, &prefix))
+	if (bpf_map_lookup_elem(&gw_inside, &prefix))
 		return false;
 	found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	if (found == BPF_FIB_LKUP_RET_NOT_FWDED)
+		return true;
+	if (is_inside(skb->ingress_ifindex))
+		return false;
 	return !((found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH ||
 		  found == BPF_FIB_LKUP_RET_FRAG_NEEDED) &&
 		 is_inside(fib.ifindex));
 }
 
+/*
+ * Everything is read from where the frame begins: what gw_tunnel and gw_handover made of a frame is
+ * not what the kernel says of it (skb->protocol, its network header).
+ */
 SEC("tc")
 int
 gw_guard(struct __sk_buff *skb)
 {
 	struct gw_device *port = device(skb->ifindex);
 	struct iphdr ip;
+	__u16 type;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP))
-		return TC_ACT_UNSPEC;
-	if (bpf_skb_load_bytes_relative(skb, 0, &ip, sizeof(ip), BPF_HDR_START_NET))
+	if (bpf_skb_load_bytes(skb, 2 * ETH_ALEN, &type, sizeof(type)) ||
+	    type != bpf_htons(ETH_P_IP) ||
+	    bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &ip, sizeof(ip)))
 		return TC_ACT_UNSPEC;
 	if (may_leave(skb, &ip))
 		return TC_ACT_UNSPEC;
@@ -111,12 +122,17 @@ gw_handover(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	/* Changing the frame takes the pointer away; and behind a veth another gateway may see it. */
 	copy = *handover;
-	handover->magic = 0;
+	__builtin_memset(handover, 0, sizeof(*handover));
 	kept = copy.flow ? replay_kept(skb, &copy) : -1;
 	if (kept >= 0) {
 		sent = true;
 		if (port)
 			count_many(port->row, GW_FRAGMENT_REPLAYED, kept);
+	} else if (copy.flags & GW_HANDOVER_TUNNELLED) {
+		action = tunnel_cut(skb, copy.ifindex, copy.mtu, copy.serial);
+		sent = action == TC_ACT_REDIRECT;
+		if (sent && port)
+			count(port->row, GW_VXLAN_CUT);
 	} else if (copy.mtu) {
 		sent = cut_and_send(skb, copy.ifindex, copy.mtu) == 0;
 		/* No neighbour yet: the kernel asks for it and keeps the first piece. */
