@@ -161,7 +161,7 @@ def test_one_segment_in_json(agent: Agent, capsys: pytest.CaptureFixture[str]) -
         (
             OVER_IPV6,
             "MTU:           1500, with the outer headers 1570: "
-            "the underlay takes 1500, and what is larger fails (fragment: false)",
+            "the underlay takes 1500, and what is larger is refused (fragment: false)",
         ),
         (
             SEGMENT | {"underlay_mtu": 9000},

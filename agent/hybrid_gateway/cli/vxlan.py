@@ -192,4 +192,4 @@ def _mtu(entry: dict[str, Any]) -> str:
         return f"{start}: fits the underlay's {under}"
     if entry["fragment"]:
         return f"{start}: the underlay takes {under}, so the largest packets are cut"
-    return f"{start}: the underlay takes {under}, and what is larger fails (fragment: false)"
+    return f"{start}: the underlay takes {under}, and what is larger is refused (fragment: false)"
