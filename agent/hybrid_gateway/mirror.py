@@ -9,11 +9,10 @@ station; the answer, an ordinary frame, refreshes the FDB as well.
 
 import logging
 import time
-from collections.abc import Iterable
 
 from .bpf import DataPlane
 from .errors import GwError
-from .model import Device, NextHop
+from .model import IPAddress, NextHop, Stations
 from .netlink import NUD_DELAY, NUD_REACHABLE, NUD_STALE, FdbEntry, Netlink
 
 log = logging.getLogger(__name__)
@@ -40,15 +39,17 @@ class Mirror:
         self._forwarded = 0
         self._forgotten: set[tuple[int, bytes]] = set()
 
-    def follow(self, devices: Iterable[Device]) -> None:
-        """Mirrors these devices from now on, beginning with what the bridges know."""
-        inside = [device for device in devices if device.inside]
-        self._bridges = frozenset(d.ifindex for d in inside if d.bridge)
+    def follow(self, stations: Stations) -> None:
+        """Mirrors these from now on, beginning with what the bridges know."""
+        self._bridges = frozenset(port.bridge for port in stations.ports)
         # Only ports that carry our program take redirected frames for sure.
-        self._ports = frozenset(d.ifindex for d in inside if d.port)
-        self._plain = frozenset(d.ifindex for d in inside if d.l3_ifindex == d.ifindex)
-        self._plain -= self._bridges
+        self._ports = frozenset(port.ifindex for port in stations.ports if port.xdp)
+        self._plain = stations.plain
         self.refill()
+
+    def sources(self, ifindex: int, vni: int) -> tuple[IPAddress, ...]:  # noqa: ARG002
+        """Who may send to a segment."""
+        return ()
 
     def stop(self) -> None:
         self._bridges = self._plain = self._ports = frozenset()

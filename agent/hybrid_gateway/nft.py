@@ -10,9 +10,10 @@ from typing import Any
 
 from .errors import KernelError
 from .model import FallbackTable
-from .nft_table import FAMILY, TABLE, commands, removal
+from .nft_table import FAMILY, TABLE, changes, commands, removal
+from .nft_vxlan import Sets
 
-VOLATILE = ("handle", "metainfo", "index")
+VOLATILE = ("handle", "metainfo", "index", "packets", "bytes")
 HOOKED = re.compile(r"type \S+ hook (\S+) .*?priority [^;]+;(?: policy (\w+);)?")
 """The line of a base chain that says what it is, in a listing for people."""
 
@@ -75,9 +76,17 @@ class Nft:
 
     # ---- our table --------------------------------------------------------------------
 
-    def write(self, table: FallbackTable) -> str:
+    def write(self, table: FallbackTable, sets: Sets | None = None) -> str:
         """Replaces the table in one transaction; returns its fingerprint."""
-        self._run(commands(table), f"writing table {FAMILY} {TABLE}")
+        self._run(commands(table, sets or {}), f"writing table {FAMILY} {TABLE}")
+        return self.fingerprint()
+
+    def change(self, before: Sets, after: Sets) -> str:
+        """Makes sets of the table hold something else; returns the fingerprint.
+
+        KernelError when the sets are not as they were left, for somebody else was there.
+        """
+        self._run(changes(before, after), f"changing sets of table {FAMILY} {TABLE}")
         return self.fingerprint()
 
     def remove(self) -> None:
@@ -159,9 +168,12 @@ def _chains_of(listing: str) -> Iterator[dict[str, Any]]:
 
 
 def _stable(value: Any) -> Any:
-    """A listing without what changes while the table stays the same."""
+    """A listing without what changes while the table stays the same, its sets in order."""
     if isinstance(value, dict):
-        return {key: _stable(item) for key, item in value.items() if key not in VOLATILE}
+        stable = {key: _stable(item) for key, item in value.items() if key not in VOLATILE}
+        if "elem" in stable:
+            stable["elem"] = sorted(stable["elem"], key=json.dumps)
+        return stable
     if isinstance(value, list):
         return [_stable(item) for item in value]
     return value

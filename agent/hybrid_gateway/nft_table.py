@@ -3,13 +3,14 @@
 
 It serves the flows that XDP does not do, on a port range of its own, and all of them when
 XDP does nothing. No rule of it looks at traffic that is not between the inside devices and
-the outside device.
+the outside device, or VXLAN to a VNI of ours.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address
 
-from .model import FallbackTable
+from . import nft_vxlan
+from .model import FallbackTable, IPAddress, SourceFilter
 from .nft_expressions import (
     ACCEPT,
     DROP,
@@ -26,28 +27,72 @@ from .nft_expressions import (
     state,
 )
 from .nft_static import Rule, arrivals, destinations, sources
+from .nft_vxlan import Sets
 
 FAMILY = "inet"
 TABLE = "gw"
 HAIRPIN = "hairpin"
+DEFRAGMENT = "defragment"
 PORTED = ("tcp", "udp", "icmp")
 """Protocols whose ports or identifiers XDP hands out as well: these keep to their own range."""
 
 
-def commands(table: FallbackTable) -> list[Json]:
+def commands(table: FallbackTable, sets: Sets) -> list[Json]:
     """One transaction: whatever the table was, afterwards it is this."""
     return [
         *removal(),
         {"add": {"table": {"family": FAMILY, "name": TABLE}}},
-        _base_chain("prerouting", "nat", "prerouting", -100),
-        _base_chain("postrouting", "nat", "postrouting", 100),
-        _base_chain("forward", "filter", "forward", 0),
-        _chain(HAIRPIN),
-        *(_rule("prerouting", *rule) for s in table.static for rule in destinations(table, s)),
-        *(_rule("postrouting", *rule) for rule in _postrouting(table)),
-        *(_rule(HAIRPIN, *rule) for rule in _translations(table, [], hairpin=True)),
-        *(_rule("forward", *rule) for rule in _forward(table)),
+        *(_translation(table) if table.inside else ()),
+        *(_senders(table.sources, sets) if table.sources else ()),
     ]
+
+
+def _translation(table: FallbackTable) -> Iterator[Json]:
+    yield _base_chain("prerouting", "nat", "prerouting", -100)
+    yield _base_chain("postrouting", "nat", "postrouting", 100)
+    yield _base_chain("forward", "filter", "forward", 0)
+    yield _chain(HAIRPIN)
+    for static in table.static:
+        yield from (_rule("prerouting", *rule) for rule in destinations(table, static))
+    yield from (_rule("postrouting", *rule) for rule in _postrouting(table))
+    yield from (_rule(HAIRPIN, *rule) for rule in _translations(table, [], hairpin=True))
+    yield from (_rule("forward", *rule) for rule in _forward(table))
+
+
+def _senders(filters: Iterable[SourceFilter], sets: Sets) -> Iterator[Json]:
+    for of in filters:
+        name = nft_vxlan.set_name(of)
+        yield {"add": {"set": {**_named(name), "type": nft_vxlan.set_type(of)}}}
+        if sets.get(of):
+            yield _element("add", of, sets[of])
+        yield _chain(nft_vxlan.chain_name(of))
+        yield _rule(nft_vxlan.chain_name(of), *nft_vxlan.judgement(of))
+    if nft_vxlan.needs_reassembly(filters):
+        yield _chain(DEFRAGMENT)
+        yield _rule(DEFRAGMENT, *nft_vxlan.DEFRAGMENT)
+    yield _base_chain("input", "filter", "input", 0)
+    yield from (_rule("input", *rule) for rule in nft_vxlan.dispatch(filters))
+
+
+def changes(before: Sets, after: Sets) -> list[Json]:
+    """What makes sets that are in the table hold something else."""
+    found = []
+    for of, wanted in after.items():
+        gone, new = before[of] - wanted, wanted - before[of]
+        if gone:
+            found.append(_element("delete", of, gone))
+        if new:
+            found.append(_element("add", of, new))
+    return found
+
+
+def _named(name: str) -> Json:
+    return {"family": FAMILY, "table": TABLE, "name": name}
+
+
+def _element(verb: str, of: SourceFilter, addresses: Iterable[IPAddress]) -> Json:
+    listed = nft_vxlan.elements(addresses)
+    return {verb: {"element": {**_named(nft_vxlan.set_name(of)), "elem": listed}}}
 
 
 def removal() -> list[Json]:
@@ -57,7 +102,7 @@ def removal() -> list[Json]:
 
 
 def _chain(name: str, **base: str | int) -> Json:
-    return {"add": {"chain": {"family": FAMILY, "table": TABLE, "name": name, **base}}}
+    return {"add": {"chain": {**_named(name), **base}}}
 
 
 def _base_chain(name: str, kind: str, hook: str, priority: int) -> Json:

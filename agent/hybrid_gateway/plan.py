@@ -7,7 +7,17 @@ The same two models always give the same steps, so what `gwctl plan` prints is w
 
 from collections.abc import Iterator
 
-from .model import IP_FORWARD, Attachment, Observed, Settings, Step, StepKind, Wanted
+from .model import (
+    IP_FORWARD,
+    LO_FORWARDING,
+    Attachment,
+    FallbackTable,
+    Observed,
+    Settings,
+    Step,
+    StepKind,
+    Wanted,
+)
 
 
 class Planner:
@@ -20,12 +30,15 @@ class Planner:
         # New maps are empty, so everything is written into them again.
         self._fresh = wanted.sizes is not None and wanted.sizes != observed.written.sizes
 
+        self._forgets = tuple(self._restored(forwarding=True))
+
     def steps(self) -> tuple[Step, ...]:
         """Removals from the top layer down, then additions from the bottom up."""
         return (
-            *self._restored(forwarding=True),
+            *self._forgets,
             *self._removals(),
             *self._restored(forwarding=False),
+            *self._programs(),
             *self._host(),
             *self._tables(),
             *self._ports(),
@@ -67,7 +80,9 @@ class Planner:
         known = {attachment.ifindex: attachment for attachment in self._written.attachments}
         attached = {ifindex for ifindex, _ in self._observed.attached}
         # A device that was renamed goes on forwarding: its guard stays until NAT has another.
-        guarding = self._wanted.table and not any(a.outside for a in self._wanted.attachments)
+        table = self._wanted.table
+        translates = table is not None and table.outside
+        guarding = translates and not any(a.outside for a in self._wanted.attachments)
         for ifindex in sorted((attached | set(known)) - wanted):
             default = Attachment(ifindex, names.get(ifindex, f"device {ifindex}"))
             attachment = known.get(ifindex, default)
@@ -75,24 +90,39 @@ class Planner:
                 continue
             text = "remove the programs from this port"
             yield Step(StepKind.DETACH, attachment.name, text, attachment)
+        cutting = {tunnel.ifindex for tunnel in self._wanted.tunnels}
+        there = self._observed.tunnels_left | {tunnel.ifindex for tunnel in self._written.tunnels}
+        for ifindex in sorted(there - cutting):
+            tunnel = Attachment(ifindex, names.get(ifindex, f"device {ifindex}"))
+            text = "remove the program from this VXLAN device"
+            yield Step(StepKind.DETACH_TUNNEL, tunnel.name, text, tunnel)
 
     # ---- additions --------------------------------------------------------------------
 
-    def _host(self) -> Iterator[Step]:
-        wanted, observed = self._wanted, self._observed
-        if self._fresh and wanted.sizes:
+    def _programs(self) -> Iterator[Step]:
+        """And what they know of bridges: the nftables table takes the VTEPs from there."""
+        wanted = self._wanted
+        if wanted.sizes is None:
+            return
+        if self._fresh:
             text = f"load the programs, with room for {wanted.sizes.sessions} sessions"
-            if observed.attached:
+            if self._observed.attached:
                 text += "; those that there are are carried over"
             yield Step(StepKind.LOAD, "XDP", text, wanted.sizes)
+        if self._fresh or wanted.stations != self._written.stations:
+            bridges = len({port.bridge for port in wanted.mirrored})
+            text = f"{len(wanted.segments)} VXLAN segments, {bridges} bridges"
+            yield Step(StepKind.MIRROR, "stations", text, wanted.stations)
+
+    def _host(self) -> Iterator[Step]:
+        wanted, observed = self._wanted, self._observed
         yield from self._sysctls(forwarding=False)
         if wanted.table and (
             wanted.table != self._written.table
             or not observed.table
             or observed.table != self._written.fingerprint
         ):
-            text = f"write the nftables table for {', '.join(wanted.table.inside)}"
-            yield Step(StepKind.TABLE, "inet gw", text, wanted.table)
+            yield Step(StepKind.TABLE, "inet gw", _purpose(wanted.table), wanted.table)
         is_on = {(o.ifindex, o.feature) for o in observed.offloads if o.on}
         for offload in wanted.offloads:
             if (offload.ifindex, offload.feature) in is_on:
@@ -102,6 +132,8 @@ class Planner:
     def _sysctls(self, *, forwarding: bool) -> Iterator[Step]:
         """Forwarding comes last: not before the guard stands and the table translates."""
         values = {sysctl.name: sysctl.value for sysctl in self._observed.sysctls}
+        if self._forgets and any(step.subject == IP_FORWARD for step in self._forgets):
+            values[LO_FORWARDING] = "0"  # it goes along
         for sysctl in self._wanted.sysctls:
             if (sysctl.name == IP_FORWARD) == forwarding and values.get(
                 sysctl.name
@@ -124,22 +156,37 @@ class Planner:
             listed = ", ".join(map(str, wanted.prefixes[:4])) or "none"
             more = f" and {len(wanted.prefixes) - 4} more" if len(wanted.prefixes) > 4 else ""
             yield Step(StepKind.PREFIXES, "inside prefixes", listed + more, wanted.prefixes)
+        if self._fresh or wanted.vnis != written.vnis:
+            text = f"{len(wanted.vnis)} VNIs at local addresses"
+            yield Step(StepKind.VNIS, "VNIs", text, wanted.vnis)
         if self._fresh or wanted.devices != written.devices:
             listed = ", ".join(device.name for device in wanted.devices) or "none"
             yield Step(StepKind.DEVICES, "devices", listed, wanted.devices)
         if self._fresh or wanted.settings != written.settings:
-            yield Step(StepKind.SETTINGS, "NAT44", _state(wanted.settings), wanted.settings)
+            yield Step(StepKind.SETTINGS, "data path", _state(wanted.settings), wanted.settings)
 
     def _ports(self) -> Iterator[Step]:
         for attachment in self._wanted.attachments:
             known = attachment in self._written.attachments
             if self._fresh or not known or not self._complete(attachment):
-                role = "outside" if attachment.outside else "inside"
+                role = self._role(attachment)
                 text = f"attach the programs, as {role} port"
                 yield Step(StepKind.ATTACH, attachment.name, text, attachment)
+        for tunnel in self._wanted.tunnels:
+            if self._fresh or tunnel.ifindex not in self._observed.tunnels:
+                text = "attach the program that cuts what does not fit the underlay"
+                yield Step(StepKind.ATTACH_TUNNEL, tunnel.name, text, tunnel)
         for hop in sorted(self._wanted.managed - self._observed.managed):
             text = f"have the kernel watch next hop {hop.address}"
             yield Step(StepKind.MANAGE, str(hop.address), text, hop)
+
+    def _role(self, port: Attachment) -> str:
+        if port.outside:
+            return "outside"
+        device = next((d for d in self._wanted.devices if d.ifindex == port.ifindex), None)
+        if device is None or device.inside:
+            return "inside"
+        return "access" if device.bridged else "underlay"
 
     def _complete(self, port: Attachment) -> bool:
         """A TC filter goes with the qdisc that somebody deletes, while the XDP link stays."""
@@ -151,9 +198,24 @@ class Planner:
         )
 
 
+def _purpose(table: FallbackTable) -> str:
+    purposes = []
+    if table.inside:
+        purposes.append(f"for {', '.join(table.inside)}")
+    if table.sources:
+        purposes.append(f"with the senders of {len(table.sources)} VNIs")
+    return " ".join(["write the nftables table", *purposes])
+
+
 def _state(settings: Settings) -> str:
+    ports = ", ".join(map(str, settings.vxlan_ports))
+    vxlan = f"VXLAN at UDP {ports}" if ports else ""
+    return "; ".join(filter(None, (_nat_state(settings), vxlan)))
+
+
+def _nat_state(settings: Settings) -> str:
     if not settings.enabled:
-        return "off"
+        return "NAT44 off"
     addresses = ", ".join(map(str, settings.addresses)) or "no address"
     clamp = f", MSS at most {settings.mss}" if settings.mss else ""
     return f"{addresses}, ports {settings.ports}{clamp}{', logged' if settings.log else ''}"

@@ -15,6 +15,7 @@ from hybrid_gateway.apply.host import HostSteps
 from hybrid_gateway.bpf import DataPlane, LoadReport, SavedSessions
 from hybrid_gateway.bpf.carry import Tally
 from hybrid_gateway.errors import KernelError, RefusedError
+from hybrid_gateway.mirror import Mirror
 from hybrid_gateway.model import Offload, Sizes, StepKind, Sysctl, Wanted, Written
 from hybrid_gateway.netlink import Netlink
 from hybrid_gateway.nft import Nft
@@ -91,9 +92,13 @@ class Recorder:
     def fingerprint(self) -> str:
         return self.table
 
-    def write(self, table: object) -> str:
-        self.note("write table" if table else "?")
+    def write(self, table: object, sets: object) -> str:
+        self.note("write table" if table and not sets else "?")
         return "abc"
+
+    def set_vnis(self, entries: Iterable[Any]) -> list[Any]:
+        self.note("set_vnis")
+        return list(entries)
 
     def remove(self) -> None:
         self.note("remove")
@@ -130,6 +135,7 @@ def executor(system: Recorder, tmp_path: Path) -> Executor:
         cast(DataPlane, system),
         cast(Netlink, system),
         cast(Nft, system),
+        cast(Mirror, system),
         RestoreFile(tmp_path / "state.json"),
         tmp_path / "pins",
     )
@@ -139,12 +145,14 @@ WANTED = resolve(CONFIG, OBSERVED)
 STEPS = Planner(WANTED, OBSERVED).steps()
 FORWARD = [
     "load",
+    "follow",
     "ip_local_reserved_ports=8080,20000-49999",
     "write table",
     "wan0 off",
     "set_addresses",
     "set_statics",
     "set_inside_prefixes",
+    "set_vnis",
     "set_devices",
     "set_settings",
     "attach wan0 outside",
@@ -176,7 +184,9 @@ def test_a_failure_undoes_what_was_done(
         "wan0 on",
         "remove",  # the nftables table
         "ip_local_reserved_ports=8080",
+        "stop",  # the mirror, before its maps go
         "remove",  # the programs
+        "stop",
     ]
     assert not RestoreFile(tmp_path / "state.json").changes
     assert executor.written.sizes is None
@@ -234,7 +244,7 @@ def test_what_was_in_force_comes_back(system: Recorder, executor: Executor, faul
     with pytest.raises(RefusedError):
         executor.run(Planner(replace(WANTED, sizes=Sizes(999, 1)), done(WANTED)).steps())
 
-    assert system.calls[-1] == "rollback"
+    assert system.calls[-2:] == ["rollback", "follow"]
     assert executor.written == before
     assert not [call for call in system.calls if call.startswith("detach")]
 
@@ -300,7 +310,7 @@ def test_a_damaged_file_is_put_aside(
 ) -> None:
     sessions.path.write_bytes(sessions.path.read_bytes()[:-1])
     executor.run(STEPS)
-    assert system.calls == [*FORWARD[:8], "set_settings off", *FORWARD[8:]]
+    assert system.calls == [*FORWARD[:10], "set_settings off", *FORWARD[10:]]
     (note,) = executor.notes
     assert note == (
         f"sessions were not restored: {sessions.path}: truncated or damaged: its content has "

@@ -43,6 +43,8 @@ def done(wanted: Wanted, observed: Observed = OBSERVED) -> Observed:
         attached=tuple((port.ifindex, "native") for port in wanted.attachments),
         handover=frozenset(port.ifindex for port in wanted.attachments),
         guard=frozenset(port.ifindex for port in wanted.attachments if port.outside),
+        tunnels=frozenset(tunnel.ifindex for tunnel in wanted.tunnels),
+        tunnels_left=frozenset(tunnel.ifindex for tunnel in wanted.tunnels),
         offloads=tuple(replace(offload, on=False) for offload in observed.offloads),
         offloads_changed=tuple(replace(offload, on=True) for offload in wanted.offloads),
         sysctls=wanted.sysctls or observed.sysctls,
@@ -60,6 +62,9 @@ def done(wanted: Wanted, observed: Observed = OBSERVED) -> Observed:
             wanted.attachments,
             wanted.table,
             "abc",
+            wanted.vnis,
+            wanted.tunnels,
+            wanted.stations,
         ),
     )
 
@@ -71,12 +76,14 @@ SSH = PortForward(Protocol.TCP, None, 2222, IPv4Address("192.168.110.10"), 22, l
 def test_from_nothing_everything_in_order() -> None:
     assert kinds(plan(WANTED, OBSERVED)) == [
         "load",
+        "mirror",
         "sysctl",
         "table",
         "offload",
         "addresses",
         "statics",
         "prefixes",
+        "vnis",
         "devices",
         "settings",
         "attach",
@@ -180,7 +187,7 @@ def test_another_mtu_is_another_mss() -> None:
 def test_a_device_that_left_is_let_go() -> None:
     observed = without("lan1", done(WANTED))
     steps = plan(resolve(CONFIG, observed), observed)
-    assert kinds(steps) == ["detach", "devices"]
+    assert kinds(steps) == ["detach", "mirror", "devices"]
     assert steps[0].value == Attachment(3, "lan1")
 
 
@@ -189,8 +196,8 @@ def test_a_device_that_comes_back_with_another_number_is_attached() -> None:
     links = tuple(replace(k, ifindex=9) if k.name == "lan1" else k for k in OBSERVED.links)
     observed = replace(done(gone), links=links)
     steps = plan(resolve(CONFIG, observed), observed)
-    assert kinds(steps) == ["devices", "attach"]
-    assert steps[1].value == Attachment(9, "lan1")
+    assert kinds(steps) == ["mirror", "devices", "attach"]
+    assert steps[2].value == Attachment(9, "lan1")
 
 
 def test_a_port_that_lost_its_programs_gets_them_again() -> None:
@@ -218,9 +225,11 @@ def test_more_sessions_mean_new_maps_and_everything_in_them() -> None:
     found = kinds(plan(resolve(config, observed), observed))
     assert found == [
         "load",
+        "mirror",
         "addresses",
         "statics",
         "prefixes",
+        "vnis",
         "devices",
         "settings",
         "attach",

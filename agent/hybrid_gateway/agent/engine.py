@@ -68,7 +68,7 @@ class Engine:
         nft = Nft()
         self._observer = Observer(self.dataplane, self.netlink, nft, self._restore)
         self._executor = Executor(
-            self.dataplane, self.netlink, nft, self._restore, instance.pin_dir
+            self.dataplane, self.netlink, nft, self.mirror, self._restore, instance.pin_dir
         )
 
     def close(self) -> None:
@@ -285,9 +285,7 @@ class Engine:
 
     def _follow(self) -> None:
         nat = self.config.nat44 if self.config else None
-        if self.wanted.sizes:
-            self.mirror.follow(self.wanted.devices)
-        else:
+        if not self.wanted.sizes:
             self.mirror.stop()
         self.session_log.follow(nat.log if nat and self.wanted.sizes else NatLog())
 

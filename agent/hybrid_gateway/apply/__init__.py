@@ -11,13 +11,17 @@ from typing import Any
 
 from ..bpf import DataPlane, SavedSessions
 from ..errors import GwError
-from ..model import Step, StepKind, Written
+from ..mirror import Mirror
+from ..model import Sizes, Step, StepKind, Written
 from ..netlink import Netlink
 from ..nft import Nft
 from ..restore import RestoreFile
 from .host import HostSteps
 from .plane import PlaneSteps
+from .record import Record
+from .table import TableSteps
 from .undo import Undo
+from .vxlan import VxlanSteps
 
 log = logging.getLogger(__name__)
 
@@ -26,38 +30,64 @@ class Executor:
     """The one place that changes the system."""
 
     def __init__(
-        self, dataplane: DataPlane, netlink: Netlink, nft: Nft, restore: RestoreFile, pins: Path
+        self,
+        dataplane: DataPlane,
+        netlink: Netlink,
+        nft: Nft,
+        mirror: Mirror,
+        restore: RestoreFile,
+        pins: Path,
     ) -> None:
-        self._plane = PlaneSteps(dataplane, nft, pins)
+        self._record = Record()
+        self._plane = PlaneSteps(dataplane, pins, self._record)
+        self._vxlan = VxlanSteps(dataplane, mirror, self._record)
+        self._table = TableSteps(nft, mirror, self._record)
         self._host = HostSteps(netlink, restore)
         self._actions: dict[StepKind, Callable[[Any], Undo]] = {
             StepKind.DETACH: self._plane.detach,
+            StepKind.DETACH_TUNNEL: self._vxlan.detach,
             StepKind.FORGET: self._host.forget,
             StepKind.RESTORE_OFFLOAD: self._host.restore_offload,
             StepKind.RESTORE_SYSCTL: self._host.restore_sysctl,
-            StepKind.REMOVE_TABLE: self._plane.remove_table,
-            StepKind.LOAD: self._plane.load,
+            StepKind.REMOVE_TABLE: self._table.remove,
+            StepKind.LOAD: self._load,
+            StepKind.MIRROR: self._vxlan.mirror,
             StepKind.SYSCTL: self._host.set_sysctl,
-            StepKind.TABLE: self._plane.write_table,
+            StepKind.TABLE: self._table.write,
             StepKind.OFFLOAD: self._host.switch_off,
             StepKind.SETTINGS: self._plane.settings,
             StepKind.ADDRESSES: self._plane.addresses,
             StepKind.STATICS: self._plane.statics,
             StepKind.PREFIXES: self._plane.prefixes,
+            StepKind.VNIS: self._vxlan.vnis,
             StepKind.DEVICES: self._plane.devices,
             StepKind.ATTACH: self._plane.attach,
+            StepKind.ATTACH_TUNNEL: self._vxlan.attach,
             StepKind.MANAGE: self._host.manage,
         }
 
     @property
     def written(self) -> Written:
         """What was written last into places that cannot be read back."""
-        return self._plane.written
+        return self._record.written
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the owner should know about the steps that were done last."""
-        return (*self._plane.notes, *self._host.notes)
+        return (*self._record.notes, *self._host.notes)
+
+    def follow_senders(self) -> None:
+        """The mirror knows other VTEPs than before: the nftables table lets them in."""
+        self._table.follow()
+
+    def _load(self, sizes: Sizes) -> Undo:
+        undo = self._plane.load(sizes)
+
+        def back() -> None:
+            undo()
+            self._vxlan.mirror_again()
+
+        return back
 
     def keep_sessions(self, saved: SavedSessions | None) -> None:
         """From now on saved sessions are restored from there; None: there are none."""
@@ -71,7 +101,7 @@ class Executor:
 
     def run(self, steps: Sequence[Step]) -> None:
         """All of them or none; raises the error of the step that failed, which it names."""
-        self._plane.notes.clear()
+        self._record.notes.clear()
         self._host.notes.clear()
         done: list[tuple[Step, Undo]] = []
         doing = ""
@@ -89,7 +119,7 @@ class Executor:
 
     def reset(self) -> None:
         """Nothing of what was written is there any more."""
-        self._plane.written = Written()
+        self._record.written = Written()
 
     def _unwind(self, done: list[tuple[Step, Undo]]) -> None:
         for step, undo in reversed(done):

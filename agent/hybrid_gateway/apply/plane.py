@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Steps on the data plane and on its stand-in, the nftables table."""
+"""Steps on the data plane."""
 
 import logging
 from dataclasses import replace
@@ -8,9 +8,14 @@ from typing import Any
 
 from ..bpf import (
     DEV_BRIDGE,
+    DEV_BRIDGED,
     DEV_INSIDE,
     DEV_OUTSIDE,
     DEV_PORT,
+    DEV_TUNNEL,
+    DEV_UNDERLAY,
+    VXLAN_ANY_PATH,
+    VXLAN_ON,
     BackendRecord,
     DataPlane,
     DeviceRecord,
@@ -24,14 +29,13 @@ from ..errors import GwError
 from ..model import (
     Attachment,
     Device,
-    FallbackTable,
     Filtering,
     Settings,
     Sizes,
     StaticMapping,
     Written,
 )
-from ..nft import Nft
+from .record import Record
 from .undo import Undo, nothing, void
 
 log = logging.getLogger(__name__)
@@ -45,14 +49,12 @@ FILTERING = {
 
 
 class PlaneSteps:
-    """Each method does one step and returns how to undo it; `written` is what was done last."""
+    """Each method does one step and returns how to undo it."""
 
-    def __init__(self, dataplane: DataPlane, nft: Nft, pins: Path) -> None:
+    def __init__(self, dataplane: DataPlane, pins: Path, record: Record) -> None:
         self._dataplane = dataplane
-        self._nft = nft
         self._pins = pins
-        self.written = Written()
-        self.notes: list[str] = []
+        self._record = record
         self.saved: SavedSessions | None = None
         """Where sessions are kept over a reboot, if they are."""
         self.restoring = False
@@ -60,13 +62,10 @@ class PlaneSteps:
         self._marked = False
         """Whether the pins say that nothing is to be restored any more."""
 
-    def _write(self, **what: Any) -> None:
-        self.written = replace(self.written, **what)
-
     # ---- programs and ports -----------------------------------------------------------
 
     def load(self, sizes: Sizes) -> Undo:
-        before = self.written
+        before = self._record.written
         found_pins = self._pins.exists()
         try:
             self._dataplane.load(MapSizes(sizes.sessions, sizes.pool))
@@ -74,27 +73,29 @@ class PlaneSteps:
             if not found_pins:
                 self._dataplane.remove()
             raise
-        self.written = Written(sizes=sizes, table=before.table, fingerprint=before.fingerprint)
+        self._record.written = Written(
+            sizes=sizes, table=before.table, fingerprint=before.fingerprint
+        )
         self._marked = self._dataplane.restored
         self.restoring = self.saved is not None and self.saved.exists() and not self._marked
 
         def undo() -> None:
             if self._dataplane.rollback():
-                now = self.written
-                self.written = replace(before, table=now.table, fingerprint=now.fingerprint)
+                now = self._record.written
+                self._record.written = replace(before, table=now.table, fingerprint=now.fingerprint)
             elif not found_pins:
                 self._dataplane.remove()
-                self.written = replace(self.written, sizes=None, attachments=())
+                self._record.written = replace(self._record.written, sizes=None, attachments=())
             else:
                 # The programs of an earlier agent are still attached, and go on forwarding.
-                self.written = replace(self.written, sizes=None)
+                self._record.written = replace(self._record.written, sizes=None)
 
         return undo
 
     def finish(self) -> None:
         """Everything is done: what was loaded is in force from now on, with its sessions."""
-        self.notes += self._dataplane.commit()
-        if self.written.sizes and not self.restoring and not self._marked:
+        self._record.notes += self._dataplane.commit()
+        if self._record.written.sizes and not self.restoring and not self._marked:
             self._dataplane.mark_restored()
             self._marked = True
 
@@ -107,17 +108,21 @@ class PlaneSteps:
             if not was:  # its TC programs may be there already
                 self._dataplane.detach(attachment.ifindex, attachment.name)
             raise
-        others = tuple(a for a in self.written.attachments if a.ifindex != attachment.ifindex)
-        self._write(attachments=(*others, attachment))
+        others = tuple(
+            a for a in self._record.written.attachments if a.ifindex != attachment.ifindex
+        )
+        self._record.write(attachments=(*others, attachment))
         return nothing if was else lambda: void(self.detach(attachment))
 
     def detach(self, attachment: Attachment) -> Undo:
         self._dataplane.detach(attachment.ifindex, attachment.name)
-        others = tuple(a for a in self.written.attachments if a.ifindex != attachment.ifindex)
-        self._write(attachments=others)
+        others = tuple(
+            a for a in self._record.written.attachments if a.ifindex != attachment.ifindex
+        )
+        self._record.write(attachments=others)
 
         def undo() -> None:
-            if self.written.sizes:
+            if self._record.written.sizes:
                 self.attach(attachment)
 
         return undo
@@ -125,14 +130,14 @@ class PlaneSteps:
     # ---- the tables of the data plane -------------------------------------------------
 
     def settings(self, settings: Settings) -> Undo:
-        before, record = self.written.settings, _nat_settings(settings)
+        before, record = self._record.written.settings, _nat_settings(settings)
         restored = self.restoring and settings.enabled
         if restored:
             # Before anything new is opened, which might take the ports of what is saved.
             self._dataplane.set_settings(replace(record, enabled=False))
             self._restore()
         self._dataplane.set_settings(record)
-        self._write(settings=settings)
+        self._record.write(settings=settings)
 
         def undo() -> None:
             if before:
@@ -147,11 +152,11 @@ class PlaneSteps:
         assert self.saved
         try:
             tally = self._dataplane.restore(self.saved.blocks())
-            self.notes += tally.notes(tally.done, "restored")
+            self._record.notes += tally.notes(tally.done, "restored")
         except (SavedError, OSError) as error:
             note = f"sessions were not restored: {error}{self._set_aside()}"
             log.warning("%s", note)
-            self.notes.append(note)
+            self._record.notes.append(note)
         self.restoring = False
 
     def _set_aside(self) -> str:
@@ -163,52 +168,28 @@ class PlaneSteps:
         return f"; it is {self.saved.damaged.name} now"
 
     def addresses(self, addresses: Any) -> Undo:
-        before = self.written.addresses
+        before = self._record.written.addresses
         self._dataplane.set_addresses(addresses)
-        self._write(addresses=addresses)
+        self._record.write(addresses=addresses)
         return (lambda: void(self.addresses(before))) if before is not None else nothing
 
     def statics(self, statics: tuple[StaticMapping, ...]) -> Undo:
-        before = self.written.statics
+        before = self._record.written.statics
         self._dataplane.set_statics([_static_record(static) for static in statics])
-        self._write(statics=statics)
+        self._record.write(statics=statics)
         return (lambda: void(self.statics(before))) if before is not None else nothing
 
     def prefixes(self, prefixes: Any) -> Undo:
-        before = self.written.prefixes
+        before = self._record.written.prefixes
         self._dataplane.set_inside_prefixes(prefixes)
-        self._write(prefixes=prefixes)
+        self._record.write(prefixes=prefixes)
         return (lambda: void(self.prefixes(before))) if before is not None else nothing
 
     def devices(self, devices: tuple[Device, ...]) -> Undo:
-        before = self.written.devices
+        before = self._record.written.devices
         self._dataplane.set_devices([_device_record(device) for device in devices])
-        self._write(devices=devices)
+        self._record.write(devices=devices)
         return (lambda: void(self.devices(before))) if before is not None else nothing
-
-    # ---- nftables ---------------------------------------------------------------------
-
-    def write_table(self, table: FallbackTable) -> Undo:
-        before = self.written.table
-        # An earlier agent's says the same, most likely; without one the kernel translates nothing.
-        of_another = not before and bool(self._nft.fingerprint())
-        self._write(table=table, fingerprint=self._nft.write(table))
-
-        def undo() -> None:
-            if before:
-                self.write_table(before)
-            elif of_another:
-                self._write(table=None, fingerprint="")
-            else:
-                self.remove_table(None)
-
-        return undo
-
-    def remove_table(self, _: None) -> Undo:
-        before = self.written.table
-        self._nft.remove()
-        self._write(table=None, fingerprint="")
-        return (lambda: void(self.write_table(before))) if before else nothing
 
 
 def _nat_settings(settings: Settings) -> NatSettings:
@@ -227,7 +208,15 @@ def _nat_settings(settings: Settings) -> NatSettings:
         host_ports=settings.per_host.ports,
         mss=settings.mss,
         log=settings.log,
+        vxlan=_vxlan_flags(settings),
+        vxlan_ports=settings.vxlan_ports,
     )
+
+
+def _vxlan_flags(settings: Settings) -> int:
+    if not settings.vxlan_ports:
+        return 0
+    return VXLAN_ON | settings.any_path * VXLAN_ANY_PATH
 
 
 def _static_record(static: StaticMapping) -> StaticRecord:
@@ -249,7 +238,16 @@ def _device_record(device: Device) -> DeviceRecord:
         | device.inside * DEV_INSIDE
         | device.outside * DEV_OUTSIDE
         | device.bridge * DEV_BRIDGE
+        | device.bridged * DEV_BRIDGED
+        | device.underlay * DEV_UNDERLAY
+        | device.tunnel * DEV_TUNNEL
     )
     return DeviceRecord(
-        device.ifindex, flags, device.l3_ifindex, device.mac, device.name, device.address
+        device.ifindex,
+        flags,
+        device.l3_ifindex,
+        device.mac,
+        device.name,
+        device.address,
+        device.vlan,
     )

@@ -144,3 +144,5 @@ class Stations:
 
     ports: tuple[MirrorPort, ...] = ()
     segments: tuple[Segment, ...] = ()
+    plain: frozenset[int] = frozenset()
+    """Inside devices without a bridge: NAT uses their neighbours."""
