@@ -10,9 +10,11 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.bench.path import (
     INSIDE,
@@ -23,17 +25,19 @@ from tests.bench.path import (
     inside_netns,
 )
 
+if TYPE_CHECKING:
+    from hybrid_gateway.bpf import DataPlane
 
-class BareDataPlane(AbstractContextManager["BareDataPlane"]):
-    """Loads the XDP plane in the middle of a path, and nothing else."""
 
-    def __init__(self, path: MeasuredPath, sessions: int) -> None:
-        macs = [path.mac(path.names.middle, name) for name in ("lan0", "wan0")]
+class Served(AbstractContextManager["Served"]):
+    """A module of ours that serves what is loaded, in the middle of a path."""
+
+    def __init__(self, path: MeasuredPath, module: str, *arguments: str) -> None:
         environment = dict(os.environ)
         environment["PYTHONPATH"] = f"{ROOT}:{ROOT}/agent:{ROOT}/build/lib"
-        argv = [sys.executable, "-m", "tests.bench.dataplane", path.names.middle, str(sessions)]
+        argv = [sys.executable, "-m", module, path.names.middle, *arguments]
         self._process = subprocess.Popen(
-            inside_netns(path.names.middle, [*argv, *macs]),
+            inside_netns(path.names.middle, argv),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -66,11 +70,34 @@ class BareDataPlane(AbstractContextManager["BareDataPlane"]):
         return line
 
 
-def serve(instance: str, sessions: int, macs: list[bytes]) -> None:
+class BareDataPlane(Served):
+    """Loads the XDP plane with NAT44 in the middle of a path, and nothing else."""
+
+    def __init__(self, path: MeasuredPath, sessions: int) -> None:
+        macs = [path.mac(path.names.middle, name) for name in ("lan0", "wan0")]
+        super().__init__(path, "tests.bench.dataplane", str(sessions), *macs)
+
+
+def object_dir() -> Path:
+    return Path(os.environ.get("GW_BPF_DIR", ROOT / "build/bpf"))
+
+
+def serve(plane: "DataPlane", ports: Sequence[int]) -> None:
+    """Until the standard input ends."""
+    for line in sys.stdin:
+        if line.strip() == "clear":
+            print(plane.clear_sessions(), flush=True)
+        else:
+            counters = plane.counters()
+            both = {name: sum(counters[port][name] for port in ports) for name in counters[0]}
+            print(json.dumps(both), flush=True)
+
+
+def serve_nat44(instance: str, sessions: int, macs: list[bytes]) -> None:
     # The native extension is built; the benchmark's other modules do without it.
     from hybrid_gateway import bpf
 
-    plane = bpf.DataPlane(instance, Path(os.environ.get("GW_BPF_DIR", ROOT / "build/bpf")))
+    plane = bpf.DataPlane(instance, object_dir())
     lan, wan = (socket.if_nametoindex(name) for name in ("lan0", "wan0"))
     outside = IPv4Address(IPv4Interface(OUTSIDE_ADDRESS).ip)
     try:
@@ -101,17 +128,11 @@ def serve(instance: str, sessions: int, macs: list[bytes]) -> None:
         plane.set_inside_prefixes([IPv4Network(INSIDE)])
         modes = [plane.attach(lan, "lan0", False), plane.attach(wan, "wan0", True)]
         print("attached", *modes, flush=True)
-        for line in sys.stdin:
-            if line.strip() == "clear":
-                print(plane.clear_sessions(), flush=True)
-            else:
-                counters = plane.counters()
-                both = {name: n + counters[wan][name] for name, n in counters[lan].items()}
-                print(json.dumps(both), flush=True)
+        serve(plane, (lan, wan))
     finally:
         plane.remove()
 
 
 if __name__ == "__main__":
     addresses = [bytes.fromhex(mac.replace(":", "")) for mac in sys.argv[3:5]]
-    serve(sys.argv[1], int(sys.argv[2]), addresses)
+    serve_nat44(sys.argv[1], int(sys.argv[2]), addresses)

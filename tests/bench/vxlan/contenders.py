@@ -5,9 +5,22 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from tests.bench.contenders import Contender, Evidence
+from tests.bench.gateway import Gateway
 from tests.bench.generator import Result, Traffic
+from tests.bench.vxlan.bare import BareTunnels
 from tests.bench.vxlan.generator import BothWays, BridgedRedirect
-from tests.bench.vxlan.path import BridgedPath, TunnelSetup
+from tests.bench.vxlan.path import DEVICE, VNI, BridgedPath, TunnelSetup
+
+VXLAN_OVER_IPV4, VXLAN_OVER_IPV6 = 36, 56
+"""What VXLAN adds to an inner frame before the outer Ethernet header, bytes."""
+CONFIG = f"""\
+version: 1
+ports:
+  lan0: {{device: lan0, plane: xdp}}
+  wan0: {{device: wan0, plane: xdp}}
+vxlan:
+  - {{device: {DEVICE}, vni: {VNI}}}
+"""
 
 
 class TunnelContender(Contender):
@@ -59,3 +72,44 @@ class KernelVxlan(TunnelContender):
         name = "received" if sent.backwards else "sent"
         if (count := found.others.get(name, 0)) != sent.total:
             yield f"the device has {name} {count} of {sent.total} packets"
+
+
+class GatewayVxlan(TunnelContender):
+    """Ours: the real agent, or with `bare` its XDP plane alone."""
+
+    def __init__(
+        self, label: str, setup: TunnelSetup, *, verify: bool = False, bare: bool = False
+    ) -> None:
+        super().__init__(label, setup, verify=verify)
+        self._bare = bare
+
+    @property
+    def cuts(self) -> bool:
+        """Whether an outer packet is too big for the underlay."""
+        setup = self.setup
+        outer = VXLAN_OVER_IPV6 if setup.family == 6 else VXLAN_OVER_IPV4
+        return setup.size + outer > setup.mtu
+
+    def both_ways(self) -> BothWays:
+        return BothWays(self.bridged, cut=self.cuts, verify=self._verify)
+
+    def install(self, stack: ExitStack) -> None:
+        self.plane: BareTunnels | Gateway
+        self.plane = BareTunnels(self.bridged) if self._bare else Gateway(self.bridged, CONFIG)
+        stack.enter_context(self.plane)
+
+    def evidence(self) -> Evidence:
+        received, sent = self.bridged.device_packets()
+        return Evidence(others=self.plane.counters() | {"kernel": received + sent})
+
+    def complaints(self, sent: Traffic, result: Result, found: Evidence) -> Iterator[str]:
+        """Every frame through XDP, and nothing through the kernel's device."""
+        ways = ["VXLAN_DECAP" if sent.backwards else "VXLAN_ENCAP"]
+        ways += ["PUNT_TUNNEL_CUT", "VXLAN_CUT"] if self.cuts else ["BRIDGE"]
+        for name in ways:
+            if (count := found.others.get(name, 0)) != sent.total:
+                yield f"{name} is {count}, not {sent.total}"
+        if self.cuts and result.first_pieces != sent.total:
+            yield f"{result.first_pieces} first pieces came, not {sent.total}"
+        if count := found.others.get("kernel", 0):
+            yield f"the kernel's device had {count} packets"

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, ip_address
 
 from tests.bench.path import MeasuredPath, inside_netns, run
 
-VNI = 550
+VNI, PORT = 550, 4789
 DEVICE, BRIDGE = "vni550", "br0"
 STATIONS = 1000
 """Behind lan0, and again so many behind VTEPs."""
@@ -103,7 +103,7 @@ class BridgedPath(MeasuredPath):
 
     def _make_bridge(self) -> None:
         underlay = self.setup.underlay
-        tunnel = ["id", str(VNI), "dstport", "4789", "local", underlay.local, "nolearning"]
+        tunnel = ["id", str(VNI), "dstport", str(PORT), "local", underlay.local, "nolearning"]
         options = [*tunnel, *underlay.device_options]
         inner_mtu = ["mtu", "1500"]
         for words in (
