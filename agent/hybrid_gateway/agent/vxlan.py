@@ -63,9 +63,9 @@ def judge(segment: Segment, wanted: Wanted, links: Mapping[int, Link]) -> tuple[
         return KERNEL, "XDP does no VXLAN at the moment: gwctl status may say why"
     if segment.port not in settings.vxlan_ports:
         ports = ", ".join(str(port) for port in settings.vxlan_ports)
-        return KERNEL, f"XDP takes VXLAN at {len(settings.vxlan_ports)} UDP ports only: {ports}"
+        return KERNEL, f"XDP takes VXLAN at the UDP ports {ports} only"
     if not any(device.underlay for device in wanted.devices):
-        return KERNEL, "every port of the configuration is a port of a bridge: there is no underlay"
+        return KERNEL, "there is no underlay: every port of the configuration is a bridge's"
     if not any(d.bridged and d.l3_ifindex == segment.bridge for d in wanted.devices):
         return PARTLY, f"XDP bridges by no port of {segment.bridge_name}"
     if segment.local is None:

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is told of VXLAN segments: who forwards, and what keeps XDP from it."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+
+from hybrid_gateway.agent import filters
+from hybrid_gateway.agent.vxlan import Context, Shown, entry, every, judge, underlay_mtu
+from hybrid_gateway.bpf.stations import SegmentCount
+from hybrid_gateway.errors import UsageError
+from hybrid_gateway.model import (
+    Config,
+    Device,
+    Encapsulation,
+    Link,
+    Segment,
+    Settings,
+    Sources,
+    Vxlan,
+    VxlanLink,
+    Wanted,
+)
+
+LAN, WAN, BRIDGE, VNI100 = 2, 3, 4, 5
+MAC = bytes(6)
+LOCAL = IPv4Address("192.0.2.1")
+LINKS = (
+    Link(LAN, "lan0", master=BRIDGE),
+    Link(WAN, "wan0"),
+    Link(BRIDGE, "br-lan", kind="bridge"),
+    Link(VNI100, "vni100", master=BRIDGE, kind="vxlan", vxlan=VxlanLink(100, local=LOCAL)),
+)
+SEGMENT = Segment(
+    ifindex=VNI100,
+    name="vni100",
+    vni=100,
+    bridge=BRIDGE,
+    bridge_name="br-lan",
+    port=4789,
+    family=4,
+    local=LOCAL,
+    arrives=(LOCAL,),
+)
+WANTED = Wanted(
+    settings=Settings(enabled=False, vxlan_ports=(4789,)),
+    devices=(
+        Device(LAN, "lan0", BRIDGE, MAC, port=True, bridged=True),
+        Device(WAN, "wan0", WAN, MAC, port=True, underlay=True),
+    ),
+    segments=(SEGMENT,),
+)
+CONFIG = Config(1, "gateway.yaml", vxlan=(Vxlan("vni100"),))
+
+
+def without(ifindex: int) -> tuple[Link, ...]:
+    return tuple(link for link in LINKS if link.ifindex != ifindex)
+
+
+def down(ifindex: int) -> tuple[Link, ...]:
+    return tuple(replace(link, up=link.ifindex != ifindex) for link in LINKS)
+
+
+def test_all_is_well() -> None:
+    assert every(CONFIG, WANTED, LINKS) == [Shown("vni100", 100, SEGMENT, LINKS[3], "xdp", None)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "segment", "links", "forwards", "reason"),
+    [
+        (WANTED, SEGMENT, down(VNI100), "kernel", "vni100 is down"),
+        (WANTED, SEGMENT, down(BRIDGE), "kernel", "br-lan is down"),
+        (WANTED, SEGMENT, without(BRIDGE), "kernel", "br-lan is gone"),
+        (
+            replace(WANTED, settings=Settings(enabled=True)),
+            SEGMENT,
+            LINKS,
+            "kernel",
+            "XDP does no VXLAN at the moment: gwctl status may say why",
+        ),
+        (
+            WANTED,
+            replace(SEGMENT, port=8472),
+            LINKS,
+            "kernel",
+            "XDP takes VXLAN at the UDP ports 4789 only",
+        ),
+        (
+            replace(WANTED, devices=WANTED.devices[:1]),
+            SEGMENT,
+            LINKS,
+            "kernel",
+            "there is no underlay: every port of the configuration is a bridge's",
+        ),
+        (
+            replace(WANTED, devices=WANTED.devices[1:]),
+            SEGMENT,
+            LINKS,
+            "partly",
+            "XDP bridges by no port of br-lan",
+        ),
+        (
+            WANTED,
+            replace(SEGMENT, local=None),
+            LINKS,
+            "partly",
+            "vni100 has no local address: sending is the kernel's",
+        ),
+    ],
+)
+def test_what_keeps_xdp_from_it(
+    wanted: Wanted, segment: Segment, links: tuple[Link, ...], forwards: str, reason: str
+) -> None:
+    assert judge(segment, wanted, {link.ifindex: link for link in links}) == (forwards, reason)
+
+
+@pytest.mark.parametrize(
+    ("link", "config", "warnings", "reason"),
+    [
+        (LINKS[3], (), (), "it is not in the vxlan section of the configuration"),
+        (replace(LINKS[3], master=0), CONFIG.vxlan, (), "vni100 is not a port of a bridge"),
+        (
+            replace(LINKS[3], vxlan=VxlanLink(100, extensions=("gbp",))),
+            CONFIG.vxlan,
+            (),
+            "XDP does not know its extensions: gbp",
+        ),
+        (LINKS[3], CONFIG.vxlan, ("vni1000 is odd", "vni100: is odd"), "vni100: is odd"),
+    ],
+)
+def test_devices_that_are_no_segment(
+    link: Link, config: tuple[Vxlan, ...], warnings: tuple[str, ...], reason: str
+) -> None:
+    wanted = replace(WANTED, segments=(), warnings=warnings)
+
+    (shown,) = every(replace(CONFIG, vxlan=config), wanted, (*without(VNI100), link))
+    assert (shown.name, shown.vni, shown.forwards) == ("vni100", 100, "kernel")
+    assert shown.reason == reason
+
+
+def test_a_device_that_is_missing() -> None:
+    (shown,) = every(CONFIG, replace(WANTED, segments=()), without(VNI100))
+
+    assert shown == Shown("vni100", None, reason="there is no such device at the moment")
+    told = entry(shown, Context({}, {}, 1500))
+    assert (told["mtu"], told["bridge"], told["local"], told["vteps"]) == (None, None, [], None)
+
+
+def test_the_smallest_underlay_counts() -> None:
+    links = (*without(WAN), Link(WAN, "wan0", mtu=9000), Link(9, "wan1", mtu=1600))
+    more = Device(9, "wan1", 9, MAC, port=True, underlay=True)
+
+    assert underlay_mtu(replace(WANTED, devices=(*WANTED.devices, more)), links) == 1600
+    assert underlay_mtu(replace(WANTED, devices=()), links) is None
+
+
+def test_what_is_told_of_a_segment() -> None:
+    listed = (IPv6Address("2001:db8:2::1"),)
+    local = IPv6Address("2001:db8:1::1")
+    segment = replace(
+        SEGMENT,
+        family=6,
+        vlan=10,
+        local=local,
+        arrives=(local,),
+        sources=Sources.LISTED,
+        listed=listed,
+        external=True,
+        encapsulation=Encapsulation(fragment=False, mtu=1450),
+    )
+    link = replace(LINKS[3], vxlan=VxlanLink(external=True, local=local))
+    count = SegmentCount(VNI100, 100, local=3, remote=40, kernel=2, vteps=1, floods=1, serial=7)
+    context = Context({}, {(VNI100, 100): count}, 1500)
+
+    assert entry(Shown("vni100", 100, segment, link, "xdp"), context) == {
+        "device": "vni100",
+        "vni": 100,
+        "bridge": "br-lan",
+        "vlan": 10,
+        "family": 6,
+        "local": ["2001:db8:1::1"],
+        "port": 4789,
+        "external": True,
+        "sources": ["2001:db8:2::1"],
+        "fragment": False,
+        "mtu": 1450,
+        "outer_mtu": 1520,
+        "underlay_mtu": 1500,
+        "vteps": 1,
+        "floods": 1,
+        "macs_local": 3,
+        "macs_remote": 40,
+        "macs_kernel": 2,
+        "forwards": "xdp",
+        "reason": None,
+    }
+
+
+def test_filters_of_stations() -> None:
+    given = {"bridge": "br-lan", "vlan": 10, "mac": "02:00:C0", "vtep": "2001:db8::1", "vni": 7}
+
+    assert filters.fdb_filter(given) == {
+        "bridge": "br-lan",
+        "vlan": 10,
+        "mac": b"\x02\x00\xc0",
+        "vtep": IPv6Address("2001:db8::1"),
+        "vni": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mac": "02:0"}, "mac: 02:0 is not a MAC address"),
+        ({"mac": "02:00:00:00:00:00:00"}, "mac: 02:00:00:00:00:00:00 is not a MAC address"),
+        ({"mac": ""}, "mac: must be text"),
+        ({"vlan": 0}, "vlan: must be a whole number from 1 to 4094"),
+        ({"vlan": True}, "vlan: must be a whole number"),
+        ({"vni": 1 << 24}, "vni: must be a whole number from 1 to 16777215"),
+        ({"vtep": "192.0.2.300"}, "vtep: 192.0.2.300 is not an IPv4 or IPv6 address"),
+        ({"state": "old"}, "state: must be one of extern, learned, static"),
+        ({"brigde": "x"}, "brigde: no such filter; there are bridge, vlan"),
+    ],
+)
+def test_filters_that_are_none(given: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        filters.fdb_filter(given)
+    assert str(caught.value).startswith(message)
