@@ -4,13 +4,18 @@
 A change of ip_forward sets conf.*.forwarding, of every device and the default, and
 conf.all.accept_redirects (inet_forward_change() in the kernel): the values of a router when
 it is turned on, those of a host when it is turned off, whatever they were before.
+
+When any device begins to forward IPv6, the kernel forgets the default routers that devices learned
+from advertisements, but for those of devices that have an accept_ra of 2, which take routers even
+while they forward themselves (rt6_purge_dflt_routers()).
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from . import sysctl
 from .errors import KernelError
+from .model import LO_FORWARDING6
 from .restore import SysctlChange
 
 CONF = "net/ipv4/conf"
@@ -52,9 +57,36 @@ def without_us(recorded: Mapping[str, SysctlChange]) -> dict[str, str]:
     }
 
 
+CONF6 = "net/ipv6/conf"
+TAKES_AS_HOST, TAKES_ALWAYS = "1", "2"
+"""Values of accept_ra; for a device that does not forward they come to the same."""
+
+
+@contextlib.contextmanager
+def _keeping_routers() -> Iterator[None]:
+    """The default routers that there are stay, whichever device begins to forward IPv6."""
+    changed = []
+    for path in sorted((sysctl.PROC / CONF6).glob("*/accept_ra")):
+        if path.parent.name in ("all", "default"):
+            continue
+        name = str(path.relative_to(sysctl.PROC))
+        with contextlib.suppress(KernelError):  # a device that has just gone
+            forwards = sysctl.read(f"{CONF6}/{path.parent.name}/forwarding") != "0"
+            if not forwards and sysctl.read(name) == TAKES_AS_HOST:
+                sysctl.write(name, TAKES_ALWAYS)
+                changed.append(name)
+    try:
+        yield
+    finally:
+        for name in changed:
+            with contextlib.suppress(KernelError):
+                sysctl.write(name, TAKES_AS_HOST)
+
+
 def write(name: str, value: str, others: Mapping[str, str]) -> None:
     """Sets one and, after it, those of the others that are not so already."""
-    sysctl.write(name, value)
+    with _keeping_routers() if name == LO_FORWARDING6 else contextlib.nullcontext():
+        sysctl.write(name, value)
     for other, wanted in others.items():
         with contextlib.suppress(KernelError):  # a device that has just gone
             if sysctl.read(other) != wanted:

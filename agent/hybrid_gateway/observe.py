@@ -79,7 +79,7 @@ class Observer:
             routes=self._netlink.routes(inside | outside),
             offloads=self._offloads(ports),
             offloads_changed=tuple(sorted(changes.offloads)),
-            sysctls=sysctl.observe(changes.sysctls),
+            sysctls=sysctl.observe(changes),
             sysctls_changed=tuple(sorted(changes.sysctls)),
             table=self._nft.fingerprint(),
             managed=self._managed(outside),

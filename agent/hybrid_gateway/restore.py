@@ -10,7 +10,7 @@ import json
 import os
 import socket
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -137,5 +137,5 @@ def _changes(stored: dict[str, Any]) -> Changes:
             Offload(int(ifindex), str(device), str(feature), bool(on))
             for ifindex, device, feature, on in stored["offloads"]
         },
-        {NextHop(int(ifindex), IPv4Address(address)) for ifindex, address in stored["managed"]},
+        {NextHop(int(ifindex), ip_address(address)) for ifindex, address in stored["managed"]},
     )

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from . import portset
 from .errors import KernelError
-from .model import IP_FORWARD, Sysctl
-from .restore import SysctlChange
+from .model import IP_FORWARD, LO_FORWARDING, LO_FORWARDING6, Sysctl
+from .restore import Changes, SysctlChange
 
 PROC = Path("/proc/sys")
 RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
 SIZE_MAX = 1 << 20
-NAMES = (IP_FORWARD, RESERVED_PORTS)
+NAMES = (IP_FORWARD, RESERVED_PORTS, LO_FORWARDING, LO_FORWARDING6)
 
 
 def _path(name: str) -> Path:
@@ -38,9 +38,19 @@ def write(name: str, value: str) -> None:
         ) from error
 
 
-def observe(changes: dict[str, SysctlChange]) -> tuple[Sysctl, ...]:
-    """Each setting as it is, and as it would be had we never changed it."""
-    return tuple(_observe(name, changes.get(name)) for name in NAMES)
+def observe(changes: Changes) -> tuple[Sysctl, ...]:
+    """Each setting as it is, and as it would be had we never changed it.
+
+    Those of IPv6 are left out where it is not there at all.
+    """
+    names = [name for name in NAMES if name != LO_FORWARDING6 or _path(name).exists()]
+    return tuple(_observe(name, _change(name, changes)) for name in names)
+
+
+def _change(name: str, changes: Changes) -> SysctlChange | None:
+    """What we made of it, be it that the kernel did so when ip_forward changed."""
+    along = changes.forwarding.get(name.replace(".", "/"))
+    return changes.sysctls.get(name) or along
 
 
 def _observe(name: str, change: SysctlChange | None) -> Sysctl:

@@ -43,7 +43,7 @@ class HostSteps:
             forget()
 
         try:
-            sysctl.write(wanted.name, wanted.value)
+            forwarding.write(wanted.name, wanted.value, {})
         except GwError:
             forget()
             raise
