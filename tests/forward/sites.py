@@ -12,10 +12,12 @@ import pytest
 from hybrid_gateway.lab import Interface, Lab, leftovers
 from hybrid_gateway.lab.extension import ExtendedLab, extended
 from hybrid_gateway.lab.second import (
+    FAR_CONFIGURATION,
     LEFT,
     NEAR_CONFIGURATION,
     RIGHT,
     Underlay,
+    far_side,
     second_site,
 )
 from tests.forward.fixtures import QUIET
@@ -36,13 +38,15 @@ PLACES: Places = {
 
 @dataclass(frozen=True, slots=True)
 class Sites:
-    """Both sites, joined; the second one is the kernel's."""
+    """Both sites, joined."""
 
     lab: ExtendedLab
     underlay: Underlay
     wires: Wires
-    gateway: Gateway | None
-    """None: the first site is the kernel's, too."""
+    gateway: Gateway | None = None
+    """Of the first site; None: it is the kernel's."""
+    far: Gateway | None = None
+    """Of the second one, likewise."""
 
     @property
     def agent(self) -> Gateway:
@@ -84,12 +88,19 @@ def two_sites(plane: str, underlay: Underlay, directory: Path) -> Iterator[Sites
         wide = stack.enter_context(extended(lab, second_site(underlay)))
         for host in ("left", "left2", "right"):
             wide.run(host, ["nft", QUIET])
-        gateway = None
-        if plane == "xdp":
-            gateway = Gateway(wide, NEAR_CONFIGURATION)
-            stack.callback(gateway.process.stop)
-            gateway.start()
-        yield Sites(wide, underlay, Wires(wide, stack, PLACES), gateway)
+        near = far = None
+        if plane != "kernel":
+            near = _running(wide, NEAR_CONFIGURATION, stack)
+        if plane == "both":
+            far = _running(stack.enter_context(far_side(wide)), FAR_CONFIGURATION, stack)
+        yield Sites(wide, underlay, Wires(wide, stack, PLACES), near, far)
+
+
+def _running(lab: Lab, configuration: str, stack: ExitStack) -> Gateway:
+    gateway = Gateway(lab, configuration)
+    stack.callback(gateway.process.stop)
+    gateway.start()
+    return gateway
 
 
 @pytest.fixture(scope="session")
@@ -126,8 +137,15 @@ def either_sites(request: pytest.FixtureRequest, sites_of: SitesOf, underlay: Un
     return _ready(sites_of(request.param, underlay))
 
 
+@pytest.fixture
+def both_sites(sites_of: SitesOf, underlay: Underlay) -> Sites:
+    """With an agent at each."""
+    return _ready(sites_of("both", underlay))
+
+
 def _ready(sites: Sites) -> Sites:
-    if sites.gateway:
-        sites.gateway.ready()
+    for gateway in (sites.gateway, sites.far):
+        if gateway:
+            gateway.ready()
     sites.meet()
     return sites

@@ -31,6 +31,15 @@ def segment(
     return Ether(src=src.mac, dst=to) / (packet or udp(src.ip, address, 4000, 53))
 
 
+def full(
+    src: Interface = LEFT, dst: Interface | str = RIGHT, *, df: bool = True, size: int = 1500
+) -> Packet:
+    """Likewise, with an IPv4 packet of as many bytes as the segment takes."""
+    payload = (PAYLOAD + bytes(range(256)) * 6)[: size - 28]
+    frame = segment(src, dst)
+    return Ether(bytes(frame)[:14]) / udp(src.ip, frame[IP].dst, 4000, 53, payload=payload, df=df)
+
+
 def is_marked(packet: Packet) -> bool:
     """Whether a frame of `segment` is somewhere in it: hosts and routers speak by themselves."""
     return PAYLOAD in bytes(packet)

@@ -20,7 +20,7 @@ from enum import Enum
 from ipaddress import IPv4Interface
 
 from . import leftovers
-from .extension import Cable, End, ExtendedLab, Extension
+from .extension import Cable, End, Extension
 from .network import Lab
 from .topology import OFFLOADS, Interface
 
@@ -48,6 +48,11 @@ class Underlay(Enum):
 
     IPV4 = (NEAR_UPLINK.ip, FAR_UPLINK.ip)
     IPV6 = (UNDERLAY6[NEAR_UPLINK], UNDERLAY6[FAR_UPLINK])
+
+    @property
+    def label(self) -> str:
+        """As people write it."""
+        return self.name.replace("IPV", "IPv")
 
     @property
     def near(self) -> str:
@@ -121,21 +126,22 @@ def _segment(site: str, port: str, host: Interface, address6: str) -> Cable:
     )
 
 
-def configuration(*ports: str) -> str:
-    """One end of the stretched segment, and nothing else."""
-    lines = [f"  {port}: {{device: {port}, plane: xdp}}" for port in (*ports, UPLINK)]
-    section = ["vxlan:", f"  - {{device: {VXLAN}, vni: {VNI}}}"]
-    return "\n".join(["version: 1", "ports:", *lines, *section]) + "\n"
+def port_lines(*ports: str) -> str:
+    """Of the `ports` section, for access ports and the underlay's."""
+    return "".join(f"  {port}: {{device: {port}, plane: xdp}}\n" for port in (*ports, UPLINK))
 
 
-NEAR_CONFIGURATION = configuration(ACCESS, ACCESS2)
-FAR_CONFIGURATION = configuration(ACCESS)
+NEAR_PORTS, FAR_PORTS = port_lines(ACCESS, ACCESS2), port_lines(ACCESS)
+SECTION = f"vxlan:\n  - {{device: {VXLAN}, vni: {VNI}}}\n"
+NEAR_CONFIGURATION = f"version: 1\nports:\n{NEAR_PORTS}{SECTION}"
+"""One end of the stretched segment, and nothing else."""
+FAR_CONFIGURATION = f"version: 1\nports:\n{FAR_PORTS}{SECTION}"
 
 
 class FarSide(Lab):
     """The second site as its own agent sees it: an instance of its own, whose `gw` is gw2."""
 
-    def __init__(self, lab: ExtendedLab) -> None:
+    def __init__(self, lab: Lab) -> None:
         super().__init__(f"{lab.name}-far", lab.directory / "far")
         self._lab = lab
 
@@ -152,7 +158,7 @@ class FarSide(Lab):
 
 
 @contextmanager
-def far_side(lab: ExtendedLab) -> Iterator[FarSide]:
+def far_side(lab: Lab) -> Iterator[FarSide]:
     """The place for an agent at the second site, which ends with the block."""
     side = FarSide(lab)
     with ExitStack() as stack:

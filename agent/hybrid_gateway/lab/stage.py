@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ SERVER, STRANGER = INTERNET[:2]
 TRANSFER_SECONDS = 60
 ANSWER_SECONDS = 3.0
 SETTLE_SECONDS = 3.0
+CHATTER = ("PUNT_NOT_IPV4", "PUNT_OTHER_MAC", "PUNT_RESOLUTION")
 SEGMENT = 1500
 """No frame carries more: a download of so many bytes takes at least size / SEGMENT frames."""
 
@@ -94,17 +96,25 @@ class Stage:
         return {
             name: count - before.get(name, 0)
             for name, count in self.counters().items()
-            if count > before.get(name, 0) and name not in ("PUNT_NOT_IPV4", "PUNT_OTHER_MAC")
+            if count > before.get(name, 0) and name not in CHATTER
         }
 
     def gwctl(self, *arguments: str) -> str:
         return run([str(program("gwctl")), "--instance", self.lab.name, *arguments])
 
+    def elsewhere(self, lab: Lab) -> "Stage":
+        """The same gateway, with more hosts around it."""
+        larger = copy(self)
+        larger.lab = lab
+        return larger
+
     @contextmanager
-    def configured(self, *lines: str) -> Iterator[None]:
-        """Another configuration meanwhile: more lines of nat44, or of its static mappings first."""
+    def configured(self, *lines: str, ports: str = "", section: str = "") -> Iterator[None]:
+        """Another configuration meanwhile: more lines of nat44, or of its static mappings first;
+        more ports, and one more section."""
         usual = self.lab.config.read_text()
-        self.lab.config.write_text(usual + "".join(f"  {line}\n" for line in lines))
+        text = usual.replace("ports:\n", f"ports:\n{ports}", 1)
+        self.lab.config.write_text(text + "".join(f"  {line}\n" for line in lines) + section)
         try:
             self.gwctl("apply")
             yield

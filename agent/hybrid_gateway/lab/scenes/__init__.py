@@ -7,7 +7,7 @@ A scene leaves the gateway as it found it, but for sessions.
 from collections.abc import Callable
 
 from ..stage import Row, Stage
-from . import changes, forwards, packets, records, traffic
+from . import changes, forwards, packets, records, stretch, traffic
 
 Scene = Callable[[Stage], Row]
 
@@ -29,6 +29,12 @@ SCENES: tuple[Scene, ...] = (
     packets.fragments_backwards,
     records.share_used,
     records.session_log,
+    stretch.stretched,
+    stretch.stretched6,
+    stretch.both_ends,
+    stretch.moved_host,
+    stretch.strangers,
+    stretch.branch_behind_nat,
     changes.agent_killed,
     changes.another_size,
     changes.reboot,
