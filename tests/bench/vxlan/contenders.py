@@ -2,7 +2,8 @@
 """What stands in the middle of a bridged path, each with the evidence of what it did."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from typing import Protocol
 
 from tests.bench.contenders import Contender, Evidence
 from tests.bench.gateway import Gateway
@@ -21,6 +22,17 @@ ports:
 vxlan:
   - {{device: {DEVICE}, vni: {VNI}}}
 """
+
+
+class GatewayPlane(Protocol):
+    """What bridges in the middle of a path, by whatever means it was set up."""
+
+    def counters(self) -> dict[str, int]: ...
+
+
+def plane_for(path: BridgedPath, *, bare: bool) -> AbstractContextManager[GatewayPlane]:
+    """The real agent, or with `bare` its XDP plane alone."""
+    return BareTunnels(path) if bare else Gateway(path, CONFIG)
 
 
 class TunnelContender(Contender):
@@ -94,9 +106,7 @@ class GatewayVxlan(TunnelContender):
         return BothWays(self.bridged, cut=self.cuts, verify=self._verify)
 
     def install(self, stack: ExitStack) -> None:
-        self.plane: BareTunnels | Gateway
-        self.plane = BareTunnels(self.bridged) if self._bare else Gateway(self.bridged, CONFIG)
-        stack.enter_context(self.plane)
+        self.plane = stack.enter_context(plane_for(self.bridged, bare=self._bare))
 
     def evidence(self) -> Evidence:
         received, sent = self.bridged.device_packets()

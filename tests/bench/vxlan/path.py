@@ -25,6 +25,13 @@ def mac(station: IPv4Address) -> str:
     return "02:00:" + station.packed.hex(":")
 
 
+def packets(netns: str, device: str) -> tuple[int, int]:
+    """What a device has received and sent."""
+    links = json.loads(run(["ip", "-n", netns, "-s", "-j", "link", "show", "dev", device]))
+    counted = links[0]["stats64"]
+    return int(counted["rx"]["packets"]), int(counted["tx"]["packets"])
+
+
 @dataclass(frozen=True)
 class Underlay:
     """Addresses of one family, between which VXLAN goes."""
@@ -91,9 +98,7 @@ class BridgedPath(MeasuredPath):
 
     def device_packets(self) -> tuple[int, int]:
         """What the VXLAN device has received and sent."""
-        links = json.loads(self.middle("ip", "-s", "-j", "link", "show", "dev", DEVICE))
-        counted = links[0]["stats64"]
-        return int(counted["rx"]["packets"]), int(counted["tx"]["packets"])
+        return packets(self.names.middle, DEVICE)
 
     def _speak_ipv6(self, netns: str, device: str) -> None:
         """Without solicitations, which would be frames that nobody asked for."""
