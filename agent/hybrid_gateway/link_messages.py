@@ -39,7 +39,7 @@ IFF_LOWER_UP = 1 << 16
 IFINFO = struct.Struct("=BxHiII")
 TUNNEL = struct.Struct("=BBHI")
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER = 1, 3, 4, 10
-IFLA_LINKINFO, IFLA_AF_SPEC = 18, 26
+IFLA_PROTINFO, IFLA_LINKINFO, IFLA_AF_SPEC = 12, 18, 26
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 IFLA_BRIDGE_VLAN_INFO, IFLA_BRIDGE_VLAN_TUNNEL_INFO = 2, 3
 VLAN_INFO = struct.Struct("=HH")
@@ -82,6 +82,8 @@ def read_links(rtnl: Rtnl) -> tuple[Link, ...]:
 
 
 def _with_vlans(one: Link, vlans: tuple[PortVlan, ...]) -> Link:
+    if one.bridge:
+        return replace(one, bridge=replace(one.bridge, vlans=vlans))
     return replace(one, port=replace(one.port, vlans=vlans)) if one.port else one
 
 
@@ -165,6 +167,13 @@ def _port(attrs: dict[int, bytes]) -> BridgePort:
         hairpin=_flag(attrs, 4),
         backup=_number(attrs.get(34, b"")),
     )
+
+
+def bridge_port(data: bytes) -> BridgePort | None:
+    """As a message of AF_BRIDGE has it; None: it is not about a port."""
+    attrs = dict(attributes(data, HEADER.size + IFINFO.size))
+    set_up = dict(attributes(attrs.get(IFLA_PROTINFO, b"")))
+    return _port(set_up) if set_up else None
 
 
 def port_vlans(data: bytes) -> tuple[int, tuple[PortVlan, ...]]:

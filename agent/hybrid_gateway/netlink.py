@@ -9,20 +9,24 @@ import errno
 import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, ip_address
+from pathlib import Path
 from typing import Any
 
 from .errors import KernelError
 from .link_messages import read_links
 from .model import Address, Address6, IPAddress, Link, NextHop, Route
 from .rtnl import (
+    HEADER,
     NLM_F_CREATE,
     NLM_F_REPLACE,
     RTM_GETADDR,
     RTM_GETNEIGH,
     RTM_GETQDISC,
     RTM_GETROUTE,
+    RTM_GETRULE,
     RTM_NEWNEIGH,
     Rtnl,
+    attributes,
 )
 
 AF_BRIDGE = 7
@@ -41,6 +45,12 @@ NUD_PROBE = 0x10
 NUD_NOARP = 0x40
 NUD_PERMANENT = 0x80
 TC_H_ROOT = 0xFFFFFFFF
+RULE_HEADER = 12
+FRA_SPORT_RANGE = 23
+HASH_POLICIES = tuple(
+    Path(f"/proc/sys/net/{family}/fib_multipath_hash_policy") for family in ("ipv4", "ipv6")
+)
+"""0: several next hops are chosen among by addresses alone."""
 GONE = (errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.EINVAL, errno.ENETDOWN)
 """What the kernel says about a neighbour whose device has left or is down."""
 
@@ -180,6 +190,17 @@ class Netlink:
             gateway,
             found["type"] == RTN_LOCAL,
             ip_address(sent_from) if sent_from else None,
+        )
+
+    def any_path(self) -> bool:
+        """Whether the way of a packet may hang on its UDP ports."""
+        if any(policy.read_text().strip() != "0" for policy in HASH_POLICIES if policy.exists()):
+            return True
+        return any(
+            kind == FRA_SPORT_RANGE
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for data in self._rtnl.dump_raw(RTM_GETRULE, family=family)
+            for kind, _ in attributes(data, HEADER.size + RULE_HEADER)
         )
 
     def neighbours(self, ifindex: int, family: int = socket.AF_INET) -> tuple[Neighbour, ...]:

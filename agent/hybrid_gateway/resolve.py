@@ -5,38 +5,32 @@ Pure: the same two inputs always give the same result.
 """
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
 
-from . import portset, statics
+from . import portset, segment_tables, statics
 from .errors import ConfigError, Problem
 from .model import (
-    FALLBACK_PORTS,
     IP_FORWARD,
-    LOG_MAPPINGS,
-    LOG_SESSIONS,
-    PMTU,
-    Address,
+    LO_FORWARDING,
+    LO_FORWARDING6,
     Attachment,
     Config,
     FallbackTable,
-    Link,
     Nat44,
-    NatLog,
-    NextHop,
     Observed,
     Offload,
-    OneToOne,
+    Segment,
     Settings,
     Sizes,
     Sysctl,
     Wanted,
 )
-from .roles import devices_of, roles_of
+from .roles import Roles, devices_of, roles_of
+from .segments import Found, segments_of
+from .translation import Translation, pool_of, translation
 
-INTERFACE = "interface"
 RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
-TCP_IP_HEADERS = 40
-"""Bytes without options: an MSS is the MTU without them (RFC 6691)."""
+NO_SESSIONS = Sizes(1024, 1)
+"""Without NAT: as little as the maps can have."""
 
 
 def check_devices(config: Config, observed: Observed) -> None:
@@ -60,14 +54,22 @@ def check_devices(config: Config, observed: Observed) -> None:
                 problems.append(
                     Problem(config.path, line, "nat44.inside", message, "config.no-device")
                 )
+    if config.vxlan:
+        problems += _refused_vxlan(config, observed)
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.line))
 
 
 def _refused_statics(config: Config, nat: Nat44, observed: Observed) -> list[Problem]:
     outside = observed.link(config.port(nat.outside).device)
-    pool = _pool(nat, outside, observed)
+    pool = pool_of(nat, outside, observed)
     own = tuple(entry.address.ip for entry in observed.addresses)
+    segments = segments_of(config, observed).segments
+    doubts = (
+        *statics.sharing(nat.static, pool),
+        *statics.inwards(nat.static, own),
+        *segment_tables.forwarded(nat.static, pool, segments),
+    )
     return [
         Problem(
             config.path,
@@ -76,183 +78,102 @@ def _refused_statics(config: Config, nat: Nat44, observed: Observed) -> list[Pro
             doubt.message,
             "config.conflict",
         )
-        for doubt in (*statics.sharing(nat.static, pool), *statics.inwards(nat.static, own))
+        for doubt in doubts
     ]
+
+
+def _refused_vxlan(config: Config, observed: Observed) -> list[Problem]:
+    problems = []
+    for obstacle in segments_of(config, observed).obstacles:
+        entry = config.vxlan[obstacle.index]
+        key = f"vxlan[{obstacle.index}].{obstacle.key}"
+        problems.append(Problem(config.path, entry.line, key, obstacle.message, obstacle.code))
+    there = [link for port in config.ports if (link := observed.link(port.device))]
+    if len(there) == len(config.ports) and all(link.master for link in there):
+        message = "no port is one of its own, by which VXLAN could arrive: " + (
+            "all of `ports` are ports of bridges" if there else "`ports` is empty"
+        )
+        line = config.vxlan[0].line
+        problems.append(Problem(config.path, line, "vxlan", message, "config.no-underlay"))
+    return problems
 
 
 def resolve(config: Config, observed: Observed) -> Wanted:
     """What should be there; a device that is missing is a warning and takes no part."""
     nat = config.nat44
-    if nat is None:
+    if nat is None and not config.vxlan:
         return Wanted(warnings=("nat44 is not configured: the kernel forwards everything",))
-    roles = roles_of(config, nat, observed)
-    warnings = list(roles.warnings)
-    pool = _pool(nat, roles.outside, observed)
-    if roles.outside and not pool:
-        warnings.append(f"{roles.outside.name} has no IPv4 address: NAT waits for one")
-    # Only the address that a device has shows it, and that may come at any time.
-    shared = tuple(statics.sharing(nat.static, pool))
-    warnings += [f"nat44.static, line {one.line}: left out: {one.message}" for one in shared]
-    left_out = {one.index for one in shared}
-    kept = tuple(entry for index, entry in enumerate(nat.static) if index not in left_out)
-    nat = replace(nat, static=kept)
-    inside = frozenset(link.ifindex for link in roles.inside)
+    vxlan = segments_of(config, observed)
+    roles = roles_of(config, observed, vxlan.segments)
+    translated = translation(config, nat, roles.outside, roles.inside, observed) if nat else None
     ports = tuple(sorted(roles.ports, key=lambda device: (not device.outside, device.name)))
-    prefixes = _prefixes(observed, inside)
-    own = tuple(entry.address.ip for entry in observed.addresses)
-    mappings, doubts = statics.mappings(nat.static, pool, own)
-    addresses = _outside_addresses(pool, nat, roles.outside, observed)
-    warnings += doubts
-    warnings += statics.strangers(nat.static, (*own, *pool), prefixes)
-    warnings += [
-        f"nat44.static, line {doubt.line}: {doubt.message}"
-        for doubt in statics.inwards(nat.static, own)
-    ]
-    warnings += _inside_out(pool, nat, _addresses_of(roles.outside, observed), prefixes)
-    warnings += _unanswered(addresses, roles.outside, observed)
-    return Wanted(
-        sizes=Sizes(nat.sessions, max(1, len(nat.addresses))),
-        settings=_settings(nat, pool, roles.outside),
-        devices=devices_of(roles, observed),
-        prefixes=prefixes,
-        addresses=addresses,
-        statics=mappings,
+    wanted = Wanted(
+        sizes=Sizes(nat.sessions, max(1, len(nat.addresses))) if nat else NO_SESSIONS,
+        settings=_settings(translated, vxlan.segments, observed),
+        devices=devices_of(roles, observed, vxlan.segments),
         attachments=tuple(Attachment(port.ifindex, port.name, port.outside) for port in ports),
-        offloads=_offloads(observed, frozenset(port.ifindex for port in ports)),
-        sysctls=_sysctls(nat, observed),
-        table=_table(config, nat, pool, _mss(nat, roles.outside)),
-        managed=_next_hops(observed, roles.outside),
-        warnings=tuple(warnings),
+        sysctls=_sysctls(translated.nat if translated else None, vxlan.segments, observed),
+        warnings=(*roles.warnings, *_warnings(translated, vxlan)),
+        # Nothing is translated, and so nothing must be kept from leaving.
+        addresses=(),
+    )
+    if translated:
+        wanted = replace(
+            wanted,
+            prefixes=translated.prefixes,
+            addresses=translated.addresses,
+            statics=translated.statics,
+            table=translated.table,
+            managed=translated.managed,
+        )
+    return _with_segments(wanted, roles, vxlan.segments, observed)
+
+
+def _settings(
+    translated: Translation | None, segments: tuple[Segment, ...], observed: Observed
+) -> Settings:
+    return replace(
+        translated.settings if translated else Settings(enabled=False),
+        vxlan_ports=segment_tables.udp_ports(segments),
+        any_path=bool(segments) and observed.any_path,
     )
 
 
-def _settings(nat: Nat44, pool: tuple[IPv4Address, ...], outside: Link | None) -> Settings:
-    return Settings(
-        bool(pool and outside),
-        pool,
-        nat.ports,
-        nat.filtering,
-        nat.timeouts,
-        nat.per_host,
-        _mss(nat, outside),
-        _log_flags(nat.log),
+def _warnings(translated: Translation | None, vxlan: Found) -> tuple[str, ...]:
+    if translated is None:
+        return vxlan.warnings
+    shared = segment_tables.forwarded(
+        translated.nat.static, translated.settings.addresses, vxlan.segments
+    )
+    return (
+        *translated.warnings,
+        *vxlan.warnings,
+        *(f"nat44.static, line {doubt.line}: {doubt.message}" for doubt in shared),
     )
 
 
-def _mss(nat: Nat44, outside: Link | None) -> int:
-    if nat.mss_clamp == PMTU:
-        return max(0, outside.mtu - TCP_IP_HEADERS) if outside else 0
-    return nat.mss_clamp or 0
-
-
-def _log_flags(log: NatLog) -> int:
-    """A collector gets sessions whether or not they are in the journal."""
-    sessions = LOG_SESSIONS if log.sessions or log.ipfix else 0
-    return sessions | (LOG_MAPPINGS if log.mappings else 0)
-
-
-def _table(config: Config, nat: Nat44, pool: tuple[IPv4Address, ...], mss: int) -> FallbackTable:
-    return FallbackTable(
-        nat.inside,
-        config.port(nat.outside).device,
-        () if INTERFACE in nat.addresses else pool,
-        FALLBACK_PORTS,
-        # An entry that moved to another line of the file is the same entry.
-        tuple(replace(entry, line=0) for entry in nat.static),
-        pool if nat.static else (),
-        mss,
-    )
-
-
-def _pool(nat: Nat44, outside: Link | None, observed: Observed) -> tuple[IPv4Address, ...]:
-    """For "interface" the device's first address: the others stay the host's alone."""
-    if INTERFACE not in nat.addresses:
-        return tuple(a for a in nat.addresses if isinstance(a, IPv4Address))
-    if outside is None:
-        return ()
-    candidates = [entry.address.ip for entry in _addresses_of(outside, observed)]
-    return tuple(candidates[:1])
-
-
-def _inside_out(
-    pool: tuple[IPv4Address, ...],
-    nat: Nat44,
-    own: tuple[Address, ...],
-    prefixes: tuple[IPv4Network, ...],
-) -> list[str]:
-    """Outside addresses of hosts inside; the ones of the outside device are `own`."""
-    mine = {entry.address.ip for entry in own}
-    mapped = (entry.outside for entry in nat.static if isinstance(entry, OneToOne))
-    return [
-        f"{address} is to be an outside address, and lies in {prefix}, which is inside"
-        for address in sorted({*pool, *mapped} - mine)
-        for prefix in prefixes
-        if address in prefix
-    ]
-
-
-def _addresses_of(outside: Link | None, observed: Observed) -> tuple[Address, ...]:
-    """The outside device's own that others can reach it by; the primary ones come first."""
-    if outside is None:
-        return ()
-    mine = [
-        entry
-        for entry in observed.addresses
-        if entry.ifindex == outside.ifindex and not entry.address.ip.is_link_local
-    ]
-    return tuple(sorted(mine, key=lambda entry: entry.secondary))
-
-
-def _outside_addresses(
-    pool: tuple[IPv4Address, ...], nat: Nat44, outside: Link | None, observed: Observed
-) -> tuple[IPv4Address, ...]:
-    """All that may be a source outside: the owner may translate to the device's others as well."""
-    own = _addresses_of(outside, observed)
-    named = statics.outside_addresses(nat.static)
-    return tuple(sorted({*pool, *named, *(entry.address.ip for entry in own)}))
-
-
-def _unanswered(
-    addresses: tuple[IPv4Address, ...], outside: Link | None, observed: Observed
-) -> list[str]:
-    """Addresses that neighbours would ask for in vain; one that is routed here is no such."""
-    if outside is None:
-        return []
-    own = {entry.address.ip for entry in observed.addresses}
-    links = [entry.address.network for entry in _addresses_of(outside, observed)]
-    return [
-        f"{address} is in the network of {outside.name}, and this host does not answer ARP for it: "
-        f"add it to {outside.name} (as {address}/32), or have the router send it here"
-        for address in addresses
-        if address not in own and any(address in network for network in links)
-    ]
-
-
-def _prefixes(observed: Observed, inside: frozenset[int]) -> tuple[IPv4Network, ...]:
-    """What the kernel routes inwards, and addresses inside that no such route covers.
-
-    A default route says nothing about who is inside.
-    """
-    found = {
-        route.destination
-        for route in observed.routes
-        if route.ifindex in inside and route.destination.prefixlen
-    }
-    alone = {
-        IPv4Network(address.address.ip)
-        for address in observed.addresses
-        if address.ifindex in inside and not any(address.address.ip in net for net in found)
-    }
-    return tuple(sorted(found | alone))
-
-
-def _next_hops(observed: Observed, outside: Link | None) -> frozenset[NextHop]:
-    if outside is None or not outside.up:
-        return frozenset()
-    return frozenset(
-        NextHop(route.ifindex, route.gateway)
-        for route in observed.routes
-        if route.ifindex == outside.ifindex and route.gateway
+def _with_segments(
+    wanted: Wanted, roles: Roles, segments: tuple[Segment, ...], observed: Observed
+) -> Wanted:
+    """And what VXLAN adds; the bridges of NAT are mirrored without it, too."""
+    devices = wanted.devices
+    filters = segment_tables.filters(segments)
+    names = {one.ifindex: one.name for one in segments}
+    cut = segment_tables.cut_bridges(segments, devices, observed.links)
+    return replace(
+        wanted,
+        segments=segments,
+        vnis=segment_tables.vnis(segments, observed),
+        tunnels=tuple(Attachment(ifindex, name) for ifindex, name in sorted(names.items())),
+        mirrored=segment_tables.mirrored(segments, devices, observed.links),
+        managed=wanted.managed | segment_tables.next_hops(observed, devices),
+        offloads=(
+            *_offloads(observed, frozenset(port.ifindex for port in roles.ports)),
+            *segment_tables.offloads(cut, devices, observed),
+        ),
+        table=replace(wanted.table or FallbackTable(), sources=filters)
+        if wanted.table or filters
+        else None,
     )
 
 
@@ -260,16 +181,26 @@ def _offloads(observed: Observed, ports: frozenset[int]) -> tuple[Offload, ...]:
     return tuple(
         Offload(offload.ifindex, offload.device, offload.feature, False)
         for offload in observed.offloads
-        if offload.ifindex in ports
+        if offload.ifindex in ports and offload.feature not in segment_tables.WHEN_CUT
     )
 
 
-def _sysctls(nat: Nat44, observed: Observed) -> tuple[Sysctl, ...]:
+def _sysctls(
+    nat: Nat44 | None, segments: tuple[Segment, ...], observed: Observed
+) -> tuple[Sysctl, ...]:
     base = {sysctl.name: sysctl.base for sysctl in observed.sysctls}
-    # A connection of the gateway from a port that is forwarded would have its answers go inside.
-    forwarded = statics.outside_ports(nat.static)
-    reserved = portset.union(base.get(RESERVED_PORTS, ""), nat.ports, *forwarded)
-    return (
-        Sysctl(IP_FORWARD, "1", base.get(IP_FORWARD, "0")),
-        Sysctl(RESERVED_PORTS, reserved, base.get(RESERVED_PORTS, "")),
+    found = {}
+    if nat:
+        # A connection of the gateway from a port that is forwarded would have its answers go
+        # inside.
+        forwarded = statics.outside_ports(nat.static)
+        reserved = portset.union(base.get(RESERVED_PORTS, ""), nat.ports, *forwarded)
+        found = {IP_FORWARD: "1", RESERVED_PORTS: reserved}
+    families = {segment.family for segment in segments}
+    for family, name in ((4, LO_FORWARDING), (6, LO_FORWARDING6)):
+        if family in families:
+            found[name] = "1"
+    return tuple(
+        Sysctl(name, value, base.get(name, "" if name == RESERVED_PORTS else "0"))
+        for name, value in found.items()
     )

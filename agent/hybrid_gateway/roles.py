@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which device does what, of those that are there. Pure."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from .model import Config, Device, Link, Nat44, Observed
+from .model import BRIDGE_FORWARDING, Config, Device, Link, Observed, Segment
+from .segments import untagged
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,39 +19,133 @@ class Roles:
     warnings: tuple[str, ...]
 
 
-def roles_of(config: Config, nat: Nat44, observed: Observed) -> Roles:
+def roles_of(config: Config, observed: Observed, segments: Sequence[Segment] = ()) -> Roles:
     warnings = []
     inside = []
-    for name in nat.inside:
+    for name in config.nat44.inside if config.nat44 else ():
         link = observed.link(name)
         if link:
             inside.append(link)
         else:
             warnings.append(f"inside device {name} does not exist at the moment")
-    by_index = {link.ifindex: link for link in inside}
+    part = _Part(
+        config.nat44.outside if config.nat44 else "",
+        {link.ifindex: link for link in inside},
+        {link.ifindex: link for link in observed.links if link.kind == "bridge"},
+        frozenset(segment.bridge for segment in segments),
+        bool(config.vxlan),
+    )
     outside = None
     ports = []
     for port in config.ports:
         link = observed.link(port.device)
         if link is None:
             warnings.append(f"port {port.name}: device {port.device} does not exist at the moment")
-        elif port.name == nat.outside:
+            continue
+        if port.name == part.outside:
             outside = link
             if link.master:
                 warnings.append(f"port {port.name}: {link.name} is a port of a bridge")
-            ports.append(Device(link.ifindex, link.name, link.ifindex, link.mac, True, False, True))
-        elif link.ifindex in by_index:
-            ports.append(Device(link.ifindex, link.name, link.ifindex, link.mac, True, True))
-        elif link.master in by_index and by_index[link.master].kind == "bridge":
-            bridge = by_index[link.master]
-            ports.append(Device(link.ifindex, link.name, bridge.ifindex, bridge.mac, True, True))
-        else:
-            warnings.append(
-                f"port {port.name}: {link.name} is neither outside nor inside, "
-                "nor a port of an inside bridge: it takes no part"
-            )
+        device = part.of(port.name, link)
+        if device:
+            ports.append(device)
+        if device is None or not (device.inside or device.outside or part.uses(device)):
+            warnings.append(f"port {port.name}: {part.idle(link)}: it takes no part")
     warnings += _idle(config, observed, frozenset(port.ifindex for port in ports))
+    warnings += _unbridged(ports, part, observed)
     return Roles(outside, tuple(inside), tuple(ports), tuple(warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What the part of a port hangs on."""
+
+    outside: str
+    """The name of the outside port, empty: there is no NAT."""
+    inside: Mapping[int, Link]
+    bridges: Mapping[int, Link]
+    stretched: frozenset[int]
+    """Bridges with a VXLAN segment."""
+    vxlan: bool
+    """Whether there may be segments at all."""
+
+    def of(self, name: str, link: Link) -> Device | None:
+        """None: no part at all.
+
+        With VXLAN, ports keep our program while their bridge or its VXLAN device is away: taking
+        it off resets the link of many NICs.
+        """
+        bridge = self.bridges.get(link.master)
+        underlay = self.vxlan and not link.master
+        own = Device(link.ifindex, link.name, link.ifindex, link.mac, True, underlay=underlay)
+        if name == self.outside:
+            return replace(own, outside=True)
+        if link.ifindex in self.inside:
+            return replace(own, inside=True)
+        if bridge is None:
+            return own if self.vxlan else None
+        within = bridge.ifindex in self.inside
+        stretched = bridge.ifindex in self.stretched
+        if not within and not stretched:
+            return own if self.vxlan else None
+        return replace(
+            own,
+            l3_ifindex=bridge.ifindex,
+            mac=bridge.mac,
+            inside=within,
+            bridged=stretched and not restriction(link, bridge),
+            vlan=_vlan(link, bridge),
+        )
+
+    def uses(self, device: Device) -> bool:
+        """For VXLAN, now or as soon as there is any."""
+        return device.underlay or device.l3_ifindex in self.stretched
+
+    def idle(self, link: Link) -> str:
+        if not self.vxlan:
+            return f"{link.name} is neither outside nor inside, nor a port of an inside bridge"
+        if not self.outside:
+            return f"{link.name} is a port of a device without a VXLAN segment"
+        return (
+            f"{link.name} is neither outside nor inside, and a port of a device "
+            "that is not inside either and has no VXLAN segment"
+        )
+
+
+def restriction(link: Link, bridge: Link) -> str:
+    """Why XDP may not bridge by a port, which the kernel goes on with; empty: it may."""
+    port = link.port
+    if port is None:
+        return "is not a port of a bridge"
+    if port.isolated:
+        return "is isolated"
+    if port.locked:
+        return "is locked"
+    if port.vlan_tunnel:
+        return "maps VLANs to tunnels"
+    if bridge.bridge and bridge.bridge.vlan_filtering and not untagged(port):
+        return "has tagged VLANs only"
+    if port.state != BRIDGE_FORWARDING:
+        return "does not forward at the moment"
+    return ""
+
+
+def _unbridged(ports: Sequence[Device], part: _Part, observed: Observed) -> list[str]:
+    """Bridges whose stations XDP cannot reach, or by some of their ports only."""
+    names = {link.ifindex: link for link in observed.links}
+    found = []
+    for bridge in sorted(part.stretched):
+        mine = [device for device in ports if device.l3_ifindex == bridge]
+        if not mine:
+            found.append(f"no port of {names[bridge].name} is among `ports`: XDP bridges to none")
+        for device in mine:
+            link = names[device.ifindex]
+            why = restriction(link, names[bridge])
+            if why and link.running:
+                found.append(f"{device.name} {why}: the kernel bridges by it, and XDP does not")
+    if part.stretched and not any(device.underlay for device in ports):
+        found.append("every port is a port of a bridge: VXLAN does not arrive by XDP")
+    return found
 
 
 def _idle(config: Config, observed: Observed, ports: frozenset[int]) -> list[str]:
@@ -67,26 +163,54 @@ def _idle(config: Config, observed: Observed, ports: frozenset[int]) -> list[str
     return found
 
 
-def devices_of(roles: Roles, observed: Observed) -> tuple[Device, ...]:
-    """Records of the ports, and of the inside devices that are not ports themselves."""
+def _vlan(link: Link, bridge: Link) -> int:
+    """Of untagged frames of a bridge port, 0: the bridge does not tell VLANs apart."""
+    if link.port is None or not (bridge.bridge and bridge.bridge.vlan_filtering):
+        return 0
+    member = untagged(link.port)
+    return member.vlan if member else 0
+
+
+def _own_vlan(bridge: Link) -> int:
+    """The VLAN that the host itself is in without a tag."""
+    if bridge.bridge is None or not bridge.bridge.vlan_filtering:
+        return 0
+    return next((member.vlan for member in bridge.bridge.vlans if member.pvid), 0)
+
+
+def devices_of(
+    roles: Roles, observed: Observed, segments: Sequence[Segment] = ()
+) -> tuple[Device, ...]:
+    """Records of the ports, and of inside devices, bridges and VXLAN devices that are none."""
     known = {port.ifindex for port in roles.ports}
-    layer3 = tuple(
+    inside = {link.ifindex for link in roles.inside}
+    stretched = {segment.bridge for segment in segments}
+    others = [
         Device(
             link.ifindex,
             link.name,
             link.ifindex,
             link.mac,
-            inside=True,
+            inside=link.ifindex in inside,
             bridge=link.kind == "bridge",
+            vlan=_own_vlan(link),
         )
-        for link in roles.inside
-        if link.ifindex not in known
-    )
+        for link in observed.links
+        if link.ifindex in inside | stretched and link.ifindex not in known
+    ]
+    links = {link.ifindex: link for link in observed.links}
+    tunnels = {
+        segment.ifindex: Device(
+            segment.ifindex, segment.name, segment.bridge, links[segment.bridge].mac, tunnel=True
+        )
+        for segment in segments
+    }
     first: dict[int, IPv4Address] = {}
     for entry in observed.addresses:
         if not entry.secondary:
             first.setdefault(entry.ifindex, entry.address.ip)
+    every = (*roles.ports, *others, *tunnels.values())
     return tuple(
         replace(device, address=first.get(device.l3_ifindex))
-        for device in sorted(roles.ports + layer3, key=lambda device: device.ifindex)
+        for device in sorted(every, key=lambda device: device.ifindex)
     )

@@ -51,6 +51,7 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
+RTM_GETRULE = 34
 RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
 RTM_NEWTFILTER, RTM_DELTFILTER = 44, 45
 RTM_NEWTUNNEL, RTM_DELTUNNEL, RTM_GETTUNNEL = 120, 121, 122
@@ -98,6 +99,13 @@ class TunnelMessage(nlmsg):  # type: ignore[misc]  # pyroute2 brings no types
     fields = (("family", "B"), ("flags", "B"), ("reserved", "H"), ("ifindex", "I"))
 
 
+class RuleMessage(nlmsg):  # type: ignore[misc]  # pyroute2 brings no types
+    """struct fib_rule_hdr: pyroute2's class for it loads another half of the package."""
+
+    __slots__ = ()
+    fields = (("family", "B"), ("lengths", "3s"), ("more", "4s"), ("flags", "I"))
+
+
 MESSAGES: dict[int, type[nlmsg]] = {
     RTM_GETLINK: ifinfmsg,
     RTM_GETADDR: ifaddrmsg,
@@ -105,6 +113,7 @@ MESSAGES: dict[int, type[nlmsg]] = {
     RTM_GETNEIGH: NeighbourMessage,
     RTM_NEWNEIGH: NeighbourMessage,
     RTM_GETQDISC: tcmsg,
+    RTM_GETRULE: RuleMessage,
     RTM_GETTUNNEL: TunnelMessage,
 }
 

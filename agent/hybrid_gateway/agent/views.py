@@ -8,7 +8,7 @@ from typing import Any
 from .. import __version__
 from ..errors import GwError
 from ..model import Config, Device, Identity, NatLog, PortForward, PortRange, Static, Step
-from ..resolve import INTERFACE
+from ..translation import INTERFACE
 from . import listing, vxlan
 from .engine import Engine, Prepared
 

@@ -68,6 +68,17 @@ class VxlanLink:
         return 4
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class PortVlan:
+    """One VLAN that a bridge port is a member of."""
+
+    vlan: int
+    pvid: bool = False
+    untagged: bool = False
+    tunnel: int = 0
+    """VNI on a port with vlan_tunnel, 0: none."""
+
+
 @dataclass(frozen=True, slots=True)
 class BridgeLink:
     """What a bridge was set up with (IFLA_BR_*)."""
@@ -78,17 +89,8 @@ class BridgeLink:
     """Seconds; 0: nothing is learned for longer than a frame."""
     calls_iptables: bool = False
     """Bridged packets pass the hooks of IPv4, IPv6 or ARP too (nf_call_*)."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class PortVlan:
-    """One VLAN that a bridge port is a member of."""
-
-    vlan: int
-    pvid: bool = False
-    untagged: bool = False
-    tunnel: int = 0
-    """VNI on a port with vlan_tunnel, 0: none."""
+    vlans: tuple[PortVlan, ...] = ()
+    """That the host itself is in; only where the bridge filters VLANs."""
 
 
 @dataclass(frozen=True, slots=True)

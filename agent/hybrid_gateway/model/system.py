@@ -264,6 +264,8 @@ class Observed:
     addresses6: tuple[Address6, ...] = ()
     vteps: tuple[VtepRoute, ...] = ()
     """The ways to the VTEPs that the mirror knew at the time."""
+    any_path: bool = False
+    """Routes may hang on UDP ports: by rules, or among several next hops."""
     attached: tuple[tuple[int, str], ...] = ()
     """(ifindex, mode) of the ports that carry our XDP program."""
     handover: frozenset[int] = frozenset()
