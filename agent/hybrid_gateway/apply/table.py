@@ -60,5 +60,12 @@ class TableSteps:
         self._sets = sets
 
     def _senders(self, table: FallbackTable) -> Sets:
-        sources = self._mirror.sources
-        return {of: frozenset(sources(of.ifindex, of.vni)) for of in table.sources}
+        """A single VXLAN device is open for IPv4 and IPv6, and its VTEPs have one of them."""
+        return {
+            of: frozenset(
+                vtep
+                for vtep in self._mirror.sources(of.ifindex, of.vni)
+                if vtep.version == of.family
+            )
+            for of in table.sources
+        }
