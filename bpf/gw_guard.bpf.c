@@ -14,7 +14,7 @@
 #include "counters.h"
 #include "cut.h"
 #include "replay.h"
-#include "tunnel_cut.h"
+#include "tunnel_egress.h"
 
 enum { AF_INET = 2 };
 
@@ -49,11 +49,28 @@ is_identity(struct __sk_buff *skb, const struct iphdr *ip)
 	return found && found->backends[0].address == ip->saddr;
 }
 
+/* Is this an address that VXLAN arrives at, and so what leaves in tunnels has for its source? */
+static __always_inline bool
+is_vtep(__u32 source)
+{
+	struct gw_settings *nat = settings();
+	struct gw_vni_key key = {.vni = GW_VNI_OTHER, .family = 4};
+
+	if (!nat)
+		return false;
+	__builtin_memcpy(key.local.bytes, &source, sizeof(source));
+	for (__u32 i = 0; i < sizeof(nat->vxlan_ports) / sizeof(nat->vxlan_ports[0]); i++) {
+		key.port = nat->vxlan_ports[i];
+		if (key.port && bpf_map_lookup_elem(&gw_vnis, &key))
+			return true;
+	}
+	return false;
+}
+
 /*
- * An address may leave if it is one of ours outside. It may not if the agent's list of what is
- * inside has it (the list outlives the device), if the route to it leads inside, or if the frame
- * was received inside: unless it is the host's own, as the outer address of a tunnel is. The
- * kernel forwards nothing from a source that is its own.
+ * An address may leave if it is one of ours outside. It may not if the frame was received inside
+ * (but for the outer packet of a tunnel, if the frame in it was), if the agent's list of what is
+ * inside has it (the list outlives the device), or if the route to it leads inside.
  */
 static __always_inline bool
 may_leave(struct __sk_buff *skb, const struct iphdr *ip)
@@ -71,11 +88,9 @@ may_leave(struct __sk_buff *skb, const struct iphdr *ip)
 		return true;
 	if (bpf_map_lookup_elem(&gw_inside, &prefix))
 		return false;
-	found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
-	if (found == BPF_FIB_LKUP_RET_NOT_FWDED)
-		return true;
 	if (is_inside(skb->ingress_ifindex))
-		return false;
+		return is_vtep(source);
+	found = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 	return !((found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH ||
 		  found == BPF_FIB_LKUP_RET_FRAG_NEEDED) &&
 		 is_inside(fib.ifindex));
@@ -154,8 +169,7 @@ SEC("tc")
 int
 gw_tunnel(struct __sk_buff *skb)
 {
-	(void)skb;
-	return TC_ACT_UNSPEC;
+	return tunnel_egress(skb);
 }
 
 char LICENSE[] SEC("license") = "GPL";

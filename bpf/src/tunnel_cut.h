@@ -41,6 +41,7 @@ struct tunnel_cut {
 	__u32 payload; /* bytes of the whole packet */
 	__u32 chunk; /* bytes of every piece but the last, a multiple of 8 */
 	bool ipv6;
+	bool fragmented; /* false, over IPv6: there is no fragment header */
 	bool whole; /* the frame is the last piece by now */
 	union {
 		struct iphdr v4;
@@ -55,6 +56,9 @@ tunnel_piece_header(struct tunnel_cut *cut, __u32 offset, __u32 length)
 	bool more = offset + length < cut->payload;
 	struct iphdr *ip = &cut->outer.v4;
 
+	if (cut->ipv6 && !cut->fragmented)
+		return bpf_skb_store_bytes(cut->skb, sizeof(struct ethhdr), &cut->outer.v6.ip,
+					   sizeof(cut->outer.v6.ip), 0);
 	if (cut->ipv6) {
 		cut->outer.v6.ip.payload = bpf_htons(sizeof(struct fragment_header) + length);
 		cut->outer.v6.fragment.offset = bpf_htons(offset | (more ? FRAGMENT_MORE : 0));
@@ -118,6 +122,16 @@ tunnel_cut_plan(struct tunnel_cut *cut, __u32 mtu)
 	return cut->payload > cut->chunk;
 }
 
+/* The headers of an IPv6 packet without extension headers become those of its fragments. */
+static __always_inline void
+tunnel_fragment_header(struct fragmented6 *outer, __u32 identification)
+{
+	outer->fragment.next = outer->ip.next_header;
+	outer->fragment.reserved = 0;
+	outer->fragment.identification = identification;
+	outer->ip.next_header = IP6_NEXT_FRAGMENT;
+}
+
 /* Takes the first piece's payload for the frame's, and keeps what is behind it. */
 static __always_inline bool
 tunnel_keep_rest(struct tunnel_cut *cut, __u32 start)
@@ -157,9 +171,7 @@ tunnel_cut_ipv6(struct tunnel_cut *cut, __u32 mtu, __u32 identification)
 	    !tunnel_keep_rest(cut, sizeof(struct ethhdr) + sizeof(outer->ip)) ||
 	    bpf_skb_adjust_room(cut->skb, sizeof(outer->fragment), BPF_ADJ_ROOM_NET, 0))
 		return false;
-	outer->fragment.next = outer->ip.next_header;
-	outer->fragment.identification = identification;
-	outer->ip.next_header = IP6_NEXT_FRAGMENT;
+	tunnel_fragment_header(outer, identification);
 	return true;
 }
 
@@ -171,7 +183,7 @@ tunnel_cut_ipv6(struct tunnel_cut *cut, __u32 mtu, __u32 identification)
 static __noinline int
 tunnel_cut(struct __sk_buff *skb, __u32 ifindex, __u32 mtu, __u32 identification)
 {
-	struct tunnel_cut cut = {.skb = skb, .ifindex = ifindex};
+	struct tunnel_cut cut = {.skb = skb, .ifindex = ifindex, .fragmented = true};
 	__u16 type = 0;
 
 	if (bpf_skb_load_bytes(skb, 2 * ETH_ALEN, &type, sizeof(type)))

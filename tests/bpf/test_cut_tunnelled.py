@@ -12,9 +12,20 @@ from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
-from .underlay import ACCESS_ROW, FAR, MTU, NEAR, PORT, VNIS, Underlay, arriving, built, handover
+from .underlay import (
+    ACCESS_ROW,
+    FAR,
+    MTU,
+    NEAR,
+    PORT,
+    VNIS,
+    Underlay,
+    arriving,
+    built,
+    handover,
+    inner_frame,
+)
 
-INNER_MACS = {"dst": "02:00:00:00:00:bb", "src": "02:00:00:00:00:aa"}
 families = pytest.mark.parametrize("family", [4, 6])
 
 
@@ -56,11 +67,6 @@ def underlay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Underlay]:
 @pytest.fixture
 def cutting(underlay: Underlay) -> Cutting:
     return Cutting(underlay)
-
-
-def inner_frame(size: int) -> bytes:
-    """An Ethernet frame of so many bytes, every one of which matters."""
-    return bytes(Ether(**INNER_MACS) / IP() / UDP()) + bytes(i % 251 for i in range(size - 42))
 
 
 def outer(family: int, inner: bytes) -> bytes:

@@ -11,9 +11,14 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from _gw_native import ffi, lib
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
 
 from hybrid_gateway import abi
 from hybrid_gateway.bpf.maps import Map
@@ -96,6 +101,24 @@ class Underlay:
         )
         self.table("gw_devices").set(ifindex % lib.GW_DEVICES_MAX, record)
 
+    def set_tunnel(self, reference: int, family: int, **fields: Any) -> None:
+        """Tunnel number `reference`, from 1, leads to the other end."""
+        changed = {
+            "ifindex": self.ifindex[f"vxlan{family}"],
+            "flags": lib.GW_TUNNEL_FRAGMENT
+            | (lib.GW_TUNNEL_IPV6 | lib.GW_TUNNEL_CHECKSUM if family == 6 else 0),
+            "vni": VNIS[family],
+            "local": _vtep(NEAR.address(family)),
+            "remote": _vtep(FAR.address(family)),
+            "port": socket.htons(PORT),
+            "port_low": 49152,
+            "port_high": 65535,
+            "mtu": MTU,
+            "ttl": 64,
+            **fields,
+        }
+        self.table("gw_tunnels").set(reference - 1, abi.new("gw_tunnel", **changed))
+
     def attach_tc(self, device: str, program: str, *, egress: bool) -> None:
         with namespaces.entered(self.gateway):
             ifindex = self.ifindex[device]
@@ -148,6 +171,10 @@ def arriving(tap: socket.socket, count: int = 1) -> list[bytes]:
     return found
 
 
+def _vtep(address: str) -> tuple[bytes]:
+    return (ip_address(address).packed.ljust(16, b"\0"),)
+
+
 def _gateway(peer: str) -> list[str]:
     lines = ["link set lo up", "link add lan0 mtu 3000 type veth peer name lan0-far mtu 3000"]
     lines += ["link set lan0-far arp off up", "link set lan0 up"]
@@ -172,6 +199,13 @@ def _addressed(device: str, own: End, other: End) -> list[str]:
         vxlan += f" local {own.address(family)} remote {other.address(family)}"
         lines += [f"link add {vxlan}", f"link set vxlan{family} up"]
     return lines
+
+
+def inner_frame(size: int, **macs: str) -> bytes:
+    """An Ethernet frame of so many bytes, every one of which matters."""
+    ether = Ether(**{"dst": "02:00:00:00:00:bb", "src": "02:00:00:00:00:aa", **macs})
+    headers = ether / IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=4000, dport=4001)
+    return bytes(headers / Raw(bytes(i % 251 for i in range(size - len(headers)))))
 
 
 @contextmanager
