@@ -6,11 +6,13 @@ from dataclasses import asdict
 
 import click
 
+from ..client import Client
 from ..errors import UsageError
-from ..instance import DEFAULT_INSTANCE
-from ..lab import HOSTS, GatewayProcess, Lab, leftovers
+from ..instance import DEFAULT_INSTANCE, Instance
+from ..lab import HOSTS, SECOND_HOSTS, GatewayProcess, Lab, leftovers
 from ..lab.namespaces import LabError
 from ..lab.network import DEFAULT_NAME
+from ..lab.second import RIGHT, Underlay, stand
 from .base import output
 
 NAME = click.option(
@@ -37,11 +39,25 @@ def _lab(name: str) -> Lab:
 @lab.command()
 @NAME
 @click.option("--agent/--no-agent", default=True, help="Start gw-agent, too.")
-def up(name: str, agent: bool) -> None:
-    """Build the lab; repair it when it stands already."""
+@click.option(
+    "--second-site",
+    type=click.Choice([underlay.name.lower() for underlay in Underlay]),
+    help="A segment stretched to a second site, by VXLAN over that.",
+)
+def up(name: str, agent: bool, second_site: str | None) -> None:
+    """Build the lab; repair it when it stands already.
+
+    With a second site there are left, left2 and right, too: hosts of one segment, the first two
+    at this gateway and the third at a plain Linux bridge, gw2, behind the router core.
+    """
     site = _lab(name)
     site.up()
+    if second_site:
+        stand(site, Underlay[second_site.upper()])
     pids = leftovers.agent_pids(name)
+    if second_site and pids:
+        with Client(Instance(name)) as client:
+            client.call("apply")
     if agent and not pids:
         process = GatewayProcess(site)
         process.start()
@@ -53,6 +69,12 @@ def up(name: str, agent: bool) -> None:
         f"  gwctl --instance {name} show sessions",
         f"configuration: {site.config}",
     ]
+    if second_site:
+        lines += [
+            f"the second site's hosts are {', '.join(SECOND_HOSTS)}; try",
+            f"  gwctl lab exec{_option(name)} left -- ping -c 3 {RIGHT.ip}",
+            f"  gwctl --instance {name} show vxlan",
+        ]
     if pids:
         lines.append(f"gw-agent: process {pids[0]}, log {site.directory / 'agent.log'}")
     output().show(answer, "\n".join(lines))
@@ -71,7 +93,7 @@ def down(name: str) -> None:
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
 @NAME
-@click.argument("host", type=click.Choice(HOSTS))
+@click.argument("host", type=click.Choice([*HOSTS, *SECOND_HOSTS]))
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def execute(name: str, host: str, command: tuple[str, ...]) -> int:
     """Run COMMAND on a host of the lab; exits as it does."""

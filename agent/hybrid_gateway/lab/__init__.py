@@ -3,7 +3,17 @@
 
 from .gateway import GatewayProcess
 from .network import Lab, LabState
-from .topology import GW_INSIDE, HOSTS, INTERNET, LAN, LAN2, ROUTER, WAN, Interface
+from .topology import (
+    GW_INSIDE,
+    HOSTS,
+    INTERNET,
+    LAN,
+    LAN2,
+    ROUTER,
+    SECOND_HOSTS,
+    WAN,
+    Interface,
+)
 
 __all__ = [
     "GW_INSIDE",
@@ -12,6 +22,7 @@ __all__ = [
     "LAN",
     "LAN2",
     "ROUTER",
+    "SECOND_HOSTS",
     "WAN",
     "GatewayProcess",
     "Interface",

@@ -91,39 +91,52 @@ class ExtendedLab(Lab):
 @contextmanager
 def extended(lab: Lab, extension: Extension) -> Iterator[ExtendedLab]:
     """Built beside what there is, and taken away again."""
-    built = ExtendedLab(lab, extension.hosts)
     with ExitStack() as stack:
-        for host in sorted(extension.hosts):
-            namespace = built.namespace(host)
-            # One that a killed process has left would have its devices already.
-            namespaces.delete(namespace)
-            stack.callback(namespaces.delete, namespace)
-            namespaces.add(namespace)
-            namespaces.ip_batch(namespace, ["link set lo up"])
-        for cable in extension.cables:
-            stack.callback(_unplug, built, cable.near)
-            _plug(built, cable)
-        for router in extension.routers:
-            for key, (meanwhile, afterwards) in SYSCTLS.items():
-                stack.callback(namespaces.write_sysctl, built.namespace(router), key, afterwards)
-                namespaces.write_sysctl(built.namespace(router), key, meanwhile)
-        for host, device, what in extension.links:
-            _delete(built, host, device)
-            stack.callback(_delete, built, host, device)
-            built.run(host, ["ip", "link", "add", device, *what.split()])
-        for host, line in extension.settings:
-            built.run(host, ["ip", *line.split()])
-        for host, network, via in extension.routes:
-            built.run(host, ["ip", "route", "add", network, "via", via])
-            # It goes away with its device otherwise.
-            delete = ["ip", "route", "delete", network, "via", via]
-            stack.callback(built.run, host, delete, check=False)
-        yield built
+        yield _build(lab, extension, stack)
+
+
+def extend(lab: Lab, extension: Extension) -> ExtendedLab:
+    """Built beside what there is, and left standing; what is there of it is made anew."""
+    with ExitStack() as stack:
+        built = _build(lab, extension, stack)
+        stack.pop_all()
+    return built
+
+
+def _build(lab: Lab, extension: Extension, stack: ExitStack) -> ExtendedLab:
+    """`stack` takes it away."""
+    built = ExtendedLab(lab, extension.hosts)
+    for host in sorted(extension.hosts):
+        namespace = built.namespace(host)
+        # One that a killed process has left would have its devices already.
+        namespaces.delete(namespace)
+        stack.callback(namespaces.delete, namespace)
+        namespaces.add(namespace)
+        namespaces.ip_batch(namespace, ["link set lo up"])
+    for cable in extension.cables:
+        stack.callback(_delete, built, cable.near.host, cable.near.device)
+        _plug(built, cable)
+    for router in extension.routers:
+        for key, (meanwhile, afterwards) in SYSCTLS.items():
+            stack.callback(namespaces.write_sysctl, built.namespace(router), key, afterwards)
+            namespaces.write_sysctl(built.namespace(router), key, meanwhile)
+    for host, device, what in extension.links:
+        _delete(built, host, device)
+        stack.callback(_delete, built, host, device)
+        built.run(host, ["ip", "link", "add", device, *what.split()])
+    for host, line in extension.settings:
+        built.run(host, ["ip", *line.split()])
+    for host, network, via in extension.routes:
+        built.run(host, ["ip", "route", "replace", network, "via", via])
+        # It goes away with its device otherwise.
+        delete = ["ip", "route", "delete", network, "via", via]
+        stack.callback(built.run, host, delete, check=False)
+    return built
 
 
 def _plug(lab: ExtendedLab, cable: Cable) -> None:
     near, far = cable.near, cable.far
-    _unplug(lab, near)
+    _delete(lab, near.host, near.device)
     ends = ["ip", "link", "add", near.device, "netns", lab.namespace(near.host)]
     ends += ["type", "veth", "peer", "name", far.device, "netns", lab.namespace(far.host)]
     namespaces.run(ends)
@@ -140,10 +153,6 @@ def _plug(lab: ExtendedLab, cable: Cable) -> None:
         lab.run(far.host, ["ip", "route", "add", "default", "via", gateway])
 
 
-def _unplug(lab: ExtendedLab, end: End) -> None:
-    """The far end goes, too; fine when it is gone with its namespace."""
-    _delete(lab, end.host, end.device)
-
-
 def _delete(lab: ExtendedLab, host: str, device: str) -> None:
+    """Fine when it is gone, with its namespace or the other end of its cable."""
     lab.run(host, ["ip", "link", "delete", device], check=False)

@@ -23,6 +23,7 @@ from .topology import (
     GW_INSIDE,
     HOSTS,
     OFFLOADS,
+    SECOND_HOSTS,
     SYSCTLS,
     Interface,
     address_script,
@@ -63,7 +64,7 @@ class Lab:
         return self.directory / "gateway.yaml"
 
     def namespace(self, host: str) -> str:
-        if host not in HOSTS:
+        if host not in (*HOSTS, *SECOND_HOSTS):
             raise LabError(
                 f"no host {host!r} in the lab, it has {', '.join(HOSTS)}", code="lab.unknown-host"
             )
@@ -99,7 +100,7 @@ class Lab:
 
     def down(self) -> None:
         """Remove the namespaces and the directory; fine when some or all are gone already."""
-        for host in HOSTS:
+        for host in (*HOSTS, *SECOND_HOSTS):
             namespaces.delete(self.namespace(host))
         shutil.rmtree(self.directory, ignore_errors=True)
 

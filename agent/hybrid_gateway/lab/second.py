@@ -20,7 +20,7 @@ from enum import Enum
 from ipaddress import IPv4Interface
 
 from . import leftovers
-from .extension import Cable, End, Extension
+from .extension import Cable, End, Extension, extend
 from .network import Lab
 from .topology import OFFLOADS, Interface
 
@@ -136,6 +136,14 @@ SECTION = f"vxlan:\n  - {{device: {VXLAN}, vni: {VNI}}}\n"
 NEAR_CONFIGURATION = f"version: 1\nports:\n{NEAR_PORTS}{SECTION}"
 """One end of the stretched segment, and nothing else."""
 FAR_CONFIGURATION = f"version: 1\nports:\n{FAR_PORTS}{SECTION}"
+
+
+def stand(lab: Lab, underlay: Underlay) -> None:
+    """The second site, until the lab goes down; in the lab's configuration it is, too."""
+    extend(lab, second_site(underlay))
+    usual = lab.config.read_text()
+    if SECTION not in usual:
+        lab.config.write_text(usual.replace("ports:\n", f"ports:\n{NEAR_PORTS}", 1) + SECTION)
 
 
 class FarSide(Lab):

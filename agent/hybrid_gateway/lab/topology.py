@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 HOSTS = ("lan", "lan2", "gw", "wan")
+SECOND_HOSTS = ("left", "left2", "core", "gw2", "right")
+"""Of a second site, if there is one: see second.py."""
 
 
 @dataclass(frozen=True, slots=True)
