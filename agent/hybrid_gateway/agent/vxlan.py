@@ -8,13 +8,13 @@ from typing import Any
 from ..bpf.stations import STATIONS_MAX, SegmentCount, StationFilter
 from ..errors import UsageError
 from ..model import Config, Link, Segment, Sources, VxlanLink, Wanted
+from ..segment_tables import OVERHEAD
 from . import filters
 from .engine import Engine
 from .stations import Filter, mirror
 
-HEADERS = {4: 50, 6: 70}
-"""Bytes that VXLAN adds to an inner packet: inner Ethernet, VXLAN, UDP and IP."""
 XDP, PARTLY, KERNEL = "xdp", "partly", "kernel"
+NOT_CONFIGURED = "it is not in the vxlan section of the configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,62 +32,50 @@ class Shown:
 def every(config: Config | None, wanted: Wanted, links: Sequence[Link]) -> list[Shown]:
     """Segments, VXLAN devices that XDP has no part in, and ones that are missing; by name."""
     by_index = {link.ifindex: link for link in links}
-    found = [_of_segment(segment, wanted, by_index) for segment in wanted.segments]
+    found = [
+        Shown(
+            segment.name,
+            segment.vni,
+            segment,
+            by_index.get(segment.ifindex),
+            *judge(segment, wanted),
+        )
+        for segment in wanted.segments
+    ]
     taken = {segment.ifindex for segment in wanted.segments}
     entries = {entry.device for entry in config.vxlan} if config else set()
     for link in links:
         if link.vxlan and link.ifindex not in taken:
-            why = _why_none(link, link.vxlan, by_index, wanted, link.name in entries)
             vni = None if link.vxlan.external else link.vxlan.vni
-            found.append(Shown(link.name, vni, link=link, reason=why))
-    there = {link.name for link in links}
-    for name in entries - there:
+            reason = _obstacle(link.name, wanted) if link.name in entries else NOT_CONFIGURED
+            found.append(Shown(link.name, vni, link=link, reason=reason))
+    for name in entries - {link.name for link in links}:
         found.append(Shown(name, None, reason="there is no such device at the moment"))
     return sorted(found, key=lambda shown: (shown.name, shown.vni or 0))
 
 
-def _of_segment(segment: Segment, wanted: Wanted, links: Mapping[int, Link]) -> Shown:
-    forwards, reason = judge(segment, wanted, links)
-    link = links.get(segment.ifindex)
-    return Shown(segment.name, segment.vni, segment, link, forwards, reason)
-
-
-def judge(segment: Segment, wanted: Wanted, links: Mapping[int, Link]) -> tuple[str, str | None]:
+def judge(segment: Segment, wanted: Wanted) -> tuple[str, str | None]:
     """Who forwards for a segment, and what keeps XDP from it."""
-    settings = wanted.settings
-    link, bridge = links.get(segment.ifindex), links.get(segment.bridge)
-    for device, name in ((link, segment.name), (bridge, segment.bridge_name)):
-        if device is None or not device.up:
-            return KERNEL, f"{name} is down" if device else f"{name} is gone"
-    if not settings.vxlan_ports:
-        return KERNEL, "XDP does no VXLAN at the moment: gwctl status may say why"
-    if segment.port not in settings.vxlan_ports:
-        ports = ", ".join(str(port) for port in settings.vxlan_ports)
-        return KERNEL, f"XDP takes VXLAN at the UDP ports {ports} only"
     if not any(device.underlay for device in wanted.devices):
-        return KERNEL, "there is no underlay: every port of the configuration is a bridge's"
+        return KERNEL, "every port of the configuration is a bridge's: there is no underlay"
     if not any(d.bridged and d.l3_ifindex == segment.bridge for d in wanted.devices):
         return PARTLY, f"XDP bridges by no port of {segment.bridge_name}"
+    if not segment.arrives:
+        where = segment.local or f"IPv{segment.family}"
+        return PARTLY, f"this host has no address {where}: nothing arrives"
     if segment.local is None:
-        return PARTLY, f"{segment.name} has no local address: sending is the kernel's"
+        return PARTLY, "it has no local address: sending is the kernel's"
     return XDP, None
 
 
-def _why_none(
-    link: Link, vxlan: VxlanLink, links: Mapping[int, Link], wanted: Wanted, configured: bool
-) -> str:
-    if not configured:
-        return "it is not in the vxlan section of the configuration"
+def _obstacle(name: str, wanted: Wanted) -> str:
+    """What keeps a device from being a segment is a warning that begins with its name."""
     for warning in wanted.warnings:
-        # What kept it from being a segment was found by resolve, which says so.
-        if link.name in warning.replace(":", " ").split():
-            return warning
-    bridge = links.get(link.master)
-    if bridge is None or bridge.kind != "bridge":
-        return f"{link.name} is not a port of a bridge"
-    if vxlan.extensions:
-        return f"XDP does not know its extensions: {', '.join(vxlan.extensions)}"
-    return "it has no VNI that XDP could take"
+        if warning.startswith(f"{name}: "):
+            return warning.removeprefix(f"{name}: ")
+        if warning.startswith(f"{name} "):
+            return f"it {warning.removeprefix(f'{name} ')}"
+    return "XDP has no part in it at the moment: gwctl status may say why"
 
 
 def underlay_mtu(wanted: Wanted, links: Sequence[Link]) -> int | None:
@@ -150,7 +138,7 @@ def entry(shown: Shown, context: Context) -> dict[str, Any]:
         "sources": _sources(segment) if segment else None,
         "fragment": segment.encapsulation.fragment if segment else None,
         "mtu": mtu,
-        "outer_mtu": mtu + HEADERS[family] if mtu else None,
+        "outer_mtu": mtu + OVERHEAD[family] if mtu else None,
         "underlay_mtu": context.underlay_mtu if segment else None,
         **_counts(context.counts.get((segment.ifindex, segment.vni)) if segment else None),
         "forwards": shown.forwards,
