@@ -53,13 +53,15 @@ is_resolution(void *frame, void *end)
 	return ip->next_header == IP6_NEXT_ICMP && *type >= ND_FIRST && *type <= ND_LAST;
 }
 
-/* To a local port: GW_BRIDGE with its row, or GW_PUNT_BRIDGE_PORT. */
+/* To a local port: GW_BRIDGE with its row, or GW_PUNT_BRIDGE_PORT. Untagged: where frames of that
+ * VLAN have to have a tag, it is the bridge that puts it on. */
 static __always_inline enum gw_counter
-to_port(const struct gw_fdb_entry *entry, __u32 bridge, struct passage *via)
+to_port(const struct gw_fdb_entry *entry, __u32 bridge, __u16 vlan, struct passage *via)
 {
 	struct gw_device *egress = device(entry->port);
 
-	if (!egress || !(egress->flags & GW_DEV_BRIDGED) || egress->l3_ifindex != bridge)
+	if (!egress || !(egress->flags & GW_DEV_BRIDGED) || egress->l3_ifindex != bridge ||
+	    egress->vlan != vlan)
 		return GW_PUNT_BRIDGE_PORT;
 	via->row = egress->row;
 	return GW_BRIDGE;
@@ -101,6 +103,6 @@ bridge_from_port(struct xdp_md *ctx, const struct gw_device *port, struct passag
 	/* Back to where it came from: the bridge drops that, unless it is told not to. */
 	if (entry->port == port->ifindex)
 		return GW_PUNT_BRIDGE_PORT;
-	return to_port(entry, port->l3_ifindex, via);
+	return to_port(entry, port->l3_ifindex, port->vlan, via);
 }
 #endif

@@ -230,7 +230,7 @@ inner_way(const struct gw_vni *vni, struct ethhdr *eth, void *end, __u32 tunnel,
 		return GW_DROP_SPLIT_HORIZON;
 	if (entry->tunnel)
 		return GW_PUNT_BRIDGE_PORT;
-	return to_port(entry, vni->bridge, via);
+	return to_port(entry, vni->bridge, vni->vlan, via);
 }
 
 /* The verdict about a sender; PARSED: it may, and `tunnel` is the way back if there is one. */
