@@ -29,14 +29,16 @@ push_outer(struct xdp_md *ctx, const struct gw_tunnel *tunnel, const struct oute
 		return false;
 	data = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
-	if (data + OUTER6 > end)
+	if (data + OUTER4 > end)
 		return false;
 	__builtin_memcpy(data, way->macs, sizeof(way->macs));
 	*(__u16 *)(data + 2 * ETH_ALEN) = bpf_htons(ip6 ? ETH_P_IPV6 : ETH_P_IP);
-	if (ip6)
+	if (!ip6)
+		outer_write4(data + sizeof(struct ethhdr), tunnel, outer);
+	else if (data + OUTER6 <= end)
 		outer_write6(data + sizeof(struct ethhdr), tunnel, outer);
 	else
-		outer_write4(data + sizeof(struct ethhdr), tunnel, outer);
+		return false;
 	return true;
 }
 
