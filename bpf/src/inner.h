@@ -47,12 +47,14 @@ ether_type(const void *frame)
 	return *(const __u16 *)(frame + 2 * ETH_ALEN);
 }
 
+/* The last byte of an address, in which neighbours differ, is the top one here: a product alone
+ * would leave it in the top bits of the hash. */
 static __always_inline __u32
 hash_of(__u64 addresses, __u64 rest)
 {
-	__u64 mixed = (addresses ^ (rest * 0xff51afd7ed558ccdULL)) * 0x9e3779b97f4a7c15ULL;
+	__u64 mixed = addresses ^ (rest * 0xff51afd7ed558ccdULL);
 
-	return mixed >> 32;
+	return ((mixed ^ mixed >> 32) * 0x9e3779b97f4a7c15ULL) >> 32;
 }
 
 static __always_inline bool
