@@ -52,8 +52,10 @@ outer_of(const struct gw_tunnel *tunnel, const struct inner *inner, __u32 length
 	outer->source_port = bpf_htons(tunnel->port_low + (__u16)((__u64)inner->hash * span >> 32));
 	outer->tos = (dscp & ~ECN_MASK) | (inner->tos & ECN_MASK);
 	outer->ttl = tunnel->flags & GW_TUNNEL_TTL_INHERIT && inner->ttl ? inner->ttl : tunnel->ttl;
-	outer->dont_fragment = tunnel->flags & GW_TUNNEL_DF ||
-			       (tunnel->flags & GW_TUNNEL_DF_INHERIT && inner->dont_fragment);
+	/* IPv6 has no such bit, and there the kernel does not look at what `df` says either. */
+	outer->dont_fragment = !(tunnel->flags & GW_TUNNEL_IPV6) &&
+			       (tunnel->flags & GW_TUNNEL_DF ||
+				(tunnel->flags & GW_TUNNEL_DF_INHERIT && inner->dont_fragment));
 	outer->sum = 0;
 	outer->id = 0;
 }
