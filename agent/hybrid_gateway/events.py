@@ -56,12 +56,14 @@ class RouteEvent:
     """None as well for a route with several next hops."""
     length: int
     family: int = socket.AF_INET
+    destination: int = 0
+    """An address as a number; 0 for a default route."""
 
 
 RTA = struct.Struct("=HH")
 ROUTE_FAMILY, ROUTE_LENGTH = 16, 16 + 1
 ROUTE_HEADER = 16 + 12
-RTA_OIF, RTA_GATEWAY, RTA_MULTIPATH = 4, 5, 9
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_MULTIPATH = 1, 4, 5, 9
 RTNEXTHOP = struct.Struct("=HBBi")
 
 
@@ -69,20 +71,24 @@ def route_event(data: bytes) -> RouteEvent:
     """Reads an RTM_NEWROUTE or RTM_DELROUTE by hand: pyroute2 takes ten times as long."""
     devices: set[int] = set()
     gateway: IPAddress | None = None
+    destination = 0
     offset = ROUTE_HEADER
     while offset + RTA.size <= len(data):
         length, kind = RTA.unpack_from(data, offset)
         if length < RTA.size:
             break
         value = data[offset + RTA.size : offset + length]
-        if kind == RTA_OIF:
+        if kind == RTA_DST:
+            destination = int.from_bytes(value)
+        elif kind == RTA_OIF:
             devices.add(int.from_bytes(value, sys.byteorder))
         elif kind == RTA_GATEWAY and len(value) in (4, 16):
             gateway = ip_address(value)
         elif kind == RTA_MULTIPATH:
             devices |= _hop_devices(value)
         offset += (length + 3) & ~3
-    return RouteEvent(frozenset(devices), gateway, data[ROUTE_LENGTH], data[ROUTE_FAMILY])
+    length, family = data[ROUTE_LENGTH], data[ROUTE_FAMILY]
+    return RouteEvent(frozenset(devices), gateway, length, family, destination)
 
 
 def _hop_devices(data: bytes) -> set[int]:

@@ -51,6 +51,10 @@ class Mirror:
         """Who may send to a segment."""
         return ()
 
+    def vteps(self) -> tuple[IPAddress, ...]:
+        """Whom XDP sends to."""
+        return ()
+
     def stop(self) -> None:
         self._bridges = self._plain = self._ports = frozenset()
 

@@ -1,16 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reads the system once: what a plan starts from."""
 
+import socket
 from dataclasses import replace
 from enum import Flag, auto
 
-from . import bypass, sysctl
+from . import bypass, segment_tables, sysctl
 from .bpf import DataPlane
-from .devices import Ethtool
-from .model import Config, Link, NextHop, Observed, Offload, Wanted, Written
+from .devices import HIDING, Ethtool
+from .mirror import Mirror
+from .model import Config, Link, NextHop, Observed, Offload, VtepRoute, Wanted, Written
 from .netlink import NUD_NOARP, NUD_PERMANENT, Netlink
 from .nft import Nft
 from .restore import RestoreFile
+from .vtep_routes import VtepRoutes
+
+FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+def _family(route: VtepRoute) -> int:
+    """Of the next hop: an IPv4 route may go by an IPv6 router."""
+    return (route.gateway or route.vtep).version
 
 
 class Part(Flag):
@@ -24,16 +34,25 @@ class Part(Flag):
     TABLE = auto()
     TC = auto()
     """Filters, ours among them, and qdiscs."""
-    ALL = LINKS | ADDRESSES | ROUTES | NEIGHBOURS | TABLE | TC
+    VTEPS = auto()
+    """Which of them the mirror knows."""
+    ALL = LINKS | ADDRESSES | ROUTES | NEIGHBOURS | TABLE | TC | VTEPS
 
 
 class Observer:
     """Looks; changes nothing."""
 
     def __init__(
-        self, dataplane: DataPlane, netlink: Netlink, nft: Nft, restore: RestoreFile
+        self,
+        dataplane: DataPlane,
+        netlink: Netlink,
+        nft: Nft,
+        mirror: Mirror,
+        restore: RestoreFile,
     ) -> None:
         self._dataplane = dataplane
+        self._mirror = mirror
+        self._routes = VtepRoutes(netlink)
         self._netlink = netlink
         self._nft = nft
         self._restore = restore
@@ -52,16 +71,19 @@ class Observer:
         last = self._last
         outside, inside = self._outside(config, last.links), self._inside(config, last.links)
         if parts & Part.ADDRESSES:
-            last = replace(last, addresses=self._netlink.addresses())
+            addresses, addresses6 = self._netlink.addresses(), self._netlink.addresses6()
+            last = replace(last, addresses=addresses, addresses6=addresses6)
         if parts & Part.ROUTES:
             last = replace(last, routes=self._netlink.routes(inside | outside))
+        if parts & (Part.ROUTES | Part.VTEPS):
+            last = replace(last, vteps=self._vteps(anew=bool(parts & Part.ROUTES)))
         if parts & Part.TABLE:
             last = replace(last, table=self._nft.fingerprint())
         if parts & Part.TC:
             last = self._with_programs(last)
         self._last = replace(
             last,
-            managed=self._managed(outside),
+            managed=self._managed(outside, last.vteps),
             managed_changed=frozenset(self._restore.changes.managed),
             written=written,
         )
@@ -69,20 +91,23 @@ class Observer:
 
     def _everything(self, config: Config | None, written: Written) -> Observed:
         links = self._netlink.links()
-        ports = self._ports(config, links)
         outside = self._outside(config, links)
         inside = self._inside(config, links)
         changes = self._restore.changes
+        vteps = self._vteps(anew=True)
         observed = Observed(
             links=links,
             addresses=self._netlink.addresses(),
+            addresses6=self._netlink.addresses6(),
+            vteps=vteps,
+            any_path=self._netlink.any_path(),
             routes=self._netlink.routes(inside | outside),
-            offloads=self._offloads(ports),
+            offloads=self._offloads(config, links),
             offloads_changed=tuple(sorted(changes.offloads)),
             sysctls=sysctl.observe(changes),
             sysctls_changed=tuple(sorted(changes.sysctls)),
             table=self._nft.fingerprint(),
-            managed=self._managed(outside),
+            managed=self._managed(outside, vteps),
             managed_changed=frozenset(changes.managed),
             written=written,
         )
@@ -95,6 +120,8 @@ class Observer:
             attached=tuple(sorted(attached.items())),
             handover=self._dataplane.with_filter(attached, egress=False),
             guard=self._dataplane.with_filter(attached, egress=True),
+            tunnels=self._dataplane.tunnels(),
+            tunnels_left=self._dataplane.tunnels(current=False),
         )
 
     def forget(self) -> None:
@@ -116,21 +143,34 @@ class Observer:
         names = config.nat44.inside if config and config.nat44 else ()
         return frozenset(link.ifindex for link in links if link.name in names)
 
-    @staticmethod
-    def _offloads(ports: tuple[Link, ...]) -> tuple[Offload, ...]:
+    @classmethod
+    def _offloads(cls, config: Config | None, links: tuple[Link, ...]) -> tuple[Offload, ...]:
+        """Of ports, and of bridges that VXLAN devices are ports of."""
+        wanted: dict[Link, tuple[str, ...]] = dict.fromkeys(cls._ports(config, links), HIDING)
+        if config and config.vxlan:
+            tunnels = {entry.device for entry in config.vxlan}
+            bridges = {link.master for link in links if link.name in tunnels}
+            wanted = {link: (*HIDING, *sorted(segment_tables.MERGING)) for link in wanted}
+            whole = tuple(sorted(segment_tables.WHOLE))
+            wanted |= {link: whole for link in links if link.ifindex in bridges}
         with Ethtool() as tool:
             return tuple(
                 Offload(link.ifindex, link.name, feature, on)
-                for link in ports
-                for feature, on in sorted(tool.features(link.name).items())
+                for link, names in wanted.items()
+                for feature, on in sorted(tool.features(link.name, names).items())
             )
 
-    def _managed(self, ifindexes: frozenset[int]) -> frozenset[NextHop]:
+    def _vteps(self, *, anew: bool) -> tuple[VtepRoute, ...]:
+        return self._routes.look(self._mirror.vteps(), anew=anew)
+
+    def _managed(self, outside: frozenset[int], vteps: tuple[VtepRoute, ...]) -> frozenset[NextHop]:
         """A permanent entry never ages either, and is the owner's: nothing to do for it."""
+        wanted = {(ifindex, 4) for ifindex in outside}
+        wanted |= {(route.ifindex, _family(route)) for route in vteps if route.ifindex}
         return frozenset(
             NextHop(neighbour.ifindex, neighbour.address)
-            for ifindex in ifindexes
-            for neighbour in self._netlink.neighbours(ifindex)
+            for ifindex, family in wanted
+            for neighbour in self._netlink.neighbours(ifindex, FAMILIES[family])
             if neighbour.managed or neighbour.state & (NUD_PERMANENT | NUD_NOARP)
         )
 
@@ -138,13 +178,21 @@ class Observer:
 
     def bypassed(self, config: Config, links: tuple[Link, ...]) -> list[str]:
         """Names of the owner's chains and qdiscs that XDP goes past."""
-        if config.nat44 is None:
+        names = {port.device for port in config.ports}
+        names |= {entry.device for entry in config.vxlan}
+        names |= set(config.nat44.inside) if config.nat44 else set()
+        vxlan = {entry.device for entry in config.vxlan}
+        passed = bypass.hooks(
+            nat=config.nat44 is not None,
+            families=frozenset(k.vxlan.family for k in links if k.vxlan and k.name in vxlan),
+            bridged=bypass.bridges_call_ip(links),
+        )
+        if not passed:
             return []
-        devices = frozenset({port.device for port in config.ports} | set(config.nat44.inside))
         return [
-            *bypass.chains(self._nft.base_chains(), devices),
-            *bypass.legacy_tables(),
-            *bypass.qdiscs(self._netlink.qdiscs(), links, devices),
+            *bypass.chains(self._nft.base_chains(), frozenset(names), passed),
+            *bypass.legacy_tables(passed),
+            *bypass.qdiscs(self._netlink.qdiscs(), links, frozenset(names)),
         ]
 
     def refuse_bypass(self, config: Config, links: tuple[Link, ...]) -> None:

@@ -103,7 +103,7 @@ class RuleMessage(nlmsg):  # type: ignore[misc]  # pyroute2 brings no types
     """struct fib_rule_hdr: pyroute2's class for it loads another half of the package."""
 
     __slots__ = ()
-    fields = (("family", "B"), ("lengths", "3s"), ("more", "4s"), ("flags", "I"))
+    fields = (("family", "B"), *((f"byte{i}", "B") for i in range(1, 8)), ("flags", "I"))
 
 
 MESSAGES: dict[int, type[nlmsg]] = {

@@ -165,7 +165,11 @@ def test_events(site: str) -> None:
     events.close()
     assert not lost
     routes = [route_event(data) for kind, data in messages if kind == RTM_NEWROUTE]
-    assert RouteEvent(frozenset({index("br0")}), IPv4Address("10.9.0.2"), 16) in routes
+    destination = int(IPv4Address("10.77.0.0"))
+    added = RouteEvent(
+        frozenset({index("br0")}), IPv4Address("10.9.0.2"), 16, socket.AF_INET, destination
+    )
+    assert added in routes
     neighbours = [
         neighbour_event(kind, data)
         for kind, data in messages

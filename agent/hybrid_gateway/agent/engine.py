@@ -3,8 +3,9 @@
 
 import contextlib
 import logging
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from ..observe import Observer, Part
 from ..plan import Planner
 from ..resolve import check_devices, resolve
 from ..restore import RestoreFile
+from ..vtep_routes import VtepIndex
+from . import links
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ class Engine:
         self.wanted = Wanted()
         self.links: tuple[Link, ...] = ()
         """As they were at the last look, which every change of a link brings about."""
+        self._vteps = VtepIndex(())
         self.state = "starting"
         self.since = time.time()
         self.error: GwError | None = None
@@ -66,7 +70,7 @@ class Engine:
         self.session_log = SessionLog(self.dataplane)
         self._restore = RestoreFile(instance.state_file)
         nft = Nft()
-        self._observer = Observer(self.dataplane, self.netlink, nft, self._restore)
+        self._observer = Observer(self.dataplane, self.netlink, nft, self.mirror, self._restore)
         self._executor = Executor(
             self.dataplane, self.netlink, nft, self.mirror, self._restore, instance.pin_dir
         )
@@ -101,7 +105,7 @@ class Engine:
         if path:
             self.config_path = Path(path)
         self.config, self.wanted, self.error = prepared.config, prepared.wanted, None
-        self.links = prepared.observed.links
+        self._seen(prepared.observed)
         self.notes = tuple(self._executor.notes)
         self.look_for_bypass()
         self._follow()
@@ -207,7 +211,8 @@ class Engine:
             steps = Planner(wanted, observed).steps()
             for warning in set(wanted.warnings) - set(self.wanted.warnings):
                 log.warning("%s", warning)
-            self.wanted, self.links = wanted, observed.links
+            self.wanted = wanted
+            self._seen(observed)
             if steps:
                 self._observer.forget()
                 self._warn_of_lost(steps)
@@ -225,10 +230,34 @@ class Engine:
             self.error = error
         self._set_state()
 
+    def _seen(self, observed: Observed) -> None:
+        self.links, self._vteps = observed.links, VtepIndex(observed.vteps)
+
     def _warn_of_lost(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
             if step.kind is StepKind.ATTACH and step.value in self._executor.written.attachments:
                 log.warning("%s: somebody removed our programs: putting them back", step.subject)
+
+    def withdraw(self, messages: Iterable[links.Message]) -> None:
+        """What the kernel says of devices: bridging stops where they are not what they were."""
+        written = self._executor.written
+        if not written.devices:
+            return
+        known = {device.ifindex for device in written.devices if device.bridged or device.tunnel}
+        known |= {device.l3_ifindex for device in written.devices if device.ifindex in known}
+        known |= {device.ifindex for device in written.devices if device.underlay}
+        lost = links.changed(
+            messages, {one.ifindex: one for one in self.links if one.ifindex in known}
+        )
+        if not lost:
+            return
+        devices, bridges = links.devices_without(lost, written.devices)
+        self._executor.withdraw(devices, links.vnis_without(lost, bridges, written.vnis or ()))
+
+    def follow_senders(self) -> None:
+        """The mirror knows other VTEPs than before."""
+        if self.config and self.wanted.segments:
+            self._executor.follow_senders()
 
     def refill(self) -> None:
         """Events were lost: the mirrored FDB may be wrong."""
@@ -247,11 +276,15 @@ class Engine:
         return frozenset(d.ifindex for d in self.wanted.devices if d.outside)
 
     def concerned_by(self, route: RouteEvent, added: bool) -> bool:
-        """Whether a route changes who is inside, or which next hops there are.
+        """Whether a route changes who is inside, the way to a VTEP, or which next hops there are.
 
         A box with the Internet's routes hears of them all the time; one more by a next hop
         that is known changes nothing, and one less may leave a next hop managed in vain.
         """
+        if self._vteps.concerned_by(route):
+            return True
+        if route.family != socket.AF_INET:
+            return False
         inside = {d.l3_ifindex for d in self.wanted.devices if d.inside}
         if route.devices & inside:
             return True

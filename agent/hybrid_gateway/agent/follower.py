@@ -16,12 +16,14 @@ from ..rtnl import (
     RTM_DELQDISC,
     RTM_DELROUTE,
     RTM_DELTFILTER,
+    RTM_DELTUNNEL,
     RTM_NEWADDR,
     RTM_NEWLINK,
     RTM_NEWNEIGH,
     RTM_NEWQDISC,
     RTM_NEWROUTE,
     RTM_NEWTFILTER,
+    RTM_NEWTUNNEL,
     nftables_events,
     route_events,
 )
@@ -34,6 +36,7 @@ SETTLE_SECONDS = 0.05
 REST_SECONDS = 0.5
 """At least so long between two looks, however fast events come."""
 RETRY_SECONDS = 10.0
+LINK_EVENTS = frozenset({RTM_NEWLINK, RTM_DELLINK})
 TC_EVENTS = frozenset({RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTFILTER, RTM_DELTFILTER})
 
 
@@ -94,8 +97,13 @@ class Follower:
         if lost:
             log.warning("the kernel dropped events: everything is read again")
             self._mark(Part.ALL, refill=True)
+        links = [message for message in messages if message[0] in LINK_EVENTS]
+        if links:
+            # Before all else, and without a rest: XDP forwards for a device that may be gone.
+            self._engine.withdraw(links)
+            self._mark(Part.ALL)
         for kind, data in messages:
-            if kind in (RTM_NEWLINK, RTM_DELLINK):
+            if kind in (RTM_NEWTUNNEL, RTM_DELTUNNEL):
                 self._mark(Part.ALL)
             elif kind in (RTM_NEWADDR, RTM_DELADDR):
                 self._mark(Part.ADDRESSES | Part.ROUTES)

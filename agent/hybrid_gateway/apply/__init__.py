@@ -12,7 +12,7 @@ from typing import Any
 from ..bpf import DataPlane, SavedSessions
 from ..errors import GwError
 from ..mirror import Mirror
-from ..model import Sizes, Step, StepKind, Written
+from ..model import Device, Sizes, Step, StepKind, VniEntry, Written
 from ..netlink import Netlink
 from ..nft import Nft
 from ..restore import RestoreFile
@@ -79,6 +79,13 @@ class Executor:
     def follow_senders(self) -> None:
         """The mirror knows other VTEPs than before: the nftables table lets them in."""
         self._table.follow()
+
+    def withdraw(self, devices: tuple[Device, ...], vnis: tuple[VniEntry, ...]) -> None:
+        """Puts smaller roles in force, without a plan: the next one sees what was written."""
+        if devices != self.written.devices:
+            self._plane.devices(devices)
+        if vnis != self.written.vnis:
+            self._vxlan.vnis(vnis)
 
     def _load(self, sizes: Sizes) -> Undo:
         undo = self._plane.load(sizes)

@@ -226,12 +226,7 @@ class Wanted:
             for device in self.devices
             if device.inside and not device.bridge and device.l3_ifindex == device.ifindex
         )
-        ports = self.mirrored or tuple(
-            MirrorPort(device.ifindex, device.l3_ifindex, device.name, xdp=True)
-            for device in self.devices
-            if device.inside and device.port and device.l3_ifindex != device.ifindex
-        )
-        return Stations(ports, self.segments, plain)
+        return Stations(self.mirrored, self.segments, plain)
 
 
 @dataclass(frozen=True, slots=True)
