@@ -201,7 +201,12 @@ def devices_of(
     links = {link.ifindex: link for link in observed.links}
     tunnels = {
         segment.ifindex: Device(
-            segment.ifindex, segment.name, segment.bridge, links[segment.bridge].mac, tunnel=True
+            segment.ifindex,
+            segment.name,
+            segment.bridge,
+            links[segment.bridge].mac,
+            tunnel=True,
+            vlan=0 if segment.external else segment.vlan,
         )
         for segment in segments
     }

@@ -297,7 +297,8 @@ struct gw_vtep_address {
 	__u8 bytes[16];
 };
 
-/* gw_vnis: what arrives at one of our addresses. */
+/* gw_vnis: what arrives at one of our addresses. Port and family 0 with an ifindex for the address:
+ * the VLAN of a VNI that a VXLAN device sends. */
 struct gw_vni_key {
 	__u32 vni; /* host order, or GW_VNI_OTHER */
 	__u16 port; /* UDP, network order */

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""gw_vnis: which VXLAN may arrive at which local address."""
+"""gw_vnis: which VXLAN may arrive at which local address, and which VLAN a device's VNI is."""
 
 import socket
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,6 +25,13 @@ def _key(vni: int, place: Place) -> bytes:
         family=local.version,
         local={"bytes": list(local.packed)},
     )
+    return bytes(ffi.buffer(key))
+
+
+def _device_key(entry: VniEntry) -> bytes:
+    """For gw_tunnel, which is told a VNI by the bridge, and not its VLAN."""
+    local = entry.ifindex.to_bytes(4, sys.byteorder).ljust(16, b"\0")
+    key = abi.new("gw_vni_key", vni=entry.vni, local={"bytes": list(local)})
     return bytes(ffi.buffer(key))
 
 
@@ -50,6 +58,8 @@ def write(table: Map, entries: Iterable[VniEntry]) -> list[Place]:
         there = places.setdefault(place, {})
         if entry.vni != VNI_OTHER:
             there[_key(entry.vni, place)] = _value(entry)
+            if entry.vlan:
+                there[_device_key(entry)] = _value(entry)
     vnis: dict[bytes, Any] = {}
     others: dict[bytes, Any] = {}
     left_out = []
