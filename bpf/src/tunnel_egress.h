@@ -23,6 +23,13 @@ enum {
 	EGRESS_BYTES = EGRESS_HEAD + 2 * CUT_PAYLOAD_MAX,
 	/* IP bytes that every underlay takes that is served. */
 	EGRESS_FITS4 = CUT_MTU_MIN,
+	TUNNEL_KEY_ID = __builtin_offsetof(struct bpf_tunnel_key, remote_ipv6[1]),
+};
+
+/* IEEE 802.1Q, from the ethertype on. */
+struct vlan_tag {
+	__u16 protocol;
+	__u16 tci;
 };
 
 /* The frame that is being sent, with its outer headers in front. */
@@ -223,14 +230,35 @@ egress_send(__u32 i, struct egress *egress)
 	return 0;
 }
 
+/* The VLAN that the bridge has the frame in, 0: it does not filter; negative: XDP does not know. */
+static __noinline int
+egress_vlan(struct __sk_buff *skb, const struct gw_device *vxlan)
+{
+	struct gw_vni_key key = {};
+	struct bpf_tunnel_key wanted;
+	struct gw_vni *vni;
+
+	/* The bridge tells a single VXLAN device the VNI (vlan_tunnel); any other has one VLAN. */
+	if (bpf_skb_get_tunnel_key(skb, &wanted, TUNNEL_KEY_ID, 0))
+		return vxlan->vlan;
+	key.vni = wanted.tunnel_id;
+	__builtin_memcpy(key.local.bytes, &vxlan->ifindex, sizeof(vxlan->ifindex));
+	vni = bpf_map_lookup_elem(&gw_vnis, &key);
+	return vni ? vni->vlan : -1;
+}
+
 /* To whom the bridge's frame goes; false: XDP's tables do not say. */
 static __always_inline bool
 egress_targets(struct egress *egress, const struct gw_device *vxlan, const __u8 *mac)
 {
-	struct gw_fdb_key key = {.bridge = vxlan->l3_ifindex, .vlan = vxlan->vlan};
-	struct gw_flood_key flood = {.ifindex = vxlan->ifindex, .vlan = vxlan->vlan};
+	int vlan = egress_vlan(egress->skb, vxlan);
+	struct gw_fdb_key key = {.bridge = vxlan->l3_ifindex, .vlan = vlan};
+	struct gw_flood_key flood = {.ifindex = vxlan->ifindex, .vlan = vlan};
 	struct gw_fdb_entry *entry = 0;
 
+	/* A tag that a bridge leaves on which knows what it means: of another VLAN than its own. */
+	if (vlan < 0 || (vlan && egress->skb->vlan_present))
+		return false;
 	__builtin_memcpy(key.mac, mac, sizeof(key.mac));
 	if (!(mac[0] & 1))
 		entry = bpf_map_lookup_elem(&gw_fdb, &key);
@@ -242,17 +270,30 @@ egress_targets(struct egress *egress, const struct gw_device *vxlan, const __u8 
 	return egress->flood && egress->flood->count <= GW_FLOOD_TUNNELS;
 }
 
-/* Copies the frame; false: it has no whole header, or is longer than that. */
+/* Copies the frame, with the tag in it that the kernel keeps apart; false: it has no whole header,
+ * or is too long, or has two tags. */
 static __always_inline bool
-egress_load(struct egress *egress, struct egress_buffer *buffer)
+egress_load(struct egress *egress, __u8 *frame)
 {
-	__u32 length = egress->length;
-	void *frame = buffer->bytes + EGRESS_HEAD;
+	struct __sk_buff *skb = egress->skb;
+	struct vlan_tag tag = {.protocol = skb->vlan_proto, .tci = bpf_htons(skb->vlan_tci)};
+	__u32 length = skb->len, from = 0;
 
-	if (length < sizeof(struct ethhdr) || length > EGRESS_FRAME_MAX)
+	if (length < sizeof(struct ethhdr) || length + sizeof(tag) > EGRESS_FRAME_MAX)
 		return false;
+	if (skb->vlan_present) {
+		if (skb->protocol == bpf_htons(ETH_P_8021Q) ||
+		    skb->protocol == bpf_htons(ETHERTYPE_QINQ) ||
+		    bpf_skb_load_bytes(skb, 0, frame, 2 * ETH_ALEN))
+			return false;
+		__builtin_memcpy(frame + 2 * ETH_ALEN, &tag, sizeof(tag));
+		from = 2 * ETH_ALEN;
+		length -= from;
+		frame += from + sizeof(tag);
+		egress->length += sizeof(tag);
+	}
 	length = at_least_one(length);
-	return !bpf_skb_load_bytes(egress->skb, 0, frame, length);
+	return !bpf_skb_load_bytes(skb, from, frame, length);
 }
 
 /* Sends the frame if it has to be cut for any VTEP, to every VTEP. */
@@ -264,7 +305,7 @@ egress_run(struct __sk_buff *skb, struct gw_device *vxlan, struct egress_buffer 
 	struct gw_device *port = device(skb->ingress_ifindex);
 	__u32 count_of;
 
-	if (!egress_load(&egress, buffer) || !egress_targets(&egress, vxlan, frame) ||
+	if (!egress_load(&egress, frame) || !egress_targets(&egress, vxlan, frame) ||
 	    !inner_read(frame, end, &egress.inner))
 		return TC_ACT_UNSPEC;
 	count_of = egress.flood ? egress.flood->count : 1;
@@ -273,6 +314,8 @@ egress_run(struct __sk_buff *skb, struct gw_device *vxlan, struct egress_buffer 
 		return TC_ACT_UNSPEC;
 	if (!frame_sum(frame, end, egress.length, &egress.sum))
 		return TC_ACT_UNSPEC;
+	if (skb->vlan_present && bpf_skb_vlan_pop(skb))
+		return TC_ACT_SHOT;
 	bpf_loop(count_of, egress_send, &egress, 0);
 	count_many(port ? port->row : egress.row, GW_VXLAN_CUT, egress.sent);
 	return TC_ACT_STOLEN;
@@ -302,7 +345,7 @@ tunnel_egress(struct __sk_buff *skb)
 
 	if (skb->len + VXLAN_UDP + sizeof(struct iphdr) <= EGRESS_FITS4)
 		return TC_ACT_UNSPEC;
-	if (!egress_finished(skb) || skb->vlan_present)
+	if (!egress_finished(skb))
 		return TC_ACT_UNSPEC;
 	vxlan = device(skb->ifindex);
 	buffer = egress_buffer();
