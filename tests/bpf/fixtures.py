@@ -9,6 +9,7 @@ import pytest
 from . import site as sites
 from .plane import Plane, loaded
 from .site import Site
+from .stretched import Stretched
 
 CAPACITY = 512
 """Sessions of the shared plane: few enough that a test can fill the table."""
@@ -48,3 +49,12 @@ def plane(site: Site, shared_plane: Plane, mappings: None) -> Iterator[Plane]:  
         yield shared_plane
         shared_plane.dataplane.clear_sessions()
         assert shared_plane.own.leaks() == []
+
+
+@pytest.fixture
+def stretched(plane: Plane) -> Iterator[Stretched]:
+    """The data plane with a segment that is stretched by VXLAN, beside everything else."""
+    built = Stretched(plane)
+    built.fill()
+    yield built
+    built.clear()

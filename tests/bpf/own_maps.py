@@ -21,6 +21,7 @@ PINNED = {
     "gw_fragments": ("__u32", "__u64"),
     "gw_memo": ("__u32", "__u64"),
     "gw_kept": ("__u32", "__u64"),
+    "gw_ways": ("__u32", "__u64"),
 }
 MEMO = 64
 """Bytes that struct memo of bpf/src/memo.h has at most, for each CPU."""

@@ -27,7 +27,14 @@ ACTIONS = ("ABORTED", "DROP", "PASS", "TX", "REDIRECT")
 ROOM = 3400
 """Bytes of the largest frame, a little below what the kernel's test run takes in one piece."""
 HANDOVER = ffi.sizeof("struct gw_handover")
-HANDED_OVER = ("PUNT_NO_NEIGHBOUR", "PUNT_FDB_MISS", "PUNT_NOT_A_PORT", "PUNT_CUT", "PUNT_REPLAY")
+HANDED_OVER = (
+    "PUNT_NO_NEIGHBOUR",
+    "PUNT_FDB_MISS",
+    "PUNT_NOT_A_PORT",
+    "PUNT_CUT",
+    "PUNT_REPLAY",
+    "PUNT_TUNNEL_CUT",
+)
 VERDICTS = frozenset(abi.counter_names()[: lib.GW_VERDICTS])
 OUTSIDE = IPv4Address(WAN.ip)
 ONE_TO_ONE = IPv4Address("203.0.113.9")
@@ -59,6 +66,7 @@ class Handover:
 
     ifindex: int
     mtu: int
+    flags: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +160,14 @@ class Plane:
             found = ffi.from_buffer("struct gw_handover *", left[:HANDOVER])
             assert found.magic == lib.GW_HANDOVER_MAGIC
             assert found.mtu or found.flow or not found.serial
-            handover, left = Handover(found.ifindex, found.mtu), left[HANDOVER:]
+            handover, left = Handover(found.ifindex, found.mtu, found.flags), left[HANDOVER:]
         elif "NAT_REFUSAL" in counted:
-            assert action == "TX", f"{verdict} was answered, and became XDP_{action}"
+            answer = _action_of("REPLY", counted)
+            assert action == answer, f"{verdict} was answered, and became XDP_{action}"
             return Outcome(action, left, None, counted)
-        elif verdict not in ("FORWARD", "REPLY"):
+        elif verdict not in ("FORWARD", "REPLY", "BRIDGE"):
             assert left == sent, f"{verdict}, but the frame was changed"
-        assert action == _action_of(verdict), f"{verdict} became XDP_{action}"
+        assert action == _action_of(verdict, counted), f"{verdict} became XDP_{action}"
         return Outcome(action, left, handover, counted)
 
     def run_uncounted(self, sent: bytes, port: str) -> tuple[str, bytes]:
@@ -222,8 +231,10 @@ class Plane:
         return (users.users, users.ports) if users else (0, 0)
 
 
-def _action_of(verdict: str) -> str:
-    fixed = {"FORWARD": "REDIRECT", "REPLY": "TX"}
+def _action_of(verdict: str, counted: dict[str, int]) -> str:
+    """An answer into a tunnel may leave by another port than the question came by."""
+    answer = "REDIRECT" if "VXLAN_ENCAP" in counted else "TX"
+    fixed = {"FORWARD": "REDIRECT", "BRIDGE": "REDIRECT", "REPLY": answer}
     return fixed.get(verdict, "PASS" if verdict.startswith("PUNT_") else "DROP")
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from hybrid_gateway.bpf import DEV_BRIDGE, DEV_INSIDE, DEV_OUTSIDE, DEV_PORT, DeviceRecord
 from hybrid_gateway.lab import GW_INSIDE, LAN, LAN2, ROUTER, WAN, namespaces
 
+from . import segment
+
 BRIDGED = ("lan0", "lan1")
 PORTS = {"lan0": False, "lan1": False, "lan2": False, "wan0": True}
 """XDP ports, and whether each is the outside one."""
@@ -85,7 +87,10 @@ class Site:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        namespaces.ip_batch(name, _script())
+        namespaces.ip_batch(name, [*_script(), *segment.links()])
+        with namespaces.entered(name):
+            _write(segment.SYSCTLS)
+        namespaces.ip_batch(name, segment.addresses())
         links = json.loads(namespaces.run(["ip", "-n", name, "-json", "link", "show"]))
         self.devices = {
             link["ifname"]: Device(link["ifname"], link["ifindex"], link["address"])
@@ -144,6 +149,11 @@ def _script() -> list[str]:
     return lines
 
 
+def _write(sysctls: dict[str, str]) -> None:
+    for key, value in sysctls.items():
+        Path("/proc/sys", key).write_text(value)
+
+
 @contextmanager
 def built() -> Iterator[Site]:
     """A site of this process's own, removed with everything in it."""
@@ -152,6 +162,5 @@ def built() -> Iterator[Site]:
         stack.callback(namespaces.delete, name)
         namespaces.add(name)
         with namespaces.entered(name):
-            for key, value in SILENCE.items():
-                Path("/proc/sys", key).write_text(value)
+            _write(SILENCE)
         yield Site(name)
