@@ -52,7 +52,7 @@ def vnis(segments: Sequence[Segment], observed: Observed) -> tuple[VniEntry, ...
         for link in observed.links:
             if not takes(link, address, port):
                 continue
-            for vni in _all_vnis(link, segments):
+            for vni in sorted(_all_vnis(link, segments)):
                 segment = ours.get((link.ifindex, vni))
                 if segment and address in segment.arrives:
                     found[address, port, vni] = _entry(segment, address)

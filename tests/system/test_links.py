@@ -1,101 +1,126 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which devices are not what they were, from the kernel's own messages."""
+"""VXLAN devices, bridges and addresses as the kernel tells of them."""
 
-import select
-from ipaddress import IPv4Address
+import socket
+from ipaddress import IPv4Address, IPv6Address, IPv6Interface
 
 import pytest
 
-from hybrid_gateway.agent import links
 from hybrid_gateway.lab.namespaces import run
-from hybrid_gateway.model import Device, Link, VniEntry
-from hybrid_gateway.netlink import Netlink
-from hybrid_gateway.rtnl import RTM_DELLINK, RTM_NEWLINK, EventSocket, route_events
+from hybrid_gateway.model import Address6, BridgeLink, Link, NextHop, PortRange, Vni, VxlanLink
+from hybrid_gateway.netlink import Netlink, Way
 
-NAMES = ("br0", "p0", "vni0", "wan0")
+LOCAL6 = IPv6Address("2001:db8::1")
+
+
+def ip(site: str, *argv: str) -> str:
+    return run(["ip", "-n", site, *argv])
 
 
 @pytest.fixture
-def bridge(site: str) -> dict[str, Link]:
-    """The site with a VXLAN device in br0; its devices by name."""
-    vxlan = "type vxlan id 100 local 203.0.113.2 dstport 4789"
-    run(["ip", "-n", site, "link", "add", "vni0", *vxlan.split()])
-    run(["ip", "-n", site, "link", "set", "vni0", "master", "br0", "up"])
-    run(["ip", "-n", f"{site}-h", "link", "set", "h0", "up"])
-    return {link.name: link for link in Netlink().links()}
+def netlink(site: str) -> Netlink:
+    assert site
+    return Netlink()
 
 
-def told(events: EventSocket, known: dict[str, Link]) -> set[str]:
-    """The names of the devices that changed, by what the kernel says next."""
-    select.select([events], [], [], 1)
-    messages, lost = events.read()
-    assert not lost
-    relevant = [one for one in messages if one[0] in (RTM_NEWLINK, RTM_DELLINK)]
-    assert relevant
-    before = {known[name].ifindex: known[name] for name in NAMES}
-    names = {link.ifindex: link.name for link in known.values()}
-    return {names[ifindex] for ifindex in links.changed(relevant, before)}
+def found(netlink: Netlink, name: str) -> Link:
+    return next(link for link in netlink.links() if link.name == name)
 
 
-@pytest.mark.parametrize(
-    ("change", "lost"),
-    [
-        ("ip link set vni0 down", {"vni0"}),
-        ("ip link del vni0", {"vni0"}),
-        ("ip link set vni0 nomaster", {"vni0"}),
-        ("ip link set br0 down", {"br0"}),
-        ("ip link del br0", {"br0", "p0", "vni0"}),
-        ("ip link set p0 nomaster", {"p0"}),
-        ("ip link set far0 down", {"wan0"}),
-        ("bridge link set dev p0 isolated on", {"p0"}),
-        ("bridge link set dev p0 learning off", {"p0"}),
-        ("bridge link set dev p0 locked on", {"p0"}),
-        ("ip link set br0 address 02:00:00:00:00:b1", {"br0"}),
-        ("ip link set vni0 type vxlan local 203.0.113.3", {"vni0"}),
-        ("ip link set vni0 alias nothing", set()),
-        ("ip link set br0 txqueuelen 100", set()),
-    ],
-)
-def test_what_is_not_as_it_was(bridge: dict[str, Link], change: str, lost: set[str]) -> None:
-    events = route_events()
-    try:
-        run(change.split())
-        assert told(events, bridge) >= lost if lost else not told(events, bridge)
-    finally:
-        events.close()
+def test_a_vxlan_device_over_ipv4(site: str, netlink: Netlink) -> None:
+    ip(site, "link", "add", "vni6", "type", "vxlan", "id", "6", "local", "203.0.113.2",
+       "group", "239.1.1.1", "dev", "wan0", "dstport", "4789", "df", "inherit",
+       "srcport", "40000", "40100", "ttl", "5", "noudpcsum", "ageing", "77")  # fmt: skip
+    assert found(netlink, "vni6").vxlan == VxlanLink(
+        vni=6,
+        local=IPv4Address("203.0.113.2"),
+        group=IPv4Address("239.1.1.1"),
+        link=socket.if_nametoindex("wan0"),
+        ports=PortRange(40000, 40100),
+        ttl=5,
+        df=2,
+        ageing=77,
+        checksum=False,
+    )
 
 
-BRIDGED = Device(2, "p0", 9, bytes(6), port=True, inside=True, bridged=True)
-OTHER = Device(3, "p1", 9, bytes(6), port=True, bridged=True)
-ELSEWHERE = Device(4, "p2", 10, bytes(6), port=True, bridged=True)
-TUNNEL = Device(5, "vni0", 9, bytes(6), tunnel=True)
-WAN = Device(6, "wan0", 6, bytes(6), port=True, outside=True, underlay=True)
-BRIDGE = Device(9, "br0", 9, bytes(6), inside=True, bridge=True)
-DEVICES = (BRIDGED, OTHER, ELSEWHERE, TUNNEL, WAN, BRIDGE)
+def test_a_vxlan_device_over_ipv6_in_a_bridge(site: str, netlink: Netlink) -> None:
+    ip(site, "link", "add", "vni5", "type", "vxlan", "id", "5", "local", str(LOCAL6),
+       "dstport", "4790", "nolearning", "ttl", "inherit", "tos", "inherit", "gbp",
+       "flowlabel", "0x12345", "udp6zerocsumtx")  # fmt: skip
+    ip(site, "link", "set", "vni5", "master", "br0", "up")
+    run(["nsenter", f"--net=/run/netns/{site}", "bridge", "link", "set", "dev", "vni5",
+         "isolated", "on", "learning", "off", "neigh_suppress", "on"])  # fmt: skip
+
+    link = found(netlink, "vni5")
+    assert link.vxlan == VxlanLink(
+        vni=5,
+        local=LOCAL6,
+        port=4790,
+        learning=False,
+        ttl_inherit=True,
+        tos=1,
+        label=0x12345,
+        zero_checksum6_tx=True,
+        extensions=("gbp",),
+    )
+    assert link.vxlan.family == 6
+    assert link.master == socket.if_nametoindex("br0")
+    assert link.port
+    assert (link.port.isolated, link.port.learning, link.port.neigh_suppress) == (True, False, True)
+    assert found(netlink, "br0").bridge == BridgeLink()
 
 
-@pytest.mark.parametrize(
-    ("lost", "bridged", "tunnels", "bridges"),
-    [
-        ({2}, {3, 4}, {5}, set()),
-        ({5}, {4}, set(), {9}),
-        ({9}, {4}, set(), {9}),
-        ({6}, {2, 3, 4}, {5}, set()),
-    ],
-)
-def test_what_a_device_takes_along(
-    lost: set[int], bridged: set[int], tunnels: set[int], bridges: set[int]
-) -> None:
-    left, found = links.devices_without(frozenset(lost), DEVICES)
-    assert {one.ifindex for one in left if one.bridged} == bridged
-    assert {one.ifindex for one in left if one.tunnel} == tunnels
-    assert {one.ifindex for one in left if one.underlay} == {6} - lost
-    assert found == bridges
-    assert [one.inside for one in left] == [one.inside for one in DEVICES]
+def test_a_single_vxlan_device(site: str, netlink: Netlink) -> None:
+    ip(site, "link", "add", "vxlan0", "type", "vxlan", "external", "vnifilter",
+       "local", "203.0.113.2", "dstport", "4789")  # fmt: skip
+    ip(site, "link", "set", "vxlan0", "up")
+    bridge = ["nsenter", f"--net=/run/netns/{site}", "bridge", "vni", "add", "dev", "vxlan0"]
+    run([*bridge, "vni", "200-202"])
+    run([*bridge, "vni", "100", "remote", "198.51.100.1"])
+
+    vxlan = found(netlink, "vxlan0").vxlan
+    assert vxlan
+    assert (vxlan.external, vxlan.vnifilter, vxlan.learning) == (True, True, False)
+    assert vxlan.vnis == (
+        Vni(100, IPv4Address("198.51.100.1")),
+        Vni(200),
+        Vni(201),
+        Vni(202),
+    )
 
 
-def test_vnis_become_the_kernels() -> None:
-    address = IPv4Address("203.0.113.2")
-    entries = (VniEntry(100, 4789, address, 5, 9), VniEntry(200, 4789, address, 7, 10))
-    assert [e.kernel for e in links.vnis_without(frozenset({5}), frozenset(), entries)] == [1, 0]
-    assert [e.kernel for e in links.vnis_without(frozenset(), frozenset({10}), entries)] == [0, 1]
+def test_ipv6_addresses_and_ways(site: str, netlink: Netlink) -> None:
+    ip(site, "addr", "add", f"{LOCAL6}/64", "dev", "wan0", "nodad")
+    ip(site, "route", "add", "2001:db8:5::/48", "via", "2001:db8::2")
+    wan0 = socket.if_nametoindex("wan0")
+
+    assert Address6(wan0, IPv6Interface(f"{LOCAL6}/64")) in netlink.addresses6()
+    assert netlink.way(IPv6Address("2001:db8:5::9")) == Way(
+        wan0, IPv6Address("2001:db8::2"), source=LOCAL6
+    )
+    assert netlink.way(IPv6Address("2001:db8::9")) == Way(wan0, source=LOCAL6)
+    own = netlink.way(LOCAL6)
+    assert own
+    assert own.local
+    assert netlink.way(IPv6Address("2001:db8:6::1")) is None
+
+
+def test_an_ipv6_neighbour_is_managed(site: str, netlink: Netlink) -> None:
+    assert site
+    hop = NextHop(socket.if_nametoindex("wan0"), IPv6Address("2001:db8::9"))
+
+    def managed() -> bool:
+        known = netlink.neighbours(hop.ifindex, socket.AF_INET6)
+        return any(one.address == hop.address and one.managed for one in known)
+
+    netlink.manage(hop)
+    assert managed()
+    netlink.unmanage(hop)
+    assert not managed()
+
+
+def test_a_rule_about_source_ports_makes_ways_hang_on_them(site: str, netlink: Netlink) -> None:
+    assert not netlink.any_path()
+    ip(site, "rule", "add", "ipproto", "udp", "sport", "100-200", "table", "main")
+    assert netlink.any_path()
