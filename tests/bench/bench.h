@@ -24,7 +24,7 @@ struct bench_options {
 	__u8 vtep_source[16], vtep_destination[16]; // the first one that sends, and ours
 	int cpu; // and those below it, when several cores send
 	const char *maps; // folder of an instance's pinned maps
-	__u8 all; // sweep: end live sessions too
+	__u8 all; // sweep: end live sessions too; stations: list them
 };
 
 // One line of the standard input.
@@ -39,6 +39,7 @@ int bench_generate(const struct bench_options *options);
 int bench_redirect(const struct bench_options *options);
 
 int bench_sweep(const struct bench_options *options);
+int bench_stations(const struct bench_options *options);
 
 // Returns the command's name, NULL for a command line that is none.
 const char *options_parse(struct bench_options *options, int argc, char **argv);
@@ -55,6 +56,9 @@ struct bpf_object *programs_load(const char *path, const struct bench_constants 
 struct bench_state *programs_state(struct bpf_object *object);
 int program_fd(struct bpf_object *object, const char *name);
 struct bpf_link *program_attach(struct bpf_object *object, const char *name, int ifindex);
+
+// A pinned map, for those that want to look at an instance.
+int map_open(const char *folder, const char *name);
 
 int request_read(struct bench_request *request);
 void frame_build(struct bench_flows *flows, const struct bench_options *options,

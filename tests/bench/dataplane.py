@@ -11,10 +11,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from tests.bench.path import (
     INSIDE,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from hybrid_gateway.bpf import DataPlane
 
 
-class Served(AbstractContextManager["Served"]):
+class Served:
     """A module of ours that serves what is loaded, in the middle of a path."""
 
     def __init__(self, path: MeasuredPath, module: str, *arguments: str) -> None:
@@ -44,6 +43,9 @@ class Served(AbstractContextManager["Served"]):
             env=environment,
         )
         self._read()
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._process.communicate(timeout=30)

@@ -11,10 +11,9 @@ import socket
 import subprocess
 import time
 from collections import Counter
-from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, Self
 
 from tests.bench.path import PORTS, ROOT, MeasuredPath, inside_netns, run
 
@@ -41,7 +40,7 @@ def nat44(sessions: int) -> str:
     return NAT44.format(sessions=sessions, low=PORTS[0], high=PORTS[1])
 
 
-class Gateway(AbstractContextManager["Gateway"]):
+class Gateway:
     """Forwards between entering and leaving the context, and leaves nothing behind."""
 
     def __init__(self, path: MeasuredPath, config: str) -> None:
@@ -52,7 +51,7 @@ class Gateway(AbstractContextManager["Gateway"]):
         self._files = Path(mkdtemp(prefix="gwbench-"))
         self.start_seconds = 0.0  # from exec to READY=1, from which on it forwards
 
-    def __enter__(self) -> "Gateway":
+    def __enter__(self) -> Self:
         config = self._files / "gateway.yaml"
         config.write_text(self._config)
         notify = self._files / "notify"

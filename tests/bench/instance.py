@@ -5,6 +5,7 @@ import json
 import mmap
 import os
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hybrid_gateway.instance import Instance
@@ -31,11 +32,16 @@ class InstanceMaps:
 
     def megabytes(self) -> float:
         """What the kernel charges for all of them."""
+        return self.bytes_of(path.name for path in self._folder.iterdir()) / 1e6
+
+    def bytes_of(self, names: Iterable[str]) -> int:
+        """What the kernel charges for these."""
         total = 0
-        for path in self._folder.iterdir():
-            described = json.loads(run(["bpftool", "--json", "map", "show", "pinned", str(path)]))
+        for name in names:
+            path = str(self._folder / name)
+            described = json.loads(run(["bpftool", "--json", "map", "show", "pinned", path]))
             total += int(described["bytes_memlock"])
-        return total / 1e6
+        return total
 
     def scan(self, *, end_all: bool = False) -> Scan:
         """Looks at every session once; ends those that have expired, or all."""

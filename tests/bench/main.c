@@ -2,6 +2,7 @@
 // gw-bench generate: sends what each line of the standard input asks for and prints a JSON object.
 // gw-bench redirect: attaches the bare redirect until the standard input ends.
 // gw-bench sweep: scans the sessions of an instance once and prints a JSON object.
+// gw-bench stations: prints how many stations an instance's FDB has, or all of them.
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -20,7 +21,10 @@ command_run(const struct bench_options *options, const char *command)
 	if (!strcmp(command, "redirect"))
 		return bench_redirect(options);
 
-	return bench_sweep(options);
+	if (!strcmp(command, "sweep"))
+		return bench_sweep(options);
+
+	return bench_stations(options);
 }
 
 int
@@ -33,11 +37,12 @@ main(int argc, char **argv)
 	if (!command) {
 		fprintf(stderr, "usage: gw-bench generate|redirect --object FILE --in-netns NAME "
 				"--in-device NAME --out-netns NAME --out-device NAME ...\n"
-				"       gw-bench sweep --maps FOLDER [--all]\n");
+				"       gw-bench sweep|stations --maps FOLDER [--all]\n");
 		return 2;
 	}
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
-	error = pin_to_cpu(options.cpu);
+	// Who only looks must not stand in the way of whoever is looked at.
+	error = strcmp(command, "stations") ? pin_to_cpu(options.cpu) : 0;
 	if (!error)
 		error = command_run(&options, command);
 	if (error)

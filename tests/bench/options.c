@@ -161,7 +161,7 @@ option_parse(struct bench_options *options, int option, char *value)
 static int
 options_complete(const struct bench_options *options, const char *command)
 {
-	if (!strcmp(command, "sweep"))
+	if (!strcmp(command, "sweep") || !strcmp(command, "stations"))
 		return options->maps != NULL;
 
 	return options->object && options->in_netns && options->in_device && options->out_netns &&

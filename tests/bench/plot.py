@@ -1,22 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One picture of a run: what a hit costs, what is opened and closed a second, and the limits."""
+"""One picture of a group: what frames cost beside the alternative, and the limits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import matplotlib
 
+from tests.bench import nat44
 from tests.bench.measure import Series
-from tests.bench.nat44 import BASELINE, OURS, PEER, Outcome
 from tests.bench.report import Figure, number
+from tests.bench.vxlan import group as vxlan
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-COLOURS = {PEER: "#b8bfc7", OURS: "#1f6fb4"}
-TITLES = {PEER: "nftables masquerade", OURS: "hybrid gateway (XDP)"}
+BASELINE, OURS = nat44.BASELINE, nat44.OURS
+COLOURS = {nat44.PEER: "#b8bfc7", vxlan.PEER: "#b8bfc7", OURS: "#1f6fb4"}
+TITLES = {
+    nat44.PEER: "nftables masquerade",
+    vxlan.PEER: "the kernel's VXLAN device",
+    OURS: "hybrid gateway (XDP)",
+}
 DOT = "#22272e"
 MISSED = "#c4442f"
 BAR = 0.38
@@ -32,27 +39,38 @@ NAMES = {
 }
 
 
-def draw(outcome: Outcome, path: Path) -> None:
+def draw_nat44(outcome: nat44.Outcome, path: Path) -> None:
+    with _picture(path, [4, 3, 3], outcome.hits + outcome.openings) as (left, middle, right):
+        _costs(left, outcome.hits, nat44.PEER)
+        left.set_title("An established flow: ns a frame over a bare redirect", loc="left")
+        left.set_xlabel("flows")
+        rates = [
+            {label: [1e3 / ns for ns in series.ns_per_frame(label)] for label in (nat44.PEER, OURS)}
+            for series in outcome.openings
+        ]
+        _bars(middle, outcome.openings, rates, "{:.2f}")
+        middle.set_title("A second, millions", loc="left")
+        _limits(right, [figure for figure in outcome.limits if figure.baseline_name == "limit"])
+
+
+def draw_vxlan(outcome: vxlan.Outcome, path: Path) -> None:
+    with _picture(path, [6, 4], outcome.series) as (left, right):
+        _costs(left, outcome.series, vxlan.PEER)
+        left.set_title("A frame: ns over a bare redirect", loc="left")
+        left.set_xlabel("underlay and bytes; 1500 are cut for XDP, and whole for the kernel")
+        _limits(right, outcome.limits)
+
+
+@contextmanager
+def _picture(path: Path, widths: list[int], all_series: Sequence[Series]) -> Iterator[Any]:
+    """Axes side by side, of which the first has bars; written at the end."""
     pyplot.rcParams.update({"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "bench"})
-    figure, (left, middle, right) = pyplot.subplots(
-        1, 3, figsize=(15, 5), gridspec_kw={"width_ratios": [4, 3, 3]}
-    )
-    costs = [
-        {label: series.cost(label, BASELINE) for label in (PEER, OURS)} for series in outcome.hits
-    ]
-    _bars(left, outcome.hits, costs, "{:.0f}")
-    left.set_title("An established flow: ns a frame over a bare redirect", loc="left")
-    left.set_xlabel("flows")
-    rates = [
-        {label: [1e3 / ns for ns in series.ns_per_frame(label)] for label in (PEER, OURS)}
-        for series in outcome.openings
-    ]
-    _bars(middle, outcome.openings, rates, "{:.2f}")
-    middle.set_title("A second, millions", loc="left")
-    _limits(right, [figure for figure in outcome.limits if figure.baseline_name == "limit"])
-    handles, labels = left.get_legend_handles_labels()
+    ratios = {"width_ratios": widths}
+    figure, axes = pyplot.subplots(1, len(widths), figsize=(15, 5), gridspec_kw=ratios)
+    yield axes
+    handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=2, frameon=False)
-    rounds = sorted({len(series.results[OURS]) for series in outcome.hits + outcome.openings})
+    rounds = sorted({len(series.results[OURS]) for series in all_series})
     figure.text(
         0.99,
         0.015,
@@ -65,8 +83,19 @@ def draw(outcome: Outcome, path: Path) -> None:
     pyplot.close(figure)
 
 
+def _costs(axes: Any, all_series: list[Series], peer: str) -> None:
+    costs = [
+        {label: series.cost(label, BASELINE) for label in (peer, OURS)} for series in all_series
+    ]
+    _bars(axes, all_series, costs, "{:.0f}")
+
+
 def _name(series: Series) -> str:
-    short = series.case.name.rpartition(".")[2]
+    group, _, rest = series.case.name.partition(".")
+    if group == "vxlan":
+        way, _, what = rest.partition(".")
+        return f"{way}\n{what.replace('.', ', ')}"
+    short = rest.rpartition(".")[2]
     return NAMES.get(short, short.replace("k", " k"))
 
 
@@ -78,7 +107,7 @@ def _bars(
     axes: Any, all_series: list[Series], values: list[dict[str, list[float]]], text: str
 ) -> None:
     ceiling = CEILING * max(map(median, _runs(values)))
-    for shift, label in ((-BAR / 2, PEER), (BAR / 2, OURS)):
+    for shift, label in zip((-BAR / 2, BAR / 2), values[0], strict=True):
         heights = [median(by_label[label]) for by_label in values]
         places = [place + shift for place in range(len(values))]
         bars = axes.bar(places, heights, BAR, color=COLOURS[label], label=TITLES[label])
@@ -105,7 +134,8 @@ def _limits(axes: Any, figures: Sequence[Figure]) -> None:
     axes.bar_label(bars, texts, padding=4, size=9)
     axes.axvline(1, color=DOT, lw=1, ls=":")
     names = [
-        figure.name.removeprefix("nat44.") + " (at least)" * (figure.better == "higher")
+        figure.name.removeprefix("nat44.").removeprefix("vxlan.")
+        + " (at least)" * (figure.better == "higher")
         for figure in figures
     ]
     axes.set_yticks(range(len(figures)), names, size=9)

@@ -130,3 +130,17 @@ program_attach(struct bpf_object *object, const char *name, int ifindex)
 
 	return link;
 }
+
+int
+map_open(const char *folder, const char *name)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		fprintf(stderr, "%s: %s\n", path, strerror(-fd));
+
+	return fd;
+}

@@ -40,6 +40,15 @@ class Figure:
         }
 
 
+@dataclass(frozen=True)
+class Results:
+    """Of one group."""
+
+    figures: list[Figure]
+    failures: list[str]
+    pictures: list[Path]
+
+
 def write_json(path: Path, figures: Iterable[Figure]) -> None:
     path.write_text(json.dumps([figure.to_json() for figure in figures], indent=2) + "\n")
 

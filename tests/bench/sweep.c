@@ -27,20 +27,6 @@ struct scan {
 };
 
 static int
-map_open(const char *folder, const char *name)
-{
-	char path[256];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		fprintf(stderr, "%s: %s\n", path, strerror(-fd));
-
-	return fd;
-}
-
-static int
 program_uses(int program, __u32 map_id)
 {
 	__u32 maps[MAPS_MAX];
