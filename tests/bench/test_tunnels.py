@@ -7,8 +7,19 @@ from ipaddress import IPv4Address
 import pytest
 
 from tests.bench.generator import Flows, Traffic
-from tests.bench.vxlan.contenders import BridgedBaseline, KernelVxlan
-from tests.bench.vxlan.path import BRIDGE, DEVICE, JUMBO, LOCAL, REMOTE, TunnelSetup, mac
+from tests.bench.vxlan.contenders import BridgedBaseline, GatewayVxlan, KernelVxlan
+from tests.bench.vxlan.mirror import KernelFdb, mirroring
+from tests.bench.vxlan.path import (
+    BRIDGE,
+    DEVICE,
+    JUMBO,
+    LOCAL,
+    REMOTE,
+    BridgedPath,
+    TunnelSetup,
+    mac,
+)
+from tests.bench.vxlan.transfer import check_transfer
 
 pytestmark = pytest.mark.forward
 
@@ -92,3 +103,42 @@ def test_vteps_take_turns() -> None:
 
     (senders,) = (item["set"]["elem"] for item in listed["nftables"] if "set" in item)
     assert set(senders) == expected
+
+
+@WAYS
+@FAMILIES
+def test_gateway_without_agent_is_right(family: int, traffic: Traffic) -> None:
+    with GatewayVxlan("test", setup(family), verify=True, bare=True) as gateway:
+        before = gateway.evidence()
+        result = gateway.generator.send(traffic)
+        found = gateway.evidence().since(before)
+
+    assert not list(gateway.complaints(traffic, result, found))
+    assert (result.received, result.bad_checksum) == (FRAMES, 0)
+
+
+def test_both_pieces_of_a_cut_frame_are_counted() -> None:
+    with GatewayVxlan("test", TunnelSetup(6, 1514, 1500, STATIONS), bare=True) as gateway:
+        before = gateway.evidence()
+        result = gateway.generator.send(ENCAP)
+        found = gateway.evidence().since(before)
+
+    assert not list(gateway.complaints(ENCAP, result, found))
+    assert (result.received, result.first_pieces) == (FRAMES, FRAMES)
+
+
+def test_transfer_tells_what_became_of_it() -> None:
+    notes: list[str] = []
+    check_transfer(notes.append, bare=True, size=2_000_000)
+
+    assert "2 MB" in notes[0]
+    assert "none lost" in notes[0]
+
+
+def test_mirror_is_compared_with_the_kernel() -> None:
+    with BridgedPath("test", TunnelSetup(stations=0)) as path:
+        kernel = KernelFdb(path, entries=1000)
+        with mirroring(path, bare=True):
+            kernel.await_mirrored()
+            kernel.change(rate=20_000, seconds=0.1)
+            kernel.await_mirrored()

@@ -55,7 +55,7 @@ class MirroringAgent(Gateway):
 
 def measure(note: Note, *, bare: bool = False) -> list[Figure]:
     with BridgedPath("mirror", SETUP) as path:
-        kernel = _KernelFdb(path)
+        kernel = KernelFdb(path)
         seconds = []
         for number in range(DUMPS):
             progress(f"mirror.fdb.100k: {number + 1} of {DUMPS}")
@@ -77,7 +77,7 @@ def mirroring(path: BridgedPath, *, bare: bool) -> AbstractContextManager[Mirror
     return BareMirror(path) if bare else MirroringAgent(path, CONFIG)
 
 
-def _follow(kernel: "_KernelFdb", mirror: Mirroring, note: Note) -> float:
+def _follow(kernel: "KernelFdb", mirror: Mirroring, note: Note) -> float:
     """The highest rate of changes that is followed without a loss."""
     followed = 0.0
     for rate in RATES:
@@ -97,10 +97,10 @@ def _follow(kernel: "_KernelFdb", mirror: Mirroring, note: Note) -> float:
     return followed
 
 
-class _KernelFdb:
+class KernelFdb:
     """The kernel's FDB as a control plane has filled it, and what the mirror is to say of it."""
 
-    def __init__(self, path: BridgedPath) -> None:
+    def __init__(self, path: BridgedPath, entries: int = ENTRIES) -> None:
         self._maps = Instance(path.names.middle).pinned_maps
         with entered(path.names.middle):
             ifindex = socket.if_nametoindex(DEVICE)
@@ -108,7 +108,7 @@ class _KernelFdb:
         self._writer = NeighbourWriter(path.names.middle)
         self._ways: Ways = {}
         self._next = 0
-        for n in range(ENTRIES):
+        for n in range(entries):
             self._ways[b"\x02\0" + (FIRST + n).packed] = self._vtep(n)
         self._macs = list(self._ways)
         self._writer.write([self._stations.put(mac, vtep) for mac, vtep in self._ways.items()])
@@ -133,7 +133,7 @@ class _KernelFdb:
 
     def _change(self) -> bytes:
         """Of one station, in turn."""
-        mac = self._macs[self._next % ENTRIES]
+        mac = self._macs[self._next % len(self._macs)]
         self._next += 1
         if self._next % 2:
             self._ways[mac] = self._vtep(self._next)
