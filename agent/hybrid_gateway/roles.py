@@ -34,6 +34,7 @@ def roles_of(config: Config, observed: Observed, segments: Sequence[Segment] = (
         {link.ifindex: link for link in observed.links if link.kind == "bridge"},
         frozenset(segment.bridge for segment in segments),
         bool(config.vxlan),
+        frozenset(link.master for entry in config.vxlan if (link := observed.link(entry.device))),
     )
     outside = None
     ports = []
@@ -68,6 +69,8 @@ class _Part:
     """Bridges with a VXLAN segment."""
     vxlan: bool
     """Whether there may be segments at all."""
+    hopeful: frozenset[int]
+    """Bridges with a VXLAN device of the configuration: it may become one, if it is none."""
 
     def of(self, name: str, link: Link) -> Device | None:
         """None: no part at all.
@@ -86,7 +89,7 @@ class _Part:
             return own if self.vxlan else None
         within = bridge.ifindex in self.inside
         stretched = bridge.ifindex in self.stretched
-        if not within and not stretched:
+        if not within and bridge.ifindex not in self.hopeful:
             return own if self.vxlan else None
         return replace(
             own,
@@ -99,7 +102,7 @@ class _Part:
 
     def uses(self, device: Device) -> bool:
         """For VXLAN, now or as soon as there is any."""
-        return device.underlay or device.l3_ifindex in self.stretched
+        return device.underlay or device.l3_ifindex in self.hopeful
 
     def idle(self, link: Link) -> str:
         if not self.vxlan:

@@ -5,23 +5,21 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from ..errors import GwError
-from ..events import TC_BLOCK, neighbour_event, route_event, tc_device
-from ..netlink import FdbEntry
+from ..events import TC_BLOCK, route_event, tc_device
 from ..observe import Part
 from ..rtnl import (
     RTM_DELADDR,
     RTM_DELLINK,
-    RTM_DELNEIGH,
     RTM_DELQDISC,
     RTM_DELROUTE,
+    RTM_DELRULE,
     RTM_DELTFILTER,
     RTM_DELTUNNEL,
     RTM_NEWADDR,
     RTM_NEWLINK,
-    RTM_NEWNEIGH,
     RTM_NEWQDISC,
     RTM_NEWROUTE,
+    RTM_NEWRULE,
     RTM_NEWTFILTER,
     RTM_NEWTUNNEL,
     nftables_events,
@@ -33,6 +31,8 @@ log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 0.05
 """Events come in bursts: a device that appears is some ten of them."""
+SENDERS_SECONDS = 0.2
+"""Between two changes of the nftables sets, which take milliseconds each."""
 REST_SECONDS = 0.5
 """At least so long between two looks, however fast events come."""
 RETRY_SECONDS = 10.0
@@ -54,17 +54,21 @@ class Follower:
         self._retry: asyncio.TimerHandle | None = None
         self._probe: asyncio.TimerHandle | None = None
         self._last = 0.0
+        self._senders: asyncio.TimerHandle | None = None
+        self._last_senders = 0.0
 
     def start(self) -> None:
         self._loop.add_reader(self._routes, self.attempt, self._on_routes)
         self._loop.add_reader(self._rules, self.attempt, self._on_rules)
+        self._loop.add_reader(self._engine.mirror, self.attempt, self._on_stations)
         self.probe()
         self._retry_later()
 
     def stop(self) -> None:
-        for timer in (self._timer, self._retry, self._probe):
+        for timer in (self._timer, self._retry, self._probe, self._senders):
             if timer:
                 timer.cancel()
+        self._loop.remove_reader(self._engine.mirror)
         for events in (self._routes, self._rules):
             self._loop.remove_reader(events)
             events.close()
@@ -103,33 +107,38 @@ class Follower:
             self._engine.withdraw(links)
             self._mark(Part.ALL)
         for kind, data in messages:
-            if kind in (RTM_NEWTUNNEL, RTM_DELTUNNEL):
+            if kind in (RTM_NEWTUNNEL, RTM_DELTUNNEL, RTM_NEWRULE, RTM_DELRULE):
                 self._mark(Part.ALL)
             elif kind in (RTM_NEWADDR, RTM_DELADDR):
                 self._mark(Part.ADDRESSES | Part.ROUTES)
             elif kind in (RTM_NEWROUTE, RTM_DELROUTE):
                 if self._engine.concerned_by(route_event(data), kind == RTM_NEWROUTE):
                     self._mark(Part.ROUTES)
-            elif kind in (RTM_NEWNEIGH, RTM_DELNEIGH):
-                self._neighbour(kind, data)
             elif kind in TC_EVENTS and tc_device(data) in {TC_BLOCK, *self._engine.devices()}:
                 self._mark(Part.TC)
-        try:
-            self._engine.mirror.recall()
-        except GwError as error:
-            log.warning("asking forgotten stations: %s", error)
 
-    def _neighbour(self, kind: int, data: bytes) -> None:
-        event = neighbour_event(kind, data)
-        if isinstance(event, FdbEntry):
-            try:
-                self._engine.mirror.event(event)
-            except GwError as error:
-                log.warning("mirroring the FDB: %s", error)
-                self._mark(Part.NEIGHBOURS, refill=True)
-        # Only a next hop that the kernel dropped has to be managed anew.
-        elif event and event.gone and event.ifindex in self._engine.outside_devices():
+    def _on_stations(self) -> None:
+        """The mirror has a socket of its own: there may be thousands of these a second."""
+        mirror = self._engine.mirror
+        forgotten, serial = mirror.forgotten, mirror.serial
+        mirror.read()
+        if mirror.forgotten != forgotten:
+            # Only a next hop that the kernel dropped has to be managed anew.
             self._mark(Part.NEIGHBOURS)
+        if mirror.serial != serial:
+            self._vteps_changed()
+
+    def _vteps_changed(self) -> None:
+        """At once, but not for every one of thousands."""
+        if self._senders is None:
+            wait = max(0.0, self._last_senders + SENDERS_SECONDS - self._loop.time())
+            self._senders = self._loop.call_later(wait, self.attempt, self._follow_senders)
+
+    def _follow_senders(self) -> None:
+        self._senders = None
+        self._engine.follow_senders()
+        self._last_senders = self._loop.time()
+        self._mark(Part.VTEPS)
 
     def _on_rules(self) -> None:
         """Somebody changed nftables; our own changes come by here as well."""
