@@ -87,6 +87,7 @@ way_ask(struct xdp_md *ctx, const struct gw_tunnel *tunnel, __u16 source_port, s
 {
 	struct bpf_fib_lookup fib = {};
 	struct gw_device *egress;
+	__u32 mtu = 0;
 
 	if (!tunnel || !way)
 		return -1;
@@ -97,8 +98,11 @@ way_ask(struct xdp_md *ctx, const struct gw_tunnel *tunnel, __u16 source_port, s
 	egress = device(fib.ifindex);
 	if (!egress || !(egress->flags & GW_DEV_UNDERLAY) || !(egress->flags & GW_DEV_PORT))
 		return -1;
+	/* A locked MTU of the route may be more than the device's, which refuses such a redirect
+	 * without a word; the answer is in `mtu` whether this frame fits or not. */
+	bpf_check_mtu(ctx, fib.ifindex, &mtu, 0, 0);
 	way->ifindex = fib.ifindex;
-	way->mtu = fib.mtu_result;
+	way->mtu = mtu && mtu < fib.mtu_result ? mtu : fib.mtu_result;
 	way->row = egress->row;
 	__builtin_memcpy(way->macs, fib.dmac, ETH_ALEN);
 	__builtin_memcpy(way->macs + ETH_ALEN, fib.smac, ETH_ALEN);
