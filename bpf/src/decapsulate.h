@@ -70,6 +70,9 @@ parse_vxlan(const struct gw_settings *nat, struct udphdr *udp, void *end, __u32 
 	length = bpf_ntohs(udp->len);
 	if (length < VXLAN_UDP || length > room)
 		return is_vtep_of_ours(in->key) ? GW_DROP_VXLAN : NOT_VXLAN;
+	/* More than frame_sum() can do, as a jumbo frame may be in generic mode. */
+	if (udp->check && length >= SUM_MAX)
+		return is_vtep_of_ours(in->key) ? GW_PUNT_VXLAN : NOT_VXLAN;
 	if (udp->check && !udp_checksum_right(udp, end, length, addresses))
 		return is_vtep_of_ours(in->key) ? GW_DROP_CHECKSUM : NOT_VXLAN;
 	/* The inner frame would be longer than it is. */
