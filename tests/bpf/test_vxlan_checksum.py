@@ -37,8 +37,9 @@ def test_every_length_into_a_tunnel(stretched: Stretched, family: int, first: in
 @families
 @pytest.mark.parametrize("first", range(14, LONGEST + 1, 200))
 def test_every_length_out_of_one(stretched: Stretched, family: int, first: int) -> None:
-    """Accepted when right, and refused when any bit of its last word is wrong."""
-    for length in range(first, min(first + 200, LONGEST + 1)):
+    """Accepted when right, and refused when a bit near its end is wrong. Every third, as the sum
+    is the same code in both directions, and three is prime to the sizes of its pieces."""
+    for length in range(first, min(first + 200, LONGEST + 1), 3):
         inner = bytes.fromhex(HERE.mac.replace(":", "")) + bytes.fromhex("0200c0a89628 9000")
         inner += _frame(family, length)[14:]
         frame = bytes(arriving(inner, family))
