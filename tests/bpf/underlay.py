@@ -81,6 +81,16 @@ class Underlay:
         self._maps = self.programs.maps()
         self._stack = stack
 
+    @contextmanager
+    def for_one_test(self) -> Iterator[None]:
+        """Taps that are opened meanwhile are closed in the end."""
+        whole, self._stack = self._stack, ExitStack()
+        try:
+            with self._stack:
+                yield
+        finally:
+            self._stack = whole
+
     def table(self, name: str) -> Map:
         return Map(lib.gw_map_fd(self._maps[name]), name, *TYPES[name])
 
@@ -176,7 +186,7 @@ def _vtep(address: str) -> tuple[bytes]:
 
 
 def _gateway(peer: str) -> list[str]:
-    lines = ["link set lo up", "link add lan0 mtu 3000 type veth peer name lan0-far mtu 3000"]
+    lines = ["link set lo up", "link add lan0 mtu 3400 type veth peer name lan0-far mtu 3400"]
     lines += ["link set lan0-far arp off up", "link set lan0 up"]
     lines.append(f"link add und0 address {NEAR.mac} type veth peer name und1 netns {peer}")
     lines += _addressed("und0", NEAR, FAR)
