@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Builds the extension module `_gw_native`: libbpf and the shared types, in CFFI's API mode.
+"""Builds the extension module `_gw_native`: libbpf, libmnl and the shared types, by CFFI.
 
-Usage: build_native.py OUTPUT_FOLDER. What C compiles and what Python reads are the same two
+Usage: build_native.py OUTPUT_FOLDER. What C compiles and what Python reads are the same three
 headers, so a type cannot be one thing here and another there.
 """
 
@@ -33,12 +33,13 @@ def builder() -> FFI:
     ffi.cdef(TYPES)
     ffi.cdef(declarations(ABI))
     ffi.cdef(declarations(HERE / "gw_native.h"))
+    ffi.cdef(declarations(HERE / "gw_mirror.h"))
     ffi.set_source(
         "_gw_native",
-        '#include "gw_abi.h"\n#include "gw_native.h"\n',
+        '#include "gw_abi.h"\n#include "gw_native.h"\n#include "gw_mirror.h"\n',
         sources=[str(source) for source in sorted(HERE.glob("*.c"))],
         include_dirs=[str(ABI.parent), str(HERE)],
-        libraries=["bpf"],
+        libraries=["bpf", "mnl"],
         extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
     )
     return ffi

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the parts of the mirror share: see gw_mirror.h for what it is. What the kernel says comes in
+ * through decode.c as facts, in tables here: stations of bridges, entries of VXLAN devices, members
+ * of flood sets, neighbours, next hops. From these and the configuration follow tunnels, VTEPs and
+ * what the maps hold.
+ */
+#ifndef MIRROR_H
+#define MIRROR_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/netlink.h>
+#include <libmnl/libmnl.h>
+#include "gw_mirror.h"
+#include "gw_native.h"
+#include "table.h"
+
+enum {
+	MAC_SIZE = 6,
+	BUFFER_SIZE = 65536, /* the kernel fills at most 32 KB in one go */
+	FORGOTTEN_MAX = 256, /* of one read; the kernel is asked for no more of them */
+	/* In a target: the rest is an index in `groups`, otherwise 1 + an index in `remotes`. */
+	TARGET_GROUP = 0x80000000U,
+};
+
+/*
+ * When something was last told of, so that a dump can be read bit by bit between events.
+ * `round` is the dump that saw it; what a dump did not see goes at its end. A piece of a dump is as
+ * old as the reading of the piece before it: what an event said since then is newer, and is known
+ * by `window`.
+ */
+struct stamp {
+	__u8 round;
+	__u8 gone; /* deleted, and kept until the dump has ended, for the dump may still tell of it */
+	__u16 window; /* 0: told by a dump */
+};
+
+enum gone {
+	GONE_NOT, /* there is newer news */
+	GONE_NOW,
+	GONE_LATER, /* when the dump has ended; it counts as gone from now on */
+};
+
+enum station_flag {
+	STATION_IN_MAP = 1,
+	STATION_CLEAN = 2, /* as it should be, so that nothing has to be written */
+	STATION_USED = 4, /* by NAT lately */
+};
+
+/* A bridge's FDB entry. The hash is of the bridge and the MAC address, not of the VLAN. */
+struct station {
+	__u32 next;
+	struct gw_fdb_key key;
+	__u32 port;
+	__u32 tunnel; /* as the map has it */
+	__u32 refreshed; /* CLOCK_MONOTONIC s */
+	struct stamp stamp;
+	__u8 flags; /* enum station_flag */
+	__u8 state; /* enum gw_mirror_state */
+	__u8 pad[2];
+};
+
+struct entry_key {
+	__u32 ifindex; /* of the VXLAN device */
+	__u32 vni; /* of a single VXLAN device, otherwise 0 */
+	__u8 mac[6];
+	__u8 pad[2];
+};
+
+/* A VXLAN device's entry for one station. */
+struct entry {
+	__u32 next;
+	struct entry_key key;
+	__u32 target; /* 0: nowhere */
+	struct stamp stamp;
+	__u8 ages;
+	__u8 pad[3];
+};
+
+/* As FDB entries say it. */
+struct place {
+	struct gw_vtep_address address;
+	__u32 via; /* ifindex, 0: as routed */
+	__u32 vni; /* 0: the segment's */
+	__u16 port; /* network order, 0: the segment's */
+	__u8 family; /* 4 or 6 */
+	__u8 pad;
+};
+
+/* The hash is of the entry's key: all members are in one chain. */
+struct member_key {
+	struct entry_key entry; /* all-zero MAC address: the flood set */
+	struct place place;
+};
+
+struct member {
+	__u32 next;
+	struct member_key key;
+	__u32 remote; /* 1 + index, 0: none */
+	struct stamp stamp;
+};
+
+struct remote_key {
+	__u32 ifindex;
+	__u32 vni; /* as in entry_key */
+	struct place place;
+};
+
+/* Where entries and flood sets lead to. Holds a tunnel and a VTEP if its segment is configured. */
+struct remote {
+	__u32 next;
+	struct remote_key key;
+	__u32 entries; /* that lead here */
+	__u32 members;
+	__u32 groups;
+	__u32 tunnel; /* 1 + index */
+	__u32 vtep; /* 1 + index */
+};
+
+struct tunnel_key {
+	__u32 ifindex;
+	__u32 vni; /* of the segment */
+	__u32 outer_vni;
+	struct gw_vtep_address remote;
+	__u16 port;
+	__u8 pad[2];
+};
+
+/* Its index is the one in gw_tunnels. Without references it goes at the next flush. */
+struct tunnel {
+	__u32 next;
+	struct tunnel_key key;
+	__u32 references;
+};
+
+struct vtep {
+	__u32 next;
+	struct gw_vtep_key key;
+	__u32 remotes; /* that have this address */
+	__u32 tunnel; /* 1 + index */
+	__u8 listed;
+	__u8 allowed; /* in the map */
+	__u8 pad[2];
+};
+
+struct nexthop {
+	__u32 next;
+	__u32 id;
+	struct gw_vtep_address address;
+	__u32 *ids; /* of a group */
+	__u32 count;
+	struct stamp stamp;
+	__u8 family; /* 0: a group */
+	__u8 pad[3];
+};
+
+struct group_key {
+	__u32 ifindex;
+	__u32 vni;
+	__u32 id; /* of the next hop */
+};
+
+/* A group of next hops as one VXLAN device's entries use it. */
+struct group {
+	__u32 next;
+	struct group_key key;
+	__u32 references;
+	__u32 count;
+	__u32 *members; /* 1 + indices in `remotes` */
+};
+
+struct neighbour_key {
+	__u32 ifindex;
+	struct gw_vtep_address address;
+	__u32 family; /* 4 or 6 */
+};
+
+/* Of a bridge device, with a known MAC address. */
+struct neighbour {
+	__u32 next;
+	struct neighbour_key key;
+	__u16 state; /* NUD_* */
+	__u8 mac[6];
+	struct stamp stamp;
+};
+
+/* The hash is of what stands before `neighbour`. */
+struct behind_key {
+	__u32 ifindex;
+	__u8 mac[6];
+	__u8 pad[2];
+	__u32 neighbour; /* index */
+};
+
+struct behind {
+	__u32 next;
+	struct behind_key key;
+};
+
+struct segment {
+	struct gw_mirror_segment is;
+	__u32 serial;
+	__u32 only; /* tunnel of a flood set's only member: entries that are missing lead there */
+	__u8 flood_dirty;
+	__u8 flood_written;
+	__u8 stale; /* what its stations lead to may be something else now */
+};
+
+enum dump_step {
+	DUMP_NEXTHOPS = 0,
+	DUMP_BRIDGES = 1, /* and as many more as there are bridges */
+};
+
+struct dump {
+	struct mnl_socket *socket; /* NULL: no dump is running */
+	__u32 step; /* enum dump_step */
+	__u32 sequence;
+	__u32 deleted; /* entries that went meanwhile: each may have hidden another one */
+	__u32 ended; /* CLOCK_MONOTONIC s */
+	__u16 window;
+	__u8 round;
+	__u8 failed;
+	__u8 again; /* events were lost meanwhile */
+	__u8 incomplete; /* it may have missed something */
+};
+
+struct gw_mirror {
+	int fdb_map;
+	int tunnel_map;
+	int vtep_map;
+	int flood_map;
+	int poll;
+	struct mnl_socket *events;
+	struct mnl_socket *requests;
+	struct gw_mirror_events what;
+
+	struct gw_mirror_port *ports; /* by ifindex */
+	struct segment *segments; /* as configured */
+	struct segment **by_vni; /* by VXLAN device and VNI */
+	struct segment **by_vlan; /* by VXLAN device and VLAN */
+	__u32 *bridges; /* sorted */
+	__u32 *watched; /* sorted */
+	__u32 n_ports, n_segments, n_bridges, n_watched;
+
+	struct table stations, entries, members, remotes, tunnels, vteps;
+	struct table nexthops, groups, neighbours, behind;
+
+	struct dump dump;
+	__u8 adopting; /* the maps may hold what an earlier agent left */
+	__u8 dumping; /* what is being read is from the dump */
+	__u8 tunnels_idle; /* some have no references */
+	__u8 nexthops_dirty;
+
+	struct gw_fdb_key forgotten[FORGOTTEN_MAX];
+	__u32 n_forgotten;
+
+	__u32 walk; /* bucket of gw_fdb to go on with in a round */
+	__u8 walking;
+
+	__u32 requested; /* bytes in `request` */
+	char request[8192];
+	char buffer[BUFFER_SIZE];
+};
+
+static inline bool
+is_group_mac(const __u8 *mac)
+{
+	return mac[0] & 1;
+}
+
+static inline bool
+is_zero_mac(const __u8 *mac)
+{
+	return !(mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]);
+}
+
+/* ---- mirror.c ---- */
+
+/* Whether what is being read is news about something; an event always is. */
+bool mirror_news(struct gw_mirror *mirror, struct stamp *stamp);
+/* What becomes of something that is said to be gone; GONE_LATER has marked it. */
+enum gone mirror_gone(struct gw_mirror *mirror, struct stamp *stamp);
+/* Whether what is gone has to be remembered though it was not known: a dump may tell of it. */
+bool mirror_remembers(const struct gw_mirror *mirror);
+/* Gives memory back that nothing needs any more. */
+void mirror_trim(struct gw_mirror *mirror);
+/* Makes the maps agree with what is known by now. */
+void mirror_flush(struct gw_mirror *mirror);
+__u32 mirror_now(void);
+int map_update(struct gw_mirror *mirror, int map, const void *key, const void *value);
+int map_delete(struct gw_mirror *mirror, int map, const void *key);
+/* Deletes the keys, of at most 32 bytes, that are not known. */
+void map_disown(struct gw_mirror *mirror, int map,
+		bool (*known)(const struct gw_mirror *mirror, const void *key));
+
+/* ---- mirror_config.c ---- */
+
+const struct gw_mirror_port *config_port(const struct gw_mirror *mirror, __u32 ifindex);
+/* By the VNI that the FDB of the device is keyed by: see segment_key(). */
+struct segment *segment_by_vni(const struct gw_mirror *mirror, __u32 ifindex, __u32 vni);
+struct segment *segment_by_vlan(const struct gw_mirror *mirror, __u32 ifindex, __u16 vlan);
+/* By its own VNI, whatever the device is. */
+struct segment *segment_named(const struct gw_mirror *mirror, __u32 ifindex, __u32 vni);
+/* The VNI by which the FDB of the segment's device is keyed: 0, if it has one only. */
+__u32 segment_key(const struct segment *segment);
+bool is_mirrored(const struct gw_mirror *mirror, __u32 bridge);
+bool is_tunnel(const struct gw_mirror *mirror, __u32 ifindex);
+bool is_watched(const struct gw_mirror *mirror, __u32 ifindex);
+
+/* ---- mirror_station.c ---- */
+
+void station_seen(struct gw_mirror *mirror, const struct gw_fdb_key *key, __u32 port,
+		  enum gw_mirror_state state);
+void station_gone(struct gw_mirror *mirror, const struct gw_fdb_key *key);
+/* Makes the map's entry what it should be. */
+void station_update(struct gw_mirror *mirror, struct station *station);
+void station_drop(struct gw_mirror *mirror, struct station *station);
+/* Of what is behind the port; NULL: none. */
+struct segment *station_segment(const struct gw_mirror *mirror, const struct station *station);
+/* The VXLAN device's own entry for it, NULL: none. */
+struct entry *station_entry(const struct gw_mirror *mirror, const struct segment *segment,
+			    const __u8 *mac);
+/* Deletes from the map what is not known. */
+void stations_disown(struct gw_mirror *mirror);
+
+/* ---- mirror_vxlan.c ---- */
+
+/* `target` as remote_get() or group_get() gave it. */
+void entry_seen(struct gw_mirror *mirror, const struct entry_key *key, __u32 target, bool ages);
+void entry_gone(struct gw_mirror *mirror, const struct entry_key *key);
+void entry_drop(struct gw_mirror *mirror, struct entry *entry);
+void member_seen(struct gw_mirror *mirror, const struct member_key *key);
+void member_gone(struct gw_mirror *mirror, const struct member_key *key);
+void member_drop(struct gw_mirror *mirror, struct member *member);
+void flood_write(struct gw_mirror *mirror, struct segment *segment);
+void flood_delete(struct gw_mirror *mirror, const struct segment *segment);
+void floods_disown(struct gw_mirror *mirror);
+struct entry_key flood_key(const struct segment *segment);
+/* 1 + index of the tunnel to where a target is, 0: none or several. */
+__u32 target_tunnel(const struct gw_mirror *mirror, __u32 target);
+/* Where exactly it is; NULL: nowhere, or in several places. */
+struct remote *target_remote(const struct gw_mirror *mirror, __u32 target);
+
+/* ---- mirror_remote.c ---- */
+
+/* 1 + index, 0: there is no room. It has no reference yet. */
+__u32 remote_get(struct gw_mirror *mirror, const struct remote_key *key);
+void remote_activate(struct gw_mirror *mirror, struct remote *remote);
+/* If nothing leads there, it goes. */
+void remote_settle(struct gw_mirror *mirror, struct remote *remote);
+void tunnels_adopt(struct gw_mirror *mirror);
+/* Those without references; their entries in the map become free. */
+void tunnels_purge(struct gw_mirror *mirror);
+struct vtep *vtep_get(struct gw_mirror *mirror, struct segment *segment,
+		      const struct gw_vtep_address *address);
+/* Writes whether it may send, or removes what nothing names. */
+void vtep_sync(struct gw_mirror *mirror, struct vtep *vtep);
+void vteps_disown(struct gw_mirror *mirror);
+
+/* ---- mirror_nexthop.c ---- */
+
+void nexthop_seen(struct gw_mirror *mirror, __u32 id, __u8 family,
+		  const struct gw_vtep_address *address, const __u32 *ids, __u32 count);
+void nexthop_gone(struct gw_mirror *mirror, __u32 id);
+void nexthop_drop(struct gw_mirror *mirror, struct nexthop *nexthop);
+/* A target with TARGET_GROUP, or 0: there is no room. */
+__u32 group_get(struct gw_mirror *mirror, const struct group_key *key);
+/* Without references it goes. */
+void group_settle(struct gw_mirror *mirror, struct group *group);
+struct group *target_group(const struct gw_mirror *mirror, __u32 target);
+/* Looks up the members of all groups again. */
+void groups_resolve(struct gw_mirror *mirror);
+void groups_free(struct gw_mirror *mirror);
+
+/* ---- mirror_neighbour.c ---- */
+
+void neighbour_seen(struct gw_mirror *mirror, const struct neighbour_key *key, const __u8 *mac,
+		    __u16 state);
+void neighbour_gone(struct gw_mirror *mirror, const struct neighbour_key *key);
+void neighbour_drop(struct gw_mirror *mirror, struct neighbour *neighbour);
+void neighbours_trim(struct gw_mirror *mirror);
+/* Those that have the MAC address, NULL at the end; begin with `behind` NULL. */
+struct neighbour *neighbour_behind(const struct gw_mirror *mirror, __u32 bridge, const __u8 *mac,
+				   const struct behind **behind);
+
+/* ---- mirror_decode.c ---- */
+
+int decode_message(const struct nlmsghdr *message, void *mirror);
+
+/* ---- mirror_dump.c ---- */
+
+int dump_start(struct gw_mirror *mirror);
+/* Reads one piece; returns how much work it was, in messages. */
+int dump_read(struct gw_mirror *mirror);
+void dump_stop(struct gw_mirror *mirror);
+/* Whether another one is due because the last was not complete. */
+bool dump_due(const struct gw_mirror *mirror, __u32 now);
+
+/* ---- mirror_request.c ---- */
+
+void request_station(struct gw_mirror *mirror, const struct station *station);
+void request_entry(struct gw_mirror *mirror, const struct entry *entry);
+/* `flags` and `state` as in ndmsg. */
+void request_neighbour(struct gw_mirror *mirror, const struct neighbour_key *key, __u8 flags,
+		       __u16 state);
+/* Sends what was put together. */
+void request_flush(struct gw_mirror *mirror);
+/* Asks the stations that went in this read, if the kernel knows their addresses. */
+void recall_forgotten(struct gw_mirror *mirror);
+#endif
