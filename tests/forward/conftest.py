@@ -12,14 +12,17 @@ import pytest
 from hybrid_gateway.lab import Lab, leftovers
 from hybrid_gateway.model import DEFAULT_PORTS, FALLBACK_PORTS
 from tests.forward.fixtures import QUIET, watch_over
+from tests.forward.sites import SITES
 from tests.lib.gateway import Gateway
 from tests.lib.kernel_mode import KernelGateway, Plane, bridges_are_filtered
 from tests.lib.traffic import Wires
 
 
 @pytest.fixture(autouse=True)
-def watched(leak_watch: None) -> None:
-    """Every test here is under the watch."""
+def watched(request: pytest.FixtureRequest) -> None:
+    """Every test here is under the watch: over the outside port, or over the sites' underlay."""
+    of_sites = SITES.intersection(request.fixturenames)
+    request.getfixturevalue("underlay_watch" if of_sites else "leak_watch")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from hybrid_gateway.lab import Lab
+from hybrid_gateway.lab import ROUTER, Interface, Lab
 from hybrid_gateway.lab.services import servers
 from hybrid_gateway.lab.sniff import LeakWatch
 from tests.lib.gateway import Gateway
@@ -65,9 +65,9 @@ def gateway(running_gateway: Gateway) -> Gateway:
 
 
 @contextmanager
-def watch_over(lab: Lab) -> Iterator[None]:
-    """Nothing leaves meanwhile with an inside source address or a wrong checksum."""
-    watch = LeakWatch(lab)
+def watch_over(lab: Lab, at: Interface = ROUTER) -> Iterator[None]:
+    """Nothing gets there meanwhile with an inside source address or a wrong checksum."""
+    watch = LeakWatch(lab, at)
     try:
         yield
         found = watch.findings()

@@ -15,12 +15,13 @@ from hybrid_gateway.lab.second import (
     FAR_CONFIGURATION,
     LEFT,
     NEAR_CONFIGURATION,
+    NEAR_ROUTER,
     RIGHT,
     Underlay,
     far_side,
     second_site,
 )
-from tests.forward.fixtures import QUIET
+from tests.forward.fixtures import QUIET, watch_over
 from tests.lib.gateway import Gateway, eventually
 from tests.lib.kernel_mode import Counts, NoCounts
 from tests.lib.programs import pinged
@@ -76,6 +77,8 @@ class Sites:
         return not any(name.startswith("PUNT_") for name in counts.now())
 
 
+SITES = frozenset({"sites", "either_sites", "both_sites"})
+"""Fixtures: a test takes one of them."""
 SitesOf = Callable[[str, Underlay], Sites]
 
 
@@ -141,6 +144,15 @@ def either_sites(request: pytest.FixtureRequest, sites_of: SitesOf, underlay: Un
 def both_sites(sites_of: SitesOf, underlay: Underlay) -> Sites:
     """With an agent at each."""
     return _ready(sites_of("both", underlay))
+
+
+@pytest.fixture
+def underlay_watch(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What the gateway sends to the router has right checksums."""
+    (name,) = SITES.intersection(request.fixturenames)
+    sites: Sites = request.getfixturevalue(name)
+    with watch_over(sites.lab, NEAR_ROUTER):
+        yield
 
 
 def _ready(sites: Sites) -> Sites:

@@ -21,11 +21,6 @@ FITS = 1500 - 70 - 28 - len(PAYLOAD)
 """What a datagram may carry beside the mark: 70 bytes are the overhead over IPv6."""
 
 
-@pytest.fixture(autouse=True)
-def leak_watch() -> None:
-    """These labs have no NAT."""
-
-
 def through(sites: Sites, frame: Packet | bytes, *, at: str, to: str, **counted: int) -> Packet:
     """Send and expect, with these counters moved and no others."""
     counts = sites.counting()

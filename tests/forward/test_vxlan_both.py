@@ -13,11 +13,6 @@ from tests.lib.vxlan import full, is_marked, segment
 SIZE = 20_000_000
 
 
-@pytest.fixture(autouse=True)
-def leak_watch() -> None:
-    """These labs have no NAT."""
-
-
 @pytest.mark.parametrize("size", [1, 1400, 1430, 1450, 1472])
 def test_ping(both_sites: Sites, size: int) -> None:
     argv = ["ping", "-n", "-i", "0.02", "-c", "10", "-M", "do", "-s", str(size), RIGHT.ip]

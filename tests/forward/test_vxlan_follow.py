@@ -37,11 +37,6 @@ AGEING = 6
 """Seconds; the agent refreshes more often than that."""
 
 
-@pytest.fixture(autouse=True)
-def leak_watch() -> None:
-    """These labs have no NAT."""
-
-
 def run(sites: Sites, line: str) -> None:
     """`ip` or `bridge` at the first site."""
     sites.lab.run("gw", line.split())

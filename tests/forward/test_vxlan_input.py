@@ -36,11 +36,6 @@ BACK = segment(RIGHT, LEFT)
 
 
 @pytest.fixture(autouse=True)
-def leak_watch() -> None:
-    """These labs have no NAT."""
-
-
-@pytest.fixture(autouse=True)
 def unharmed(sites: Sites) -> Iterator[None]:
     """Whatever came in, the segment works afterwards and the agent lives."""
     yield

@@ -24,11 +24,6 @@ UPLOAD = 10_000_000
 GATEWAY6 = "2001:db8:cb::1"
 
 
-@pytest.fixture(autouse=True)
-def leak_watch() -> None:
-    """These labs have no NAT."""
-
-
 def reassembled(sites: Sites, host: str = "gw2") -> int:
     """Packets that the kernel there has put together."""
     if sites.underlay is Underlay.IPV6:

@@ -141,7 +141,9 @@ def _plug(lab: ExtendedLab, cable: Cable) -> None:
     ends += ["type", "veth", "peer", "name", far.device, "netns", lab.namespace(far.host)]
     namespaces.run(ends)
     for end in (near, far):
+        # Before either is up: a veth decides then whether XDP may redirect into it.
         lab.run(end.host, ["ethtool", "-K", end.device, *cable.offloads.split()])
+    for end in (near, far):
         lines = [f"link set {end.device} mtu {cable.mtu} {end.attributes} up"]
         # Without duplicate address detection an address may be used at once.
         lines += [

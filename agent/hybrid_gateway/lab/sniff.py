@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from .checksums import faults, source_of
 from .namespaces import LabError, entered
 from .network import Lab
-from .topology import ROUTER
+from .topology import ROUTER, Interface
 
 # <linux/if_packet.h>; Python's socket module has none of them.
 SOL_PACKET = 263
@@ -113,14 +113,14 @@ class Findings:
 
 
 class LeakWatch:
-    """Captures what leaves the gateway's outside port, where the Internet begins.
+    """Captures what leaves the gateway's outside port, where the Internet begins, or another one.
 
     GRO joins TCP segments before a packet socket sees them; it verifies their checksums first
     and lets wrong ones alone, so joined ones count as right and wrong ones are still found.
     """
 
-    def __init__(self, lab: Lab) -> None:
-        self._socket = PacketSocket(lab.namespace(ROUTER.host), ROUTER.device)
+    def __init__(self, lab: Lab, at: Interface = ROUTER) -> None:
+        self._socket = PacketSocket(lab.namespace(at.host), at.device)
 
     def close(self) -> None:
         self._socket.close()
