@@ -107,15 +107,14 @@ def resolve(config: Config, observed: Observed) -> Wanted:
     roles = roles_of(config, observed, vxlan.segments)
     translated = translation(config, nat, roles.outside, roles.inside, observed) if nat else None
     ports = tuple(sorted(roles.ports, key=lambda device: (not device.outside, device.name)))
+    devices, doubts = devices_of(roles, observed, vxlan.segments)
     wanted = Wanted(
         sizes=Sizes(nat.sessions, max(1, len(nat.addresses))) if nat else NO_SESSIONS,
         settings=_settings(translated, vxlan.segments, observed),
-        devices=devices_of(roles, observed, vxlan.segments),
+        devices=devices,
         attachments=tuple(Attachment(port.ifindex, port.name, port.outside) for port in ports),
         sysctls=_sysctls(translated.nat if translated else None, vxlan.segments, observed),
-        warnings=(*roles.warnings, *_warnings(translated, vxlan)),
-        # Nothing is translated, and so nothing must be kept from leaving.
-        addresses=(),
+        warnings=(*roles.warnings, *_warnings(translated, vxlan), *doubts),
     )
     if translated:
         wanted = replace(
@@ -159,6 +158,7 @@ def _with_segments(
     devices = wanted.devices
     filters = segment_tables.filters(segments)
     names = {one.ifindex: one.name for one in segments}
+    unfit = segment_tables.unfit(segments, devices, observed.links)
     cut = segment_tables.cut_bridges(segments, devices, observed.links)
     return replace(
         wanted,
@@ -174,6 +174,7 @@ def _with_segments(
         table=replace(wanted.table or FallbackTable(), sources=filters)
         if wanted.table or filters
         else None,
+        warnings=(*wanted.warnings, *unfit),
     )
 
 

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which device does what, of those that are there. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from .model import BRIDGE_FORWARDING, Config, Device, Link, Observed, Segment
 from .segments import untagged
+
+SLOTS = 1024
+"""GW_DEVICES_MAX of gw_abi.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,27 +186,57 @@ def _own_vlan(bridge: Link) -> int:
 
 def devices_of(
     roles: Roles, observed: Observed, segments: Sequence[Segment] = ()
-) -> tuple[Device, ...]:
-    """Records of the ports, and of inside devices, bridges and VXLAN devices that are none."""
-    known = {port.ifindex for port in roles.ports}
-    inside = {link.ifindex for link in roles.inside}
-    stretched = {segment.bridge for segment in segments}
-    others = [
-        Device(
-            link.ifindex,
-            link.name,
-            link.ifindex,
-            link.mac,
-            inside=link.ifindex in inside,
-            bridge=link.kind == "bridge",
-            vlan=_own_vlan(link),
-        )
-        for link in observed.links
-        if link.ifindex in inside | stretched and link.ifindex not in known
-    ]
+) -> tuple[tuple[Device, ...], tuple[str, ...]]:
+    """Records of the ports, and of inside devices, bridges and VXLAN devices; and warnings.
+
+    XDP knows a device by its number modulo SLOTS. A bridge or a VXLAN device without a place of
+    its own is left out, and what XDP would do at it the kernel does.
+    """
     links = {link.ifindex: link for link in observed.links}
-    tunnels = {
-        segment.ifindex: Device(
+    inside = tuple(_of_host(link, inside=True) for link in roles.inside)
+    found = {device.ifindex: device for device in (*inside, *roles.ports)}
+    taken = {ifindex % SLOTS for ifindex in found}
+    warnings = []
+    for device in (*_bridges(segments, links), *_tunnels(segments, links)):
+        if device.ifindex in found:
+            continue
+        if device.ifindex % SLOTS in taken:
+            warnings.append(
+                f"{device.name} has number {device.ifindex}, whose place is taken: "
+                "some of its frames are the kernel's"
+            )
+            continue
+        taken.add(device.ifindex % SLOTS)
+        found[device.ifindex] = device
+    first: dict[int, IPv4Address] = {}
+    for entry in observed.addresses:
+        if not entry.secondary:
+            first.setdefault(entry.ifindex, entry.address.ip)
+    devices = (replace(one, address=first.get(one.l3_ifindex)) for one in found.values())
+    return tuple(sorted(devices, key=lambda device: device.ifindex)), tuple(warnings)
+
+
+def _of_host(link: Link, *, inside: bool) -> Device:
+    """A device that has addresses and is no port of ours."""
+    return Device(
+        link.ifindex,
+        link.name,
+        link.ifindex,
+        link.mac,
+        inside=inside,
+        bridge=link.kind == "bridge",
+        vlan=_own_vlan(link),
+    )
+
+
+def _bridges(segments: Iterable[Segment], links: Mapping[int, Link]) -> list[Device]:
+    bridges = dict.fromkeys(segment.bridge for segment in segments)
+    return [_of_host(links[bridge], inside=False) for bridge in bridges]
+
+
+def _tunnels(segments: Iterable[Segment], links: Mapping[int, Link]) -> list[Device]:
+    return [
+        Device(
             segment.ifindex,
             segment.name,
             segment.bridge,
@@ -212,13 +245,4 @@ def devices_of(
             vlan=0 if segment.external else segment.vlan,
         )
         for segment in segments
-    }
-    first: dict[int, IPv4Address] = {}
-    for entry in observed.addresses:
-        if not entry.secondary:
-            first.setdefault(entry.ifindex, entry.address.ip)
-    every = (*roles.ports, *others, *tunnels.values())
-    return tuple(
-        replace(device, address=first.get(device.l3_ifindex))
-        for device in sorted(every, key=lambda device: device.ifindex)
-    )
+    ]

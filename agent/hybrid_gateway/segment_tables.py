@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 
 from .model import (
     Device,
+    Df,
     IPAddress,
     Link,
     MirrorPort,
@@ -156,17 +157,42 @@ def next_hops(observed: Observed, devices: Iterable[Device]) -> frozenset[NextHo
     )
 
 
+def _underlay_mtu(devices: Iterable[Device], links: Iterable[Link]) -> int:
+    """The smallest of the ports by which VTEPs may be reached, 0: there is none."""
+    underlay = {device.ifindex for device in devices if device.underlay}
+    return min((link.mtu for link in links if link.ifindex in underlay), default=0)
+
+
+def _fits(segment: Segment, underlay: int) -> bool:
+    return segment.encapsulation.mtu + OVERHEAD[segment.family] <= underlay
+
+
+def _is_cut(segment: Segment) -> bool:
+    how = segment.encapsulation
+    return how.fragment and (how.df is not Df.SET or segment.family == 6)
+
+
+def unfit(
+    segments: Iterable[Segment], devices: Iterable[Device], links: Iterable[Link]
+) -> tuple[str, ...]:
+    """Segments whose longest frames would not get through."""
+    underlay = _underlay_mtu(devices, links)
+    return tuple(
+        dict.fromkeys(
+            f"{one.name} has MTU {one.encapsulation.mtu}, and the underlay takes "
+            f"{underlay - OVERHEAD[one.family]} of it uncut: longer frames get lost"
+            for one in segments
+            if underlay and not _is_cut(one) and not _fits(one, underlay)
+        )
+    )
+
+
 def cut_bridges(
     segments: Iterable[Segment], devices: Iterable[Device], links: Iterable[Link]
 ) -> frozenset[int]:
     """Bridges with frames that may not fit the underlay: those come whole to where they are cut."""
-    underlay = {device.ifindex for device in devices if device.underlay}
-    smallest = min((link.mtu for link in links if link.ifindex in underlay), default=0)
-    return frozenset(
-        one.bridge
-        for one in segments
-        if one.encapsulation.fragment and one.encapsulation.mtu + OVERHEAD[one.family] > smallest
-    )
+    underlay = _underlay_mtu(devices, links)
+    return frozenset(one.bridge for one in segments if _is_cut(one) and not _fits(one, underlay))
 
 
 def offloads(

@@ -43,6 +43,7 @@ from hybrid_gateway.model import (
     VxlanLink,
 )
 from hybrid_gateway.resolve import check_devices, resolve
+from hybrid_gateway.roles import SLOTS
 from tests.unit.vxlan_site import (
     BRIDGE,
     BRIDGE_MAC,
@@ -319,6 +320,25 @@ def test_no_port_that_could_be_the_underlay() -> None:
 
 def test_the_limits_are_those_of_the_data_plane() -> None:
     assert VNI_OTHER == lib.GW_VNI_OTHER
+    assert SLOTS == lib.GW_DEVICES_MAX
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(LAN + SLOTS, "vni100"), (BRIDGE, "br0"), (WAN + 3 * SLOTS, "vni100")]
+)
+def test_a_device_whose_place_is_taken(number: int, name: str) -> None:
+    """XDP finds devices by a part of their number; ports come first."""
+    port_number = number + SLOTS if name == "br0" else LAN
+    observed = with_link("lan0", ifindex=port_number)
+    if name == "vni100":
+        observed = with_link(name, observed, ifindex=number)
+    wanted = resolve(CONFIG, observed)
+
+    assert name not in {device.name for device in wanted.devices}
+    assert [one.ifindex for one in wanted.segments] == [observed.links[-1].ifindex]
+    assert wanted.warnings == (
+        f"{name} has number {number}, whose place is taken: some of its frames are the kernel's",
+    )
 
 
 # ---- addresses --------------------------------------------------------------------------
@@ -503,6 +523,23 @@ def test_frames_that_are_cut_come_one_by_one() -> None:
 def test_what_fits_may_come_merged(config: Config, observed: Observed) -> None:
     wanted = resolve(config, replace(observed, offloads=FEATURES))
     assert [one.feature for one in wanted.offloads] == ["rx-vlan-hw-parse"]
+
+
+@pytest.mark.parametrize(
+    ("config", "observed", "room"),
+    [
+        (entry(fragment=False), OBSERVED, 1450),
+        (CONFIG, made(df=1), 1450),
+        (entry(fragment=False), made(local=LOCAL6), 1430),
+    ],
+)
+def test_what_neither_fits_nor_is_cut_is_told(
+    config: Config, observed: Observed, room: int
+) -> None:
+    assert resolve(config, observed).warnings == (
+        f"vni100 has MTU 1500, and the underlay takes {room} of it uncut: longer frames get lost",
+    )
+    assert not resolve(config, with_link("vni100", observed, mtu=room)).warnings
 
 
 # ---- beside NAT44 -----------------------------------------------------------------------
