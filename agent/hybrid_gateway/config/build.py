@@ -55,7 +55,7 @@ def build(document: Document) -> Config:
         path=document.file,
         ports=ports,
         nat44=nat44,
-        vxlan=vxlan_of(document),
+        vxlan=vxlan_of(document, ports),
         bypass=_bypass(document),
         warnings=tuple(notices),
     )

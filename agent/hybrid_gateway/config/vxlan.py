@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The VXLAN devices that XDP works for, and who may send to them."""
 
-from ..model import IPAddress, Sources, Vxlan
+from collections.abc import Sequence
+
+from ..model import IPAddress, Port, Sources, Vxlan
 from . import endpoint
 from .document import Document, Path
 
 
-def vxlan_of(document: Document) -> tuple[Vxlan, ...]:
+def vxlan_of(document: Document, ports: Sequence[Port]) -> tuple[Vxlan, ...]:
     """`vxlan`; adds a problem to whichever entry repeats an earlier one."""
     found: list[Vxlan] = []
+    names = {port.device: port.name for port in ports}
     for path, _ in document.under("vxlan"):
         entry = _entry(document, path)
         if entry is None:
+            continue
+        if port := names.get(entry.device):
+            message = f"device {entry.device} is port {port}: a VXLAN device has no port of its own"
+            document.add((*path, "device"), message, "config.conflict")
             continue
         if other := next((one for one in found if _same(one, entry)), None):
             document.add(path, _repeated(entry, other), "config.conflict")
