@@ -317,7 +317,8 @@ egress_run(struct __sk_buff *skb, struct gw_device *vxlan, struct egress_buffer 
 	if (skb->vlan_present && bpf_skb_vlan_pop(skb))
 		return TC_ACT_SHOT;
 	bpf_loop(count_of, egress_send, &egress, 0);
-	count_many(port ? port->row : egress.row, GW_VXLAN_CUT, egress.sent);
+	/* The host's own came by no port. */
+	count_many(port && port->row ? port->row : egress.row, GW_VXLAN_CUT, egress.sent);
 	return TC_ACT_STOLEN;
 }
 

@@ -6,8 +6,8 @@ import os
 import struct
 
 ROOM = 4096
-IIF_AT, IFINDEX_AT, CONTEXT = 36, 40, 44
-"""Places in struct __sk_buff, which begins with eleven __u32."""
+IIF_AT, IFINDEX_AT, GSO_SIZE_AT, CONTEXT = 36, 40, 176, 192
+"""Places in struct __sk_buff, and its size."""
 libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
 
 
@@ -33,11 +33,14 @@ class Options(ctypes.Structure):
     )
 
 
-def run(program: int, frame: bytes, ifindex: int, received_on: int = 0) -> tuple[int, bytes]:
+def run(
+    program: int, frame: bytes, ifindex: int, received_on: int = 0, gso: int = 0
+) -> tuple[int, bytes]:
     """The TC verdict and the frame after it, of a frame at a device of this namespace."""
     context = bytearray(CONTEXT)
     struct.pack_into("=I", context, IIF_AT, received_on)
     struct.pack_into("=I", context, IFINDEX_AT, ifindex)
+    struct.pack_into("=I", context, GSO_SIZE_AT, gso)
     left = ctypes.create_string_buffer(ROOM)
     options = Options(
         sz=ctypes.sizeof(Options),

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """gw_guard at the outside port's egress: no inside source address leaves, whatever else fails."""
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 
+from hybrid_gateway.model import VniEntry
 from tests.lib.packets import LAN, ROUTER, SERVER, WAN, echo, tcp, to_wan, udp
 
 from . import skb
@@ -52,6 +53,22 @@ def test_whatever_was_received_inside_stays_in(plane: Plane) -> None:
         assert not _leaves(plane, to_wan(udp("10.1.2.3", SERVER, 4000, 53)), device)
     assert _leaves(plane, to_wan(udp("10.1.2.3", SERVER, 4000, 53)))
     assert _leaves(plane, to_wan(udp(MANAGED, SERVER, 4000, 53)), "mgmt0")
+
+
+def test_a_tunnel_s_address_leaves(plane: Plane) -> None:
+    """Whoever sent what is inside; an address that is inside stays in all the same."""
+    tunnel, inside = IPv4Address("10.1.2.3"), IPv4Address(LAN.ip)
+    entries = [VniEntry(100, 4789, address) for address in (tunnel, inside)]
+    plane.configure(vxlan_ports=(8472, 4789))
+    plane.dataplane.set_vnis(entries)
+    plane.dataplane.set_inside_prefixes([IPv4Network("192.168.110.0/24")])
+    try:
+        for device in ("", "br-lan", "lan2"):
+            assert _leaves(plane, to_wan(udp(str(tunnel), SERVER, 50000, 4789)), device)
+            assert not _leaves(plane, to_wan(udp(str(inside), SERVER, 50000, 4789)), device)
+        assert not _leaves(plane, to_wan(udp("10.1.2.4", SERVER, 50000, 4789)), "br-lan")
+    finally:
+        plane.dataplane.set_vnis([])
 
 
 def test_the_agent_s_list_outlives_the_route(plane: Plane) -> None:

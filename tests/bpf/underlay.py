@@ -39,6 +39,8 @@ PORT = 4789
 ACCESS_ROW, UNDERLAY_ROW = 1, 2
 HANDLE, PRIORITY = 0x6777, 1
 NO_LINK_LOCAL = "net/ipv6/conf/default/addr_gen_mode"
+UNFILTERED = Path("/proc/sys/net/bridge")
+"""Where there is a filter, it would shorten and drop what is no whole IP packet."""
 FORWARDING = ("net/ipv4/conf/lo/forwarding", "net/ipv6/conf/lo/forwarding")
 
 
@@ -56,6 +58,8 @@ class End:
 
 NEAR = End("02:00:00:00:00:01", "192.0.2.1", "2001:db8:1::1")
 FAR = End("02:00:00:00:00:02", "192.0.2.2", "2001:db8:1::2")
+SECOND = {4: "192.0.2.3", 6: "2001:db8:1::3"}
+"""Addresses with the far end's MAC address that nobody has."""
 VNIS = {4: 104, 6: 106}
 
 
@@ -74,6 +78,8 @@ class Underlay:
         with namespaces.entered(self.gateway):
             for key in FORWARDING:
                 Path("/proc/sys", key).write_text("1")
+            for path in UNFILTERED.glob("bridge-nf-call-ip*tables"):
+                path.write_text("0")
             self.ifindex = {name: number for number, name in socket.if_nameindex()}
         self.programs = LoadedObject(ObjectFile(object_dir() / "gw_guard.bpf.o", TC_PROGRAMS))
         stack.callback(self.programs.close)
@@ -119,7 +125,7 @@ class Underlay:
             | (lib.GW_TUNNEL_IPV6 | lib.GW_TUNNEL_CHECKSUM if family == 6 else 0),
             "vni": VNIS[family],
             "local": _vtep(NEAR.address(family)),
-            "remote": _vtep(FAR.address(family)),
+            **self.remote(FAR.address(family)),
             "port": socket.htons(PORT),
             "port_low": 49152,
             "port_high": 65535,
@@ -128,6 +134,11 @@ class Underlay:
             **fields,
         }
         self.table("gw_tunnels").set(reference - 1, abi.new("gw_tunnel", **changed))
+
+    @staticmethod
+    def remote(address: str) -> dict[str, Any]:
+        """A field of set_tunnel: where it leads to."""
+        return {"remote": _vtep(address)}
 
     def attach_tc(self, device: str, program: str, *, egress: bool) -> None:
         with namespaces.entered(self.gateway):
@@ -203,8 +214,8 @@ def _addressed(device: str, own: End, other: End) -> list[str]:
     lines = [f"link set {device} up", f"addr add {own.ipv4}/24 dev {device}"]
     lines.append(f"addr add {own.ipv6}/64 dev {device} nodad")
     for family in (4, 6):
-        neighbour = f"{other.address(family)} lladdr {other.mac} dev {device}"
-        lines.append(f"neigh replace {neighbour} nud permanent")
+        for address in (other.address(family), SECOND[family]):
+            lines.append(f"neigh replace {address} lladdr {other.mac} dev {device} nud permanent")
         vxlan = f"vxlan{family} mtu {MTU} type vxlan id {VNIS[family]} dstport {PORT} nolearning"
         vxlan += f" local {own.address(family)} remote {other.address(family)}"
         lines += [f"link add {vxlan}", f"link set vxlan{family} up"]
