@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Loading over what is pinned, attaching beside what is not ours, and leaving nothing behind."""
 
+import socket
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 
 import pytest
 from _gw_native import lib
@@ -12,6 +13,7 @@ from hybrid_gateway.bpf import DEV_PORT, DataPlane, DeviceRecord, LoadReport, Ma
 from hybrid_gateway.bpf.attach import TC_HANDLE, TC_PRIORITY, query
 from hybrid_gateway.errors import GwError, RefusedError
 from hybrid_gateway.instance import Instance
+from hybrid_gateway.model import VniEntry
 from tests.lib.packets import LAN, SERVER, WAN, udp
 
 from .fixtures import CAPACITY
@@ -179,6 +181,43 @@ class TestAttaching:
         dataplane.attach(ifindex, "mgmt0", True)
         assert filters() == (True, True)
 
+    def test_a_program_on_a_vxlan_device(self, entered: Site, instance: Instance) -> None:
+        """Nothing but a mark tells a later agent that it is ours: there is no link."""
+        dataplane, _ = _load(instance)
+        ifindex = entered.ifindex("mgmt0")
+        dataplane.attach_tunnel(ifindex, "mgmt0")
+        assert dataplane.tunnels() == dataplane.tunnels(current=False) == {ifindex}
+        assert dataplane.attached() == {}
+        dataplane.close()
+
+        later = DataPlane(instance.name, object_dir())
+        assert later.tunnels(current=False) == {ifindex}
+        assert later.tunnels() == frozenset()
+        later.load(SIZES)
+        assert later.tunnels() == frozenset()
+        later.attach_tunnel(ifindex, "mgmt0")
+        assert later.tunnels() == {ifindex}
+        later.detach(ifindex, "mgmt0")
+        assert later.tunnels(current=False) == frozenset()
+        assert lib.gw_tc_prepare(ifindex) == 1, "clsact was left behind"
+        lib.gw_tc_remove(ifindex)
+        later.remove()
+        assert not instance.pin_dir.exists()
+
+    def test_new_maps_take_vxlan_devices_along(self, entered: Site, instance: Instance) -> None:
+        dataplane, _ = _load(instance)
+        ifindex = entered.ifindex("mgmt0")
+        dataplane.attach_tunnel(ifindex, "mgmt0")
+        tunnels = dataplane.table("gw_tunnels").id()
+        dataplane.load(MapSizes(SIZES.sessions * 2))
+        assert dataplane.tunnels() == frozenset()
+        dataplane.carry()
+        assert dataplane.tunnels() == {ifindex}
+        assert dataplane.table("gw_tunnels").id() == tunnels
+        dataplane.rollback()
+        assert dataplane.tunnels() == {ifindex}
+        dataplane.remove()
+
     def test_removing_leaves_nothing(self, entered: Site, instance: Instance) -> None:
         dataplane, _ = _load(instance)
         dataplane.attach(entered.ifindex("mgmt0"), "mgmt0", False)
@@ -205,3 +244,48 @@ def test_two_devices_of_one_slot_are_refused(plane: Plane) -> None:
 
     with pytest.raises(GwError, match="slot"):
         plane.dataplane.set_devices(twins)
+
+
+PLACES = [(ip_address("192.0.2.1"), 4789), (ip_address("2001:db8::1"), 4789)]
+
+
+def _vnis(plane: Plane) -> dict[tuple[int, int, bytes], tuple[int, int]]:
+    table = plane.dataplane.table("gw_vnis")
+    found = {}
+    for key in table.every_key():
+        value = table.get(key)
+        assert value
+        assert key.port == socket.htons(4789)
+        place = bytes(key.local.bytes)
+        found[key.vni, key.family, place] = (value.ifindex, value.flags)
+    return found
+
+
+def test_the_table_of_vnis(plane: Plane) -> None:
+    """Each address and port that has any also says that it has no others."""
+    entries = [
+        VniEntry(100, 4789, PLACES[0][0], 7, 9, learns=True),
+        VniEntry(200, 4789, PLACES[0][0], 8, kernel=True),
+        VniEntry(100, 4789, PLACES[1][0], 6, 9, any_source=True),
+    ]
+    assert plane.dataplane.set_vnis(entries) == []
+    four, six = (place.packed.ljust(16, b"\0") for place, _ in PLACES)
+    assert _vnis(plane) == {
+        (100, 4, four): (7, lib.GW_VNI_LEARNS),
+        (200, 4, four): (8, lib.GW_VNI_KERNEL),
+        (lib.GW_VNI_OTHER, 4, four): (0, 0),
+        (100, 6, six): (6, lib.GW_VNI_ANY_SOURCE),
+        (lib.GW_VNI_OTHER, 6, six): (0, 0),
+    }
+    assert plane.dataplane.set_vnis(entries[2:]) == []
+    assert set(_vnis(plane)) == {(100, 6, six), (lib.GW_VNI_OTHER, 6, six)}
+    plane.dataplane.set_vnis([])
+    assert _vnis(plane) == {}
+
+
+def test_an_address_with_too_many_vnis_is_the_kernels(plane: Plane) -> None:
+    """A part of them would have XDP drop the others."""
+    many = [VniEntry(vni, 4789, PLACES[0][0], 7) for vni in range(1, lib.GW_VNIS_MAX + 1)]
+    assert plane.dataplane.set_vnis([*many, VniEntry(1, 4789, PLACES[1][0], 8)]) == [PLACES[0]]
+    assert {family for _, family, _ in _vnis(plane)} == {6}
+    plane.dataplane.set_vnis([])

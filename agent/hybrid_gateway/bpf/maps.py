@@ -27,6 +27,14 @@ class Map:
     def _fail(self, what: str, result: int) -> KernelError:
         return KernelError(f"map {self.name}: {what}", -result, code="bpf.map")
 
+    def id(self) -> int:
+        """The kernel's: the same map has the same one, by whatever descriptor."""
+        info = ffi.new("struct gw_map_info *")
+        result = lib.gw_fd_map_info(self.fd, info)
+        if result:
+            raise self._fail("info", result)
+        return int(info.id)
+
     def get(self, key: Any) -> Any | None:
         """A copy of the value, or None."""
         value = ffi.new(f"{self._value} *")
