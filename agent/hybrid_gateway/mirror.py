@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The bridge FDB in XDP's table, and what XDP uses in the kernel's eyes.
+"""Stations in XDP's tables, and what XDP uses in the kernel's eyes.
 
 XDP finds a station behind a bridge in a copy of the FDB, and its MAC address in the kernel's
 neighbour table; the kernel sees none of the frames and would let both entries age while they
@@ -8,146 +8,175 @@ station; the answer, an ordinary frame, refreshes the FDB as well.
 """
 
 import logging
+import select
 import time
+from collections.abc import Iterable
 
 from .bpf import DataPlane
+from .bpf.stations import Events, FdbMirror, Round
 from .errors import GwError
-from .model import IPAddress, NextHop, Stations
-from .netlink import NUD_DELAY, NUD_REACHABLE, NUD_STALE, FdbEntry, Netlink
+from .model import IPAddress, NextHop, Segment, Stations
+from .netlink import NUD_REACHABLE, NUD_STALE, Netlink
 
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 15.0
 IDLE_SECONDS = 60.0
 """Between looks while XDP uses nothing; an FDB entry lives for 300 s."""
-KNOWN = NUD_REACHABLE | NUD_STALE | NUD_DELAY
-FDB_MAX = 8000
-"""Entries kept; the table has room for a few more, which arrive while it is refilled."""
+FIRST_SECONDS = 5.0
+"""At most so long until the first dump is over: a hundred thousand stations take a part of it."""
+NEXT_SECONDS = 0.05
+IDLE = Round(0, 0, 0)
+MAPS = ("gw_fdb", "gw_tunnels", "gw_vteps", "gw_floods")
 
 
 class Mirror:
-    """Follows the devices of the last `follow`; empty before."""
+    """Follows what the last `follow` named; nothing before."""
 
     def __init__(self, dataplane: DataPlane, netlink: Netlink) -> None:
         self._dataplane = dataplane
         self._netlink = netlink
-        self._bridges: frozenset[int] = frozenset()
-        self._plain: frozenset[int] = frozenset()
-        self._ports: frozenset[int] = frozenset()
-        self._known = 0
-        self._full = False
+        self.fdb: FdbMirror | None = None
+        """None: nothing is followed."""
+        self._maps: tuple[int, ...] = ()
+        """Ids of the ones that it writes into."""
+        self._stations = Stations()
+        self._watched: frozenset[int] = frozenset()
         self._forwarded = 0
-        self._forgotten: set[tuple[int, bytes]] = set()
+        self._events: Events | None = None
+        self._poll = select.epoll()
+
+    def fileno(self) -> int:
+        """Readable while there is something to read, whatever is followed: one for always."""
+        return self._poll.fileno()
+
+    def close(self) -> None:
+        self.stop()
+        self._poll.close()
 
     def follow(self, stations: Stations) -> None:
-        """Mirrors these from now on, beginning with what the bridges know."""
-        self._bridges = frozenset(port.bridge for port in stations.ports)
-        # Only ports that carry our program take redirected frames for sure.
-        self._ports = frozenset(port.ifindex for port in stations.ports if port.xdp)
-        self._plain = stations.plain
-        self.refill()
-
-    def sources(self, ifindex: int, vni: int) -> tuple[IPAddress, ...]:  # noqa: ARG002
-        """Who may send to a segment."""
-        return ()
-
-    def vteps(self) -> tuple[IPAddress, ...]:
-        """Whom XDP sends to."""
-        return ()
+        """Mirrors these from now on; the first time, what the kernel knows is there on return."""
+        tables = [self._dataplane.table(name) for name in MAPS]
+        maps = tuple(table.id() for table in tables)
+        if self.fdb is None or maps != self._maps:
+            self.stop()
+            self.fdb, self._maps = FdbMirror(*(table.fd for table in tables)), maps
+            self._poll.register(self.fdb.fileno, select.EPOLLIN)
+            seconds = FIRST_SECONDS
+        else:
+            seconds = NEXT_SECONDS
+        self.fdb.configure(stations)
+        self.fdb.watch(self._watched)
+        self._stations = stations
+        self._note(self.fdb.settle(seconds))
 
     def stop(self) -> None:
-        self._bridges = self._plain = self._ports = frozenset()
+        """What is in the maps stays there."""
+        if self.fdb:
+            self._poll.unregister(self.fdb.fileno)
+            self.fdb.close()
+        self.fdb, self._stations, self._events = None, Stations(), None
 
-    # ---- FDB --------------------------------------------------------------------------
+    def watch(self, ifindexes: Iterable[int]) -> None:
+        """Devices whose neighbours count in `forgotten` when the kernel drops them."""
+        watched = frozenset(ifindexes)
+        if watched != self._watched and self.fdb:
+            self.fdb.watch(watched)
+        self._watched = watched
+
+    # ---- what the kernel says ---------------------------------------------------------
+
+    def read(self) -> None:
+        if self.fdb:
+            self._note(self.fdb.read())
 
     def refill(self) -> None:
-        """The whole table anew: after a start, a change of devices or lost events."""
-        found: dict[tuple[int, bytes], int] = {}
-        for bridge in sorted(self._bridges):
-            for entry in self._netlink.fdb(bridge):
-                if self._wanted(entry):
-                    found[entry.bridge, entry.mac] = entry.port
-        self._report_overflow(len(found))
-        kept = dict(list(found.items())[:FDB_MAX])
-        self._dataplane.fdb_replace(kept)
-        self._known = len(kept)
+        """The whole table anew."""
+        if self.fdb:
+            self.fdb.resync()
 
-    def event(self, entry: FdbEntry) -> None:
-        """One station was learned, moved or forgotten."""
-        if entry.bridge not in self._bridges:
-            return
-        if entry.gone or not self._wanted(entry):
-            self._dataplane.fdb_delete(entry.bridge, entry.mac)
-            self._known = max(0, self._known - 1)
-            if entry.gone:
-                self._forgotten.add((entry.bridge, entry.mac))
-            return
-        self._forgotten.discard((entry.bridge, entry.mac))
-        if self._known >= FDB_MAX:
-            self._report_overflow(self._known + 1)
-            return
-        self._dataplane.fdb_set(entry.bridge, entry.mac, entry.port)
-        self._known += 1  # an entry that moved counts twice: a refill counts anew
+    def _note(self, events: Events) -> None:
+        before, self._events = self._events, events
+        if before and events.lost != before.lost:
+            log.warning("the kernel dropped events about stations: they are read again")
+        if events.refused and not (before and before.refused):
+            log.warning("%s", self.warnings[0])
 
-    def _wanted(self, entry: FdbEntry) -> bool:
-        return not entry.local and not entry.mac[0] & 1 and entry.port in self._ports
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        if self._events is None or not self._events.refused:
+            return ()
+        return (f"no room for {self._events.refused} stations or VTEPs: they are the kernel's",)
 
-    def _report_overflow(self, stations: int) -> None:
-        full = stations > FDB_MAX
-        if full and not self._full:
-            log.warning("more than %d stations: the kernel forwards to the rest", FDB_MAX)
-        self._full = full
+    @property
+    def serial(self) -> int:
+        """Another one when the VTEPs of any segment changed."""
+        return self._events.serial if self._events else 0
 
-    def recall(self) -> None:
-        """Asks the stations that a bridge has just forgotten, if the kernel knows their addresses.
+    @property
+    def forgotten(self) -> int:
+        """Neighbours of watched devices that the kernel dropped, since it all began."""
+        return self._events.forgotten if self._events else 0
 
-        The bridge would not learn them again from frames that XDP takes, and flood every
-        answer; a station that is gone ends as a failed neighbour.
-        """
-        forgotten, self._forgotten = self._forgotten, set()
-        for bridge in {bridge for bridge, _ in forgotten}:
-            for neighbour in self._netlink.neighbours(bridge):
-                if neighbour.state & KNOWN and (bridge, neighbour.mac) in forgotten:
-                    self._netlink.ask(NextHop(bridge, neighbour.address))
+    def sources(self, ifindex: int, vni: int) -> tuple[IPAddress, ...]:
+        """Who may send to a segment."""
+        segment = self._segment(ifindex, vni)
+        return tuple(self.fdb.allowed(segment)) if self.fdb and segment else ()
 
-    # ---- neighbours -------------------------------------------------------------------
+    def vteps(self) -> tuple[IPAddress, ...]:
+        """Whom XDP sends to, of all segments."""
+        fdb = self.fdb
+        if fdb is None:
+            return ()
+        found = {
+            vtep.address: None
+            for segment in self._stations.segments
+            for vtep in fdb.vteps(segment)
+            if vtep.xdp
+        }
+        return tuple(found)
+
+    def _segment(self, ifindex: int, vni: int) -> Segment | None:
+        for segment in self._stations.segments:
+            if (segment.ifindex, segment.vni) == (ifindex, vni):
+                return segment
+        return None
+
+    # ---- what XDP uses ----------------------------------------------------------------
 
     def probe(self) -> float:
-        """Reports what XDP used; returns the seconds until the next time."""
+        """Reports what XDP used; returns the seconds until the next time, 0 to go on at once."""
         try:
-            busy = self._probe_bridges() + self._probe_plain()
+            since = time.clock_gettime(time.CLOCK_MONOTONIC) - IDLE_SECONDS - 1
+            done = self.fdb.refresh(since) if self.fdb else IDLE
+            if done is None:
+                return 0.0
+            busy = done.used + done.refreshed + self._probe_plain()
         except GwError as error:
             log.warning("probing neighbours: %s", error)
             busy = 0
-        return PROBE_SECONDS if busy else IDLE_SECONDS
+        return min(PROBE_SECONDS if busy else IDLE_SECONDS, self._shortest_age() / 3)
 
-    def _probe_bridges(self) -> int:
-        if not self._bridges:
-            return 0
-        since = time.clock_gettime(time.CLOCK_MONOTONIC) - IDLE_SECONDS - 1
-        used: dict[int, set[bytes]] = {}
-        for (bridge, mac), when in self._dataplane.fdb_used().items():
-            if when >= since:
-                used.setdefault(bridge, set()).add(mac)
-        for bridge, macs in used.items():
-            self._use(bridge, macs)
-        return len(used)
+    def _shortest_age(self) -> float:
+        """Seconds that a station lives unheard; those that the kernel keeps for ever are none."""
+        ages = [port.ageing for port in self._stations.ports]
+        ages += [segment.ageing for segment in self._stations.segments]
+        return float(min((age for age in ages if age), default=3 * IDLE_SECONDS))
 
     def _probe_plain(self) -> int:
         """An inside device without a bridge: XDP leaves no mark, so its counters have to do."""
-        if not self._plain:
+        if not self._stations.plain:
             return 0
         forwarded = sum(row.get("FORWARD", 0) for row in self._dataplane.counters().values())
         busy = forwarded != self._forwarded
         self._forwarded = forwarded
         if busy:
-            for ifindex in self._plain:
-                self._use(ifindex, None)
+            for ifindex in self._stations.plain:
+                self._use(ifindex)
         return int(busy)
 
-    def _use(self, ifindex: int, macs: set[bytes] | None) -> None:
-        """Has the kernel ask those neighbours that it is not sure of; macs None: all."""
+    def _use(self, ifindex: int) -> None:
+        """Has the kernel ask those neighbours that it is not sure of."""
         for neighbour in self._netlink.neighbours(ifindex):
-            stale = neighbour.state & NUD_STALE and not neighbour.state & NUD_REACHABLE
-            if stale and (macs is None or neighbour.mac in macs):
+            if neighbour.state & NUD_STALE and not neighbour.state & NUD_REACHABLE:
                 self._netlink.probe(NextHop(ifindex, neighbour.address))

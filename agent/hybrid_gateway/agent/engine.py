@@ -78,6 +78,7 @@ class Engine:
     def close(self) -> None:
         """Lets go; what is in the kernel stays there."""
         self.session_log.stop()
+        self.mirror.close()
         self.dataplane.close()
         self.netlink.close()
 
@@ -110,6 +111,7 @@ class Engine:
         self.look_for_bypass()
         self._follow()
         self._set_state()
+        self._follow_mirror(prepared.steps)
         return prepared
 
     def start(self) -> None:
@@ -224,6 +226,7 @@ class Engine:
             self.error = None
             if any(step.kind in (StepKind.DEVICES, StepKind.LOAD) for step in steps):
                 self._follow()
+            self._follow_mirror(steps)
         except GwError as error:
             if str(error) != str(self.error):
                 log.error("%s", error)
@@ -232,6 +235,7 @@ class Engine:
 
     def _seen(self, observed: Observed) -> None:
         self.links, self._vteps = observed.links, VtepIndex(observed.vteps)
+        self.mirror.watch(hop.ifindex for hop in self.wanted.managed)
 
     def _warn_of_lost(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
@@ -258,6 +262,12 @@ class Engine:
         """The mirror knows other VTEPs than before."""
         if self.config and self.wanted.segments:
             self._executor.follow_senders()
+
+    def _follow_mirror(self, steps: tuple[Step, ...]) -> None:
+        """The VTEPs that it knows now, the look before these steps had not seen."""
+        if self.wanted.segments and any(step.kind is StepKind.MIRROR for step in steps):
+            self.follow_senders()
+            self.reconcile(Part.VTEPS)
 
     def refill(self) -> None:
         """Events were lost: the mirrored FDB may be wrong."""
@@ -327,12 +337,13 @@ class Engine:
             self._change_state("failed")
             return
         attached = self._executor.written.attachments
-        forwarding = (
+        translating = (
             self.wanted.settings.enabled
             and any(port.outside for port in attached)
             and any(not port.outside for port in attached)
         )
-        self._change_state("forwarding" if forwarding else "kernel")
+        bridging = bool(self.wanted.segments and attached)
+        self._change_state("forwarding" if translating or bridging else "kernel")
 
     def _change_state(self, state: str) -> None:
         if state != self.state:
