@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Interface, ip_address
 from typing import Any
 
 from _gw_native import ffi, lib
@@ -108,7 +108,9 @@ class Stretched:
     def _record(self, name: str, flags: int, vlan: int = 0) -> DeviceRecord:
         own = self.site.devices[name]
         l3 = self.site.devices[segment.BRIDGE] if name in LAYER2 else own
-        return DeviceRecord(own.ifindex, flags, l3.ifindex, l3.mac_bytes, name, vlan=vlan)
+        inside = l3.name == segment.BRIDGE
+        address = IPv4Interface(segment.BRIDGE_NETWORK).ip if inside else None
+        return DeviceRecord(own.ifindex, flags, l3.ifindex, l3.mac_bytes, name, address, vlan)
 
     def vlans(self, **vlans: int) -> None:
         """The bridge filters VLANs: these are the ones of untagged frames, by device."""
