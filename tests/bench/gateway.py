@@ -129,8 +129,12 @@ class Gateway:
             os.close(end)
         raise RuntimeError(f"gw-agent is not ready:\n{self._log_end()}")
 
+    def log(self) -> str:
+        """What the agent has said so far."""
+        return (self._files / "agent.log").read_text(errors="replace")
+
     def _log_end(self) -> str:
-        return (self._files / "agent.log").read_text(errors="replace")[-LOG_END:]
+        return self.log()[-LOG_END:]
 
     def _stop(self) -> None:
         shutil.rmtree(self._files)

@@ -50,7 +50,7 @@ class MirroringAgent(Gateway):
     """The real agent."""
 
     def lost(self) -> int:
-        raise NotImplementedError
+        return self.log().count("the kernel dropped events about stations")
 
 
 def measure(note: Note, *, bare: bool = False) -> list[Figure]:
@@ -65,6 +65,9 @@ def measure(note: Note, *, bare: bool = False) -> list[Figure]:
                 if number + 1 == DUMPS:
                     size = InstanceMaps(path.names.middle).bytes_of(MAPS) / ENTRIES
                     rate = _follow(kernel, mirror, note)
+                    if isinstance(mirror, MirroringAgent):
+                        took = mirror.resident_megabytes()
+                        note(f"mirror.fdb: the agent has {took:.0f} MB with {ENTRIES:,} stations")
     return [
         Figure("mirror.fdb.100k", median(seconds), "s", "limit", DUMP_LIMIT_S),
         Figure("mirror.fdb.changes", rate, "changes/s", "limit", CHANGES_LIMIT, better="higher"),
