@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The namespace of the mirror's tests, and what is to be mirrored of it."""
 
-import itertools
 import os
 import socket
 from collections.abc import Sequence
@@ -12,20 +11,22 @@ from ipaddress import ip_address
 from hybrid_gateway.bpf.stations import FdbMirror
 from hybrid_gateway.lab import namespaces
 from hybrid_gateway.model import MirrorPort, Segment, Stations
+from tests.lib.gateway import eventually
 
 LOCAL, LOCAL6 = "192.0.2.1", "2001:db8:1::1"
 FAR, FAR2 = "198.51.100.1", "198.51.100.2"
 FAR6 = "2001:db8:2::1"
 ALL_ZERO = "00:00:00:00:00:00"
 
-_numbers = itertools.count()
 
+class Wires:
+    """A namespace with p0, p1 and p6, each a veth whose peer is h0, h1 or h6; up and running.
 
-class Site:
-    """br0 with p0 (XDP), p1 (not) and vx4; br6 with p6 (XDP) and vx6."""
+    Made once: the kernel takes up to a second to see that a link is up.
+    """
 
     def __init__(self, stack: ExitStack) -> None:
-        self.name = f"gwmir{os.getpid()}n{next(_numbers)}"
+        self.name = f"gwmir{os.getpid()}"
         stack.callback(namespaces.delete, self.name)
         namespaces.add(self.name)
         namespaces.ip_batch(
@@ -34,21 +35,40 @@ class Site:
                 "link set lo up",
                 f"addr add {LOCAL}/32 dev lo",
                 f"addr add {LOCAL6}/128 dev lo",
-                "link add br0 type bridge ageing_time 30000",
-                "link add br6 type bridge",
-                "link add p0 type veth peer name h0",
-                "link add p1 type veth peer name h1",
-                "link add p6 type veth peer name h6",
-                f"link add vx4 type vxlan id 100 local {LOCAL} dstport 4789",
-                f"link add vx6 type vxlan id 600 local {LOCAL6} dstport 4789",
-                *(f"link set {port} master br0" for port in ("p0", "p1", "vx4")),
-                *(f"link set {port} master br6" for port in ("p6", "vx6")),
-                *(
-                    f"link set {device} up"
-                    for device in ["br0", "br6", "p0", "p1", "p6", "h0", "h1", "h6", "vx4", "vx6"]
-                ),
+                *(f"link add p{i} type veth peer name h{i}" for i in "016"),
+                *(f"link set {end}{i} up" for i in "016" for end in "hp"),
             ],
         )
+        eventually(lambda: self._running() == 6, "the links are up")
+
+    def _running(self) -> int:
+        return namespaces.run(["ip", "-n", self.name, "link"]).count("state UP")
+
+
+class Site:
+    """In the wires' namespace: br0 with p0 (XDP), p1 (not) and vx4; br6 with p6 (XDP) and vx6."""
+
+    def __init__(self, wires: Wires, stack: ExitStack) -> None:
+        self.name = wires.name
+        stack.callback(self._remove)
+        namespaces.ip_batch(
+            self.name,
+            [
+                "link add br0 type bridge",
+                "link add br6 type bridge",
+                f"link add vx4 type vxlan id 100 local {LOCAL} dstport 4789",
+                f"link add vx6 type vxlan id 600 local {LOCAL6} dstport 4789",
+                *(f"link set {device} up" for device in ("br0", "br6", "vx4", "vx6")),
+                *(f"link set {port} master br0" for port in ("p0", "p1", "vx4")),
+                *(f"link set {port} master br6" for port in ("p6", "vx6")),
+            ],
+        )
+
+    def _remove(self) -> None:
+        """Those that are still there."""
+        for device in ("br0", "br6", "vx4", "vx6"):
+            namespaces.run(["ip", "-n", self.name, "link", "del", device], check=False)
+        namespaces.run(["ip", "-n", self.name, "nexthop", "flush"], check=False)
 
     def index(self, device: str) -> int:
         return socket.if_nametoindex(device)
