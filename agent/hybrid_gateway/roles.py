@@ -31,13 +31,14 @@ def roles_of(config: Config, observed: Observed, segments: Sequence[Segment] = (
             inside.append(link)
         else:
             warnings.append(f"inside device {name} does not exist at the moment")
+    tunnels = {entry.device for entry in config.vxlan}
     part = _Part(
         config.nat44.outside if config.nat44 else "",
         {link.ifindex: link for link in inside},
         {link.ifindex: link for link in observed.links if link.kind == "bridge"},
         frozenset(segment.bridge for segment in segments),
         bool(config.vxlan),
-        frozenset(link.master for entry in config.vxlan if (link := observed.link(entry.device))),
+        frozenset(link.master for link in observed.links if link.name in tunnels),
     )
     outside = None
     ports = []

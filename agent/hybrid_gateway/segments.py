@@ -60,12 +60,13 @@ class Found:
 def segments_of(config: Config, observed: Observed) -> Found:
     """In the order of the file; of a single VXLAN device, by VNI."""
     links = {link.ifindex: link for link in observed.links}
+    names = {link.name: link for link in observed.links}
     found: list[Segment] = []
     obstacles: list[Obstacle] = []
     doubts: list[str] = []
     ports: set[int] = set()
     for index, entry in enumerate(config.vxlan):
-        link = observed.link(entry.device)
+        link = names.get(entry.device)
         obstacle = _obstacle(index, entry, link, links)
         if obstacle is None and link and link.vxlan:
             if link.vxlan.port not in ports and len(ports) == VXLAN_PORTS_MAX:
