@@ -267,6 +267,8 @@ def own_addresses(observed: Observed, family: int) -> tuple[IPAddress, ...]:
 
 def _local(vxlan: VxlanLink, observed: Observed) -> IPAddress | None:
     """What the kernel would send from, as far as that is the same for all VTEPs."""
+    if vxlan.local is not None and not vxlan.link:
+        return vxlan.local
     routes = [
         route
         for route in observed.vteps
