@@ -7,17 +7,27 @@
 
 /* ---- stations ----------------------------------------------------------------------------- */
 
-/* Where the station is, as far as this side knows; NULL: here, or in several places. */
-static const struct remote *
-station_remote(const struct gw_mirror *mirror, const struct segment *segment,
-	       const struct station *station)
+/* The VTEP that the station is behind; NULL: it is here, or there is not exactly one. Where the
+ * device knows nothing of it and floods to one VTEP alone, that is the one. */
+static const struct gw_vtep_address *
+station_vtep(const struct gw_mirror *mirror, const struct segment *segment,
+	     const struct station *station, __u8 *family)
 {
 	const struct entry *entry;
+	const struct remote *remote;
+	const struct tunnel *tunnel;
 
 	if (!segment)
 		return NULL;
 	entry = station_entry(mirror, segment, station->key.mac);
-	return entry ? target_remote(mirror, entry->target) : NULL;
+	if (entry) {
+		remote = target_remote(mirror, entry->target);
+		*family = remote ? remote->key.place.family : 0;
+		return remote ? &remote->key.place.address : NULL;
+	}
+	tunnel = segment->only ? table_at(&mirror->tunnels, segment->only - 1) : NULL;
+	*family = tunnel ? segment->is.family : 0;
+	return tunnel ? &tunnel->key.remote : NULL;
 }
 
 static bool
@@ -25,7 +35,8 @@ matches(const struct gw_mirror *mirror, const struct gw_mirror_match *match,
 	const struct station *station)
 {
 	const struct segment *segment = NULL;
-	const struct remote *remote;
+	const struct gw_vtep_address *vtep;
+	__u8 family = 0;
 
 	if (station->stamp.gone || (match->bridge && match->bridge != station->key.bridge) ||
 	    (match->port && match->port != station->port) ||
@@ -40,9 +51,8 @@ matches(const struct gw_mirror *mirror, const struct gw_mirror_match *match,
 		return false;
 	if (!match->family)
 		return true;
-	remote = station_remote(mirror, segment, station);
-	return remote && remote->key.place.family == match->family &&
-	       !memcmp(&remote->key.place.address, &match->vtep, sizeof(match->vtep));
+	vtep = station_vtep(mirror, segment, station, &family);
+	return vtep && family == match->family && !memcmp(vtep, &match->vtep, sizeof(*vtep));
 }
 
 static void
@@ -70,7 +80,7 @@ list_station(const struct gw_mirror *mirror, const struct station *station,
 	     struct gw_mirror_row *row)
 {
 	const struct segment *segment = station_segment(mirror, station);
-	const struct remote *remote = station_remote(mirror, segment, station);
+	const struct gw_vtep_address *vtep;
 	struct gw_fdb_entry value = {};
 
 	*row = (struct gw_mirror_row){
@@ -88,10 +98,9 @@ list_station(const struct gw_mirror *mirror, const struct station *station,
 		row->used = value.used;
 		row->xdp = !segment || station->tunnel;
 	}
-	if (remote) {
-		row->vtep = remote->key.place.address;
-		row->family = remote->key.place.family;
-	}
+	vtep = station_vtep(mirror, segment, station, &row->family);
+	if (vtep)
+		row->vtep = *vtep;
 	list_neighbours(mirror, station, row);
 }
 
