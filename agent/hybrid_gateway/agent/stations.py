@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stations of the bridges and VTEPs as the agent tells of them: a page at a time, stable keys."""
 
+import errno
 from collections.abc import Mapping
 from typing import Any
 
 from ..bpf.stations import FdbMirror, StationFilter, StationInfo
-from ..errors import UsageError
+from ..errors import KernelError, UsageError
 from ..model import Link, Segment
 from . import filters
 from .engine import Engine
@@ -14,17 +15,11 @@ from .listing import address_text
 Filter = Mapping[str, Any]
 
 
-def mirror(engine: Engine) -> FdbMirror | None:
-    """None: nothing is mirrored."""
-    found: FdbMirror | None = getattr(engine.mirror, "fdb", None)
-    return found
-
-
 def fdb(engine: Engine, cursor: int | str, limit: int, given: Filter) -> dict[str, Any]:
     wanted = _wanted(engine, given)
     if not isinstance(cursor, int):
         raise UsageError("cursor: must be one that an answer gave")
-    known = mirror(engine)
+    known = engine.mirror.fdb
     if known is None:
         return {"fdb": [], "next": None}
     found, following = known.stations(wanted, cursor, limit)
@@ -33,7 +28,7 @@ def fdb(engine: Engine, cursor: int | str, limit: int, given: Filter) -> dict[st
 
 
 def fdb_count(engine: Engine, given: Filter) -> dict[str, Any]:
-    wanted, known = _wanted(engine, given), mirror(engine)
+    wanted, known = _wanted(engine, given), engine.mirror.fdb
     return {"count": known.count(wanted) if known else 0}
 
 
@@ -84,7 +79,7 @@ def vteps(engine: Engine, cursor: int | str, limit: int, given: Filter) -> dict[
     wanted = filters.segment_filter(given)
     if not isinstance(cursor, int):
         raise UsageError("cursor: must be one that an answer gave")
-    known = mirror(engine)
+    known = engine.mirror.fdb
     found: list[dict[str, Any]] = []
     for segment in engine.wanted.segments if known else ():
         if known and wanted in (None, segment.name, str(segment.vni)):
@@ -94,6 +89,12 @@ def vteps(engine: Engine, cursor: int | str, limit: int, given: Filter) -> dict[
 
 
 def _vteps(known: FdbMirror, segment: Segment) -> list[dict[str, Any]]:
+    try:
+        found = known.vteps(segment)
+    except KernelError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return []  # what is wanted could not be put in force
     return [
         {
             "device": segment.name,
@@ -104,5 +105,5 @@ def _vteps(known: FdbMirror, segment: Segment) -> list[dict[str, Any]]:
             "allowed": info.allowed,
             "xdp": info.xdp,
         }
-        for info in known.vteps(segment)
+        for info in found
     ]

@@ -11,7 +11,7 @@ from ..model import Config, Link, Segment, Sources, VxlanLink, Wanted
 from ..segment_tables import OVERHEAD
 from . import filters
 from .engine import Engine
-from .stations import Filter, mirror
+from .stations import Filter
 
 XDP, PARTLY, KERNEL = "xdp", "partly", "kernel"
 NOT_CONFIGURED = "it is not in the vxlan section of the configuration"
@@ -110,7 +110,7 @@ class Context:
 
     @classmethod
     def of(cls, engine: Engine) -> "Context":
-        known = mirror(engine)
+        known = engine.mirror.fdb
         counts = known.segments() if known else []
         return cls(
             {link.ifindex: link.name for link in engine.links if link.kind == "bridge"},
@@ -175,7 +175,7 @@ def summary(engine: Engine) -> dict[str, Any] | None:
         return None
     found = every(engine.config, engine.wanted, engine.links)
     mine = [shown for shown in found if shown.segment]
-    known = mirror(engine)
+    known = engine.mirror.fdb
     counts = known.segments() if known else []
     return {
         "segments": len(mine),
