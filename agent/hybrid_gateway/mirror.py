@@ -27,6 +27,8 @@ FIRST_SECONDS = 5.0
 """At most so long until the first dump is over: a hundred thousand stations take a part of it."""
 NEXT_SECONDS = 0.05
 IDLE = Round(0, 0, 0)
+SENT_TO = frozenset({"fdb", "flood"})
+"""Why a VTEP is one: who is merely listed may only send."""
 MAPS = ("gw_fdb", "gw_tunnels", "gw_vteps", "gw_floods")
 
 
@@ -124,7 +126,7 @@ class Mirror:
         return tuple(self.fdb.allowed(segment)) if self.fdb and segment else ()
 
     def vteps(self) -> tuple[IPAddress, ...]:
-        """Whom XDP sends to, of all segments."""
+        """Whom the segments send to; what XDP sends from may only follow from the ways there."""
         fdb = self.fdb
         if fdb is None:
             return ()
@@ -132,7 +134,7 @@ class Mirror:
             vtep.address: None
             for segment in self._stations.segments
             for vtep in fdb.vteps(segment)
-            if vtep.xdp
+            if SENT_TO.intersection(vtep.why)
         }
         return tuple(found)
 
