@@ -22,7 +22,7 @@ from hybrid_gateway.lab.second import (
     second_site,
 )
 from tests.forward.fixtures import QUIET, watch_over
-from tests.lib.gateway import Gateway, eventually
+from tests.lib.gateway import NOISE, Gateway, eventually
 from tests.lib.kernel_mode import Counts, NoCounts
 from tests.lib.programs import pinged
 from tests.lib.traffic import Places, Wires
@@ -77,6 +77,15 @@ class Sites:
         return not any(name.startswith("PUNT_") for name in counts.now())
 
 
+SILENT = """
+table ip6 silent {
+    chain output {
+        type filter hook output priority raw; policy accept;
+        icmpv6 type { mld-listener-report, mld2-listener-report, nd-router-solicit } drop
+    }
+}
+"""
+"""Multicast that hosts send by themselves would be flooded at any time, and be counted."""
 SITES = frozenset({"sites", "either_sites", "both_sites"})
 """Fixtures: a test takes one of them."""
 SitesOf = Callable[[str, Underlay], Sites]
@@ -89,6 +98,8 @@ def two_sites(plane: str, underlay: Underlay, directory: Path) -> Iterator[Sites
         stack.callback(leftovers.remove, lab)
         lab.up()
         wide = stack.enter_context(extended(lab, second_site(underlay)))
+        for host in ("left", "left2", "right", "gw2"):
+            wide.run(host, ["nft", SILENT])
         for host in ("left", "left2", "right"):
             wide.run(host, ["nft", QUIET])
         near = far = None
@@ -100,7 +111,7 @@ def two_sites(plane: str, underlay: Underlay, directory: Path) -> Iterator[Sites
 
 
 def _running(lab: Lab, configuration: str, stack: ExitStack) -> Gateway:
-    gateway = Gateway(lab, configuration)
+    gateway = Gateway(lab, configuration, NOISE | {"PUNT_KERNEL_MODE"})
     stack.callback(gateway.process.stop)
     gateway.start()
     return gateway

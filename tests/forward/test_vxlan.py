@@ -5,7 +5,6 @@ The same cases without an agent show that XDP does what the kernel does.
 """
 
 import pytest
-from scapy.layers.inet import IP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
@@ -79,13 +78,12 @@ class TestEncapsulation:
 
     @pytest.mark.parametrize("tos", [0xB8, 0x02, 0x01, 0x03], ids=["ef", "ect0", "ect1", "ce"])
     def test_congestion_and_class(self, either_sites: Sites, tos: int) -> None:
-        """RFC 6040, 4.1: ECN goes outside, CE as ECT(0) in the compatible form of the kernel; the
-        class does not unless the device has `tos inherit`."""
-        packet = ip(LEFT.ip, RIGHT.ip, tos=tos) / Raw(PAYLOAD)
-        packet[IP].proto = 253
+        """RFC 6040, 4.1, normal mode: ECN goes outside; the class does not, unless the device has
+        `tos inherit`. Kernels send ECT(0) for CE, as RFC 3168 had it."""
+        packet = ip(LEFT.ip, RIGHT.ip, tos=tos, proto=253) / Raw(PAYLOAD)
         frame = segment(packet=packet)
         seen = through(either_sites, frame, at="left", to="router", BRIDGE=1, VXLAN_ENCAP=1)
-        outside = {0x03: 0x02}.get(tos, tos & 3)
+        outside = 2 if tos == 3 and not either_sites.gateway else tos & 3
         same(seen, leaving(either_sites.underlay, frame, seen, tos=outside))
 
 

@@ -32,6 +32,7 @@ from tests.lib.vxlan import (
 )
 
 STRANGER = {Underlay.IPV4: "198.51.100.66", Underlay.IPV6: "2001:db8:2::66"}
+FLOOD = 300
 BACK = segment(RIGHT, LEFT)
 
 
@@ -43,30 +44,33 @@ def unharmed(sites: Sites) -> Iterator[None]:
     assert pinged(sites.lab, "left", RIGHT.ip) == 3
 
 
-def dropped(sites: Sites, frame: Packet | bytes, **counted: int) -> None:
-    """Nothing of it reaches the segment, nor comes back to the underlay."""
+def dropped(sites: Sites, *frames: Packet | bytes, reason: str) -> None:
+    """Nothing of them reaches the segment, nor comes back to the underlay."""
     counts = sites.counting()
     sites.wires.forget("left2", "router")
-    sites.wires.send_and_expect_nothing(frame, at="router", to="left", wanted=is_marked)
+    for frame in frames[:-1]:
+        sites.wires.send(frame, at="router")
+    sites.wires.send_and_expect_nothing(frames[-1], at="router", to="left", wanted=is_marked)
     for place in ("left2", "router"):
         assert not list(sites.wires.arriving(place, is_marked, 0)), place
-    counts.expect(**counted)
+    counts.expect(**{reason: len(frames)})
 
 
 class TestHeader:
-    @pytest.mark.parametrize("flags", [0x00, 0xF7], ids=hex)
-    def test_without_the_i_flag(self, sites: Sites, flags: int) -> None:
-        head = header(flags=flags)
-        dropped(sites, arriving(sites.underlay, BACK, head=head), DROP_VXLAN=1)
+    def test_without_the_i_flag(self, sites: Sites) -> None:
+        heads = [header(flags=flags) for flags in (0x00, 0xF7)]
+        sent = [arriving(sites.underlay, BACK, head=head) for head in heads]
+        dropped(sites, *sent, reason="DROP_VXLAN")
 
-    @pytest.mark.parametrize("length", range(8))
-    def test_shorter_than_itself(self, sites: Sites, length: int) -> None:
-        sent = arriving(sites.underlay, b"", head=header()[:length])
-        dropped(sites, sent, DROP_VXLAN=1)
+    def test_shorter_than_itself(self, sites: Sites) -> None:
+        """Nothing tells it from any other datagram: the kernel drops it."""
+        sent = [arriving(sites.underlay, b"", head=header()[:length]) for length in range(8)]
+        dropped(sites, *sent, reason="PUNT_KERNEL_MODE")
 
-    @pytest.mark.parametrize("vni", [0, 101, 0xFFFFFF])
-    def test_a_vni_that_nobody_has(self, sites: Sites, vni: int) -> None:
-        dropped(sites, arriving(sites.underlay, BACK, head=header(vni)), DROP_VNI=1)
+    def test_a_vni_that_nobody_has(self, sites: Sites) -> None:
+        heads = [header(vni) for vni in (0, 101, 0xFFFFFF)]
+        sent = [arriving(sites.underlay, BACK, head=head) for head in heads]
+        dropped(sites, *sent, reason="DROP_VNI")
 
     def test_a_vni_of_the_kernel(self, sites: Sites) -> None:
         """A device that is not in the file: the frame goes there, as it came."""
@@ -90,7 +94,7 @@ class TestHeader:
 class TestSender:
     def test_not_a_vtep_of_the_vni(self, sites: Sites) -> None:
         sent = arriving(sites.underlay, BACK, source=STRANGER[sites.underlay])
-        dropped(sites, sent, DROP_VTEP=1)
+        dropped(sites, sent, reason="DROP_VTEP")
         assert STRANGER[sites.underlay] not in sites.fdb(RIGHT.mac)
 
     def test_not_a_vtep_in_fragments(self, sites: Sites) -> None:
@@ -114,40 +118,36 @@ class TestSender:
 
     def test_ourselves(self, sites: Sites) -> None:
         """Our own address from outside is nobody's VTEP."""
-        dropped(sites, arriving(sites.underlay, BACK, source=sites.underlay.near), DROP_VTEP=1)
+        dropped(
+            sites, arriving(sites.underlay, BACK, source=sites.underlay.near), reason="DROP_VTEP"
+        )
 
 
 class TestDatagram:
     def test_a_wrong_checksum(self, sites: Sites) -> None:
-        dropped(sites, arriving(sites.underlay, BACK, checksum=0x1234), DROP_CHECKSUM=1)
+        dropped(sites, arriving(sites.underlay, BACK, checksum=0x1234), reason="DROP_CHECKSUM")
 
     def test_congestion_that_the_inner_packet_cannot_tell(self, sites: Sites) -> None:
         """RFC 6040, 4.2: not ECN-capable inside, CE outside."""
-        dropped(sites, arriving(sites.underlay, BACK, tos=3), DROP_ECN=1)
+        dropped(sites, arriving(sites.underlay, BACK, tos=3), reason="DROP_ECN")
 
-    @pytest.mark.parametrize("length", [0, 7, 2000])
-    def test_a_length_that_contradicts_the_packet(self, sites: Sites, length: int) -> None:
-        sent = arriving(sites.underlay, BACK)
-        sent[UDP].len = length
-        if length == 0 and sites.underlay is Underlay.IPV6:
-            pytest.skip("a jumbogram's, which scapy does not send")
-        dropped(sites, sent, DROP_MALFORMED=1)
+    def test_a_length_that_contradicts_the_packet(self, sites: Sites) -> None:
+        sent = [arriving(sites.underlay, BACK) for _ in range(4)]
+        for frame, length in zip(sent, (0, 7, 15, 2000), strict=True):
+            frame[UDP].len = length
+        dropped(sites, *sent, reason="DROP_VXLAN")
 
-    @pytest.mark.parametrize("kept", [42, 49, 60, 90])
-    def test_a_frame_that_ends_early(self, sites: Sites, kept: int) -> None:
-        counts = sites.agent.counting()
-        sent = bytes(arriving(sites.underlay, BACK))[:kept]
-        sites.wires.send_and_expect_nothing(sent, at="router", to="left", wanted=is_marked)
-        eventually(lambda: bool(counts.now()), "counted")
-        ((reason, times),) = counts.now().items()
-        assert (reason in ("DROP_TRUNCATED", "DROP_MALFORMED"), times) == (True, 1), reason
+    def test_a_frame_that_ends_early(self, sites: Sites) -> None:
+        """Its lengths say so, and the kernel drops it."""
+        whole = bytes(arriving(sites.underlay, BACK))
+        sent = [whole[:kept] for kept in (42, 49, 60, 90, len(whole) - 1)]
+        dropped(sites, *sent, reason="PUNT_KERNEL_MODE")
 
 
 class TestInnerFrame:
-    @pytest.mark.parametrize("length", range(14))
-    def test_no_whole_ethernet_header(self, sites: Sites, length: int) -> None:
-        sent = arriving(sites.underlay, bytes(BACK)[:length])
-        dropped(sites, sent, DROP_VXLAN=1)
+    def test_no_whole_ethernet_header(self, sites: Sites) -> None:
+        sent = [arriving(sites.underlay, bytes(BACK)[:length]) for length in range(14)]
+        dropped(sites, *sent, reason="DROP_VXLAN")
 
     def test_a_header_and_nothing_else(self, sites: Sites) -> None:
         """It is a frame, if a useless one."""
@@ -160,24 +160,33 @@ class TestInnerFrame:
         assert bytes(seen)[:14] == bytes(empty)
         counts.expect(BRIDGE=1, VXLAN_DECAP=1)
 
-    @pytest.mark.parametrize("source", [BROADCAST, "01:00:5e:00:00:01", "00:00:00:00:00:00"])
-    def test_from_nobody(self, sites: Sites, source: str) -> None:
+    def test_from_a_group(self, sites: Sites) -> None:
         """No station has such an address (IEEE 802.1Q, 8.6)."""
-        frame = Ether(src=source, dst=LEFT.mac) / BACK.payload
-        dropped(sites, arriving(sites.underlay, frame), DROP_INNER=1)
+        frames = [
+            Ether(src=source, dst=LEFT.mac) / BACK.payload
+            for source in (BROADCAST, "01:00:5e:00:00:01")
+        ]
+        dropped(sites, *(arriving(sites.underlay, frame) for frame in frames), reason="DROP_INNER")
 
-    @pytest.mark.parametrize("last", [0x00, 0x02, 0x0E])
-    def test_to_the_next_bridge_alone(self, sites: Sites, last: int) -> None:
+    def test_from_nobody(self, sites: Sites) -> None:
+        """Zeros are no address either, which the bridge knows."""
+        frame = Ether(src="00:00:00:00:00:00", dst=LEFT.mac) / BACK.payload
+        dropped(sites, arriving(sites.underlay, frame), reason="PUNT_LEARN")
+
+    def test_to_the_next_bridge_alone(self, sites: Sites) -> None:
         """01:80:c2:00:00:0x ends at each bridge (IEEE 802.1Q, 8.6.3)."""
-        frame = Ether(src=RIGHT.mac, dst=f"01:80:c2:00:00:{last:02x}") / BACK.payload
-        dropped(sites, arriving(sites.underlay, frame), DROP_INNER=1)
+        frames = [
+            Ether(src=RIGHT.mac, dst=f"01:80:c2:00:00:{last:02x}") / BACK.payload
+            for last in (0x00, 0x02, 0x0E)
+        ]
+        dropped(sites, *(arriving(sites.underlay, frame) for frame in frames), reason="DROP_INNER")
 
     def test_back_into_the_tunnel(self, sites: Sites) -> None:
         frame = Ether(src="02:00:cb:00:71:99", dst=RIGHT.mac) / BACK.payload
         learnt = Ether(src="02:00:cb:00:71:99", dst=BROADCAST) / BACK.payload
         sites.wires.send(arriving(sites.underlay, learnt), at="router")
         eventually(lambda: VXLAN in sites.fdb("02:00:cb:00:71:99"), "the kernel has learnt it")
-        dropped(sites, arriving(sites.underlay, frame), DROP_SPLIT_HORIZON=1)
+        dropped(sites, arriving(sites.underlay, frame), reason="DROP_SPLIT_HORIZON")
 
     def test_vxlan_in_vxlan_to_ourselves(self, sites: Sites) -> None:
         """The inner packet is one host's to another: where it says it goes does not matter."""
@@ -207,10 +216,10 @@ class TestFragments:
         what fits it go on (the fixture pings)."""
         big = full(RIGHT, LEFT)
         counts = sites.agent.counting()
-        for number in range(300):
+        for number in range(FLOOD):
             pieces = fragments(sites.underlay, arriving(sites.underlay, big), number)
             sites.wires.send(pieces[number % 2], at="router")
-        eventually(lambda: sum(counts.now().values()) >= 300, "they are counted")
+        counts.expect_some(PUNT_KERNEL_MODE=FLOOD)
         frame = segment(RIGHT, LEFT)
         sent = arriving(sites.underlay, frame)
         same(sites.wires.send_and_expect(sent, at="router", to="left", wanted=is_marked), frame)

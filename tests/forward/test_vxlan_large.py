@@ -107,7 +107,7 @@ def test_of_the_gateway_itself(sites: Sites) -> None:
     before = reassembled(sites)
     sites.lab.run("gw", ["ip", "addr", "add", f"{GATEWAY6}/64", "dev", BRIDGE, "nodad"])
     try:
-        argv = ["ping", "-n", "-i", "0.05", "-c", "5", "-s", "1452", "2001:db8:cb::14"]
+        argv = ["ping", "-n", "-i", "0.05", "-W", "1", "-c", "5", "-s", "1452", "2001:db8:cb::14"]
         said = sites.lab.run("gw", argv, check=False)
     finally:
         sites.lab.run("gw", ["ip", "addr", "delete", f"{GATEWAY6}/64", "dev", BRIDGE])

@@ -48,15 +48,16 @@ def eventually(check: Callable[[], bool], what: str, seconds: float = SETTLE_SEC
 class Counting:
     """How the counters of all ports together have moved since this object was made."""
 
-    def __init__(self, read: Callable[[], dict[str, int]]) -> None:
+    def __init__(self, read: Callable[[], dict[str, int]], noise: frozenset[str] = NOISE) -> None:
         self._read = read
+        self._noise = noise
         self._before = read()
 
     def now(self, *, despite: Collection[str] = ()) -> dict[str, int]:
         """What moved, without the noise; names in `despite` are none."""
         after = self._read()
         moved = {name: count - self._before.get(name, 0) for name, count in after.items()}
-        noise = NOISE.difference(despite)
+        noise = self._noise.difference(despite)
         return {name: count for name, count in moved.items() if count and name not in noise}
 
     def expect(self, **wanted: int) -> None:
@@ -76,8 +77,9 @@ class Counting:
 class Gateway:
     """The lab's gateway, running. Tests change it through what a user has: gwctl and files."""
 
-    def __init__(self, lab: Lab, base: str = BASE) -> None:
+    def __init__(self, lab: Lab, base: str = BASE, noise: frozenset[str] = NOISE) -> None:
         self.lab = lab
+        self._noise = noise
         self.instance = Instance(lab.name)
         self.config = lab.directory / "test.yaml"
         self.config.write_text(base)
@@ -104,7 +106,7 @@ class Gateway:
         return total
 
     def counting(self) -> Counting:
-        return Counting(self.counters)
+        return Counting(self.counters, self._noise)
 
     def sessions(self) -> list[dict[str, Any]]:
         page = self.call("show.sessions", cursor=0, limit=1000)
