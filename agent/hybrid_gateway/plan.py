@@ -126,7 +126,7 @@ class Planner:
         is_on = {(o.ifindex, o.feature) for o in observed.offloads if o.on}
         for offload in wanted.offloads:
             if (offload.ifindex, offload.feature) in is_on:
-                text = f"switch {offload.feature} off: it hides frames or tags from XDP"
+                text = f"switch {offload.feature} off: frames have to come whole, with tags"
                 yield Step(StepKind.OFFLOAD, offload.device, text, offload)
 
     def _sysctls(self, *, forwarding: bool) -> Iterator[Step]:

@@ -217,7 +217,7 @@ def test_stations(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
 
     assert run("show", "fdb") == 0
     assert squeezed(printed(capsys)) == [
-        "BRIDGE VLAN MAC WHERE STATE SEEN ADDRESSES",
+        "BRIDGE VLAN MAC WHERE STATE SEEN BY XDP ADDRESSES",
         "br-lan - 02:00:c0:a8:6e:0a lan0 learned 12 s ago 192.168.110.10",
         "br-lan 10 02:00:cb:00:71:14 198.51.100.1 by vni100 extern - 203.0.113.20, 2001:db8::14 +3",
         "br-lan 10 02:00:cb:00:71:14 vni100 (kernel) extern - -",
@@ -314,7 +314,7 @@ def test_ports_that_bridge(agent: Agent, capsys: pytest.CaptureFixture[str]) -> 
     ("by_xdp", "line"),
     [
         (2, "VXLAN: 2 segments, 3 VTEPs"),
-        (1, "VXLAN: 2 segments, 1 of them not (wholly) by XDP: see gwctl show vxlan, 3 VTEPs"),
+        (1, "VXLAN: 2 segments, 3 VTEPs; 1 not (wholly) forwarded by XDP, see gwctl show vxlan"),
     ],
 )
 def test_status(agent: Agent, capsys: pytest.CaptureFixture[str], by_xdp: int, line: str) -> None:

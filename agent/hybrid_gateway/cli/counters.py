@@ -8,7 +8,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "BRIDGE": "bridged to a port or a VTEP",
     },
     "Left to the kernel": {
-        "PUNT_KERNEL_MODE": "the port has no role: everything is the kernel's",
+        "PUNT_KERNEL_MODE": "the port has no part in NAT44, or everything is the kernel's",
         "PUNT_NOT_IPV4": "ARP, IPv6 and other protocols",
         "PUNT_VLAN": "tagged with a VLAN",
         "PUNT_OTHER_MAC": "bridged, broadcast or multicast",

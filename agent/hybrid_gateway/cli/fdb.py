@@ -12,9 +12,9 @@ from .listing import Listing, limit_options
 from .suggest import bridge_names, port_devices, vtep_addresses
 
 STATES = ("learned", "static", "extern")
-HEAD = ("BRIDGE", "VLAN", "MAC", "WHERE", "STATE", "SEEN", "ADDRESSES")
+HEAD = ("BRIDGE", "VLAN", "MAC", "WHERE", "STATE", "SEEN BY XDP", "ADDRESSES")
 NUMBERS = (1, 5)
-LESS_IMPORTANT = ("ADDRESSES", "STATE", "VLAN", "SEEN", "BRIDGE")
+LESS_IMPORTANT = ("ADDRESSES", "STATE", "VLAN", "SEEN BY XDP", "BRIDGE")
 """What a narrow terminal goes without, in this order."""
 ADDRESSES_MAX = 2
 """Shown for one station; --json has more."""

@@ -82,10 +82,10 @@ def _counts(answer: dict[str, Any]) -> Iterator[str]:
     if sessions.get("limit"):
         yield f"sessions: {_share(sessions['used'], sessions['limit'])}"
     if vxlan:
-        segments = text.count(vxlan["segments"], "segment")
+        segments, vteps = text.count(vxlan["segments"], "segment"), vxlan["vteps"]
         left = vxlan["segments"] - vxlan["by_xdp"]
-        but = f", {left} of them not (wholly) by XDP: see gwctl show vxlan" if left else ""
-        yield f"VXLAN: {segments}{but}, {text.count(vxlan['vteps'], 'VTEP')}"
+        but = f"; {left} not (wholly) forwarded by XDP, see gwctl show vxlan" if left else ""
+        yield f"VXLAN: {segments}, {text.count(vteps, 'VTEP')}{but}"
         yield f"stations: {_share(vxlan['stations'], vxlan['stations_limit'])}"
 
 
