@@ -11,7 +11,9 @@ import pytest
 
 from hybrid_gateway.lab import Interface, Lab, leftovers
 from hybrid_gateway.lab.extension import ExtendedLab, extended
+from hybrid_gateway.lab.namespaces import write_sysctl
 from hybrid_gateway.lab.second import (
+    BRIDGE,
     FAR_CONFIGURATION,
     LEFT,
     NEAR_CONFIGURATION,
@@ -85,7 +87,8 @@ table ip6 silent {
     }
 }
 """
-"""Multicast that hosts send by themselves would be flooded at any time, and be counted."""
+"""Multicast that hosts send by themselves is flooded, and counted, at any time; the bridge of the
+second site is a host, too."""
 SITES = frozenset({"sites", "either_sites", "both_sites"})
 """Fixtures: a test takes one of them."""
 SitesOf = Callable[[str, Underlay], Sites]
@@ -98,10 +101,10 @@ def two_sites(plane: str, underlay: Underlay, directory: Path) -> Iterator[Sites
         stack.callback(leftovers.remove, lab)
         lab.up()
         wide = stack.enter_context(extended(lab, second_site(underlay)))
-        for host in ("left", "left2", "right", "gw2"):
-            wide.run(host, ["nft", SILENT])
         for host in ("left", "left2", "right"):
+            wide.run(host, ["nft", SILENT])
             wide.run(host, ["nft", QUIET])
+        write_sysctl(wide.namespace("gw2"), f"net/ipv6/conf/{BRIDGE}/disable_ipv6", "1")
         near = far = None
         if plane != "kernel":
             near = _running(wide, NEAR_CONFIGURATION, stack)

@@ -215,6 +215,6 @@ def branch_behind_nat(stage: Stage) -> Row:
         lan == 5
         and right
         and who.startswith(f"{WAN.ip}:")
-        and moved.get("FORWARD", 0) > SIZE / SEGMENT
+        and moved.get("NAT_NEW_SESSION", 0) >= 2
         and moved.get("VXLAN_ENCAP", 0) > SIZE / SEGMENT,
     )
