@@ -6,12 +6,13 @@ Each function names the one of bpf/src that it follows. Nothing is taken, touche
 
 import socket
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import TYPE_CHECKING, Any
 
 from _gw_native import lib
 
 from .. import abi
+from ..model import IPAddress
 from .nat import PROTOCOLS, MappingFilter, MappingInfo, find_mappings, pool
 from .records import SessionInfo
 from .scan import Match, SessionFilter, monotonic
@@ -40,6 +41,14 @@ class HostShare:
     sessions: int
     ports: int
     address: IPv4Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a bridge has a station: behind which port, and behind which VTEP, None: no one."""
+
+    port: int
+    vtep: IPAddress | None = None
 
 
 def exactly(at: Endpoint) -> Match:
@@ -150,11 +159,23 @@ class Lookup:
     def sessions_used(self) -> int:
         return self._dataplane.session_count()
 
-    def station(self, bridge: int, mac: bytes) -> int:
-        """The port behind which a station is, 0: not known."""
-        key = abi.new("gw_fdb_key", bridge=bridge, mac=list(mac))
+    def station(self, bridge: Any, mac: bytes) -> Place | None:
+        """egress_port(), for a bridge's struct gw_device; None: the station is not known."""
+        key = abi.new("gw_fdb_key", bridge=bridge.ifindex, mac=list(mac), vlan=bridge.vlan)
         found = self._table("gw_fdb").get(key)
-        return int(found.port) if found is not None else 0
+        if found is None:
+            return None
+        return Place(found.port, self._vtep(found.tunnel) if found.tunnel else None)
+
+    def _vtep(self, reference: int) -> IPAddress | None:
+        """tunnel_at(): the remote address of tunnel number `reference` - 1."""
+        tunnel = self._table("gw_tunnels").get(reference - 1)
+        if tunnel is None or not tunnel.ifindex:
+            return None
+        packed = bytes(tunnel.remote.bytes)
+        if tunnel.flags & lib.GW_TUNNEL_IPV6:
+            return IPv6Address(packed)
+        return IPv4Address(packed[:4])
 
 
 def _backend(fixed: Any, source: Endpoint) -> int:

@@ -141,10 +141,14 @@ class Steps:
             raise Verdict("PUNT_NO_NEIGHBOUR", text, becomes)
         mac, port = macs[0].hex(":"), way.ifindex
         if device.flags & DEV_BRIDGE:
-            port = self.lookup.station(way.ifindex, macs[0])
-            if not port:
+            place = self.lookup.station(device, macs[0])
+            if place is None:
                 text = f"{name} has not learned where {mac} is: the kernel sends it"
                 raise Verdict("PUNT_FDB_MISS", text, becomes)
+            port = place.port
+            if place.vtep:
+                text = f"by VXLAN ({self.name(port)}) to {place.vtep}, for {hop} ({mac}) there"
+                raise Verdict("FORWARD", text, becomes)
         found = self.lookup.device(port)
         if found is None or not found.flags & DEV_PORT:
             text = f"{self.name(port)} is no port of ours: the kernel sends it"
