@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The mirror of the kernel's FDBs: kept in agreement with what is read. See gw_mirror.h. */
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -102,13 +103,16 @@ mirror_remembers(const struct gw_mirror *mirror)
 void
 mirror_trim(struct gw_mirror *mirror)
 {
-	table_trim(&mirror->stations);
-	table_trim(&mirror->entries);
-	table_trim(&mirror->members);
-	neighbours_trim(mirror);
+	bool smaller = table_trim(&mirror->stations);
+
+	smaller |= table_trim(&mirror->entries);
+	smaller |= table_trim(&mirror->members);
+	smaller |= neighbours_trim(mirror);
 	/* Others have the indices of these. */
 	if (!mirror->remotes.used)
-		table_trim(&mirror->remotes);
+		smaller |= table_trim(&mirror->remotes);
+	if (smaller)
+		malloc_trim(0);
 }
 
 void
@@ -157,6 +161,22 @@ read_events(struct gw_mirror *mirror)
 	return 1;
 }
 
+/*
+ * The kernel says at once that it drops events, but what waits then is older, and it goes on
+ * dropping until all of that was read. Only a dump that begins after it knows more than events do.
+ */
+static void
+events_are_read(struct gw_mirror *mirror)
+{
+	if (!mirror->overrun)
+		return;
+	mirror->overrun = 0;
+	if (mirror->dump.socket)
+		mirror->dump.again = 1;
+	else
+		dump_start(mirror);
+}
+
 /* Events that wait, at most so many; returns how many. */
 static __u32
 follow_events(struct gw_mirror *mirror, __u32 budget)
@@ -168,11 +188,9 @@ follow_events(struct gw_mirror *mirror, __u32 budget)
 
 		if (result == -ENOBUFS) {
 			mirror->what.lost++;
-			if (mirror->dump.socket)
-				mirror->dump.again = 1;
-			else
-				dump_start(mirror);
+			mirror->overrun = 1;
 		} else if (result <= 0) {
+			events_are_read(mirror);
 			break;
 		}
 		count++;
@@ -203,6 +221,5 @@ gw_mirror_read(struct gw_mirror *mirror, __u32 budget, struct gw_mirror_events *
 int
 gw_mirror_resync(struct gw_mirror *mirror)
 {
-	dump_stop(mirror);
 	return dump_start(mirror);
 }

@@ -219,6 +219,7 @@ struct dump {
 	__u32 ended; /* CLOCK_MONOTONIC s */
 	__u16 window;
 	__u8 round;
+	__u8 second; /* what the first look missed may be seen by this one */
 	__u8 failed;
 	__u8 again; /* events were lost meanwhile */
 	__u8 incomplete; /* it may have missed something */
@@ -250,6 +251,7 @@ struct gw_mirror {
 	__u8 dumping; /* what is being read is from the dump */
 	__u8 tunnels_idle; /* some have no references */
 	__u8 nexthops_dirty;
+	__u8 overrun; /* events were lost, and older ones still wait to be read */
 
 	struct gw_fdb_key forgotten[FORGOTTEN_MAX];
 	__u32 n_forgotten;
@@ -378,7 +380,8 @@ void neighbour_seen(struct gw_mirror *mirror, const struct neighbour_key *key, c
 		    __u16 state);
 void neighbour_gone(struct gw_mirror *mirror, const struct neighbour_key *key);
 void neighbour_drop(struct gw_mirror *mirror, struct neighbour *neighbour);
-void neighbours_trim(struct gw_mirror *mirror);
+/* Makes the table smaller if it can, and says so. */
+bool neighbours_trim(struct gw_mirror *mirror);
 /* Those that have the MAC address, NULL at the end; begin with `behind` NULL. */
 struct neighbour *neighbour_behind(const struct gw_mirror *mirror, __u32 bridge, const __u8 *mac,
 				   const struct behind **behind);
@@ -389,6 +392,7 @@ int decode_message(const struct nlmsghdr *message, void *mirror);
 
 /* ---- mirror_dump.c ---- */
 
+/* From the beginning; a running one is over. */
 int dump_start(struct gw_mirror *mirror);
 /* Reads one piece; returns how much work it was, in messages. */
 int dump_read(struct gw_mirror *mirror);

@@ -5,7 +5,8 @@
  * half a second, and nobody shall wait for that.
  *
  * The kernel goes through an FDB by counting. An entry that is deleted before the place where it is
- * hides another one, so a dump that met deletions is repeated some time later.
+ * hides another one, so a dump that met deletions has a second look before it sweeps; if that met
+ * some as well, it is repeated half a minute later.
  */
 #include <errno.h>
 #include <sys/epoll.h>
@@ -78,8 +79,9 @@ ask(struct gw_mirror *mirror)
 	return 0;
 }
 
-int
-dump_start(struct gw_mirror *mirror)
+/* Asks for all of it. */
+static int
+look(struct gw_mirror *mirror)
 {
 	struct dump *dump = &mirror->dump;
 	int result;
@@ -87,16 +89,26 @@ dump_start(struct gw_mirror *mirror)
 	dump->socket = open_dump(mirror);
 	if (!dump->socket)
 		return -errno;
-	if (!++dump->round)
-		dump->round = 1;
 	dump->step = DUMP_NEXTHOPS;
-	dump->deleted = dump->window = 0;
-	dump->failed = dump->again = dump->incomplete = 0;
+	dump->deleted = 0;
 	mirror->what.dumps++;
 	result = ask(mirror);
 	if (result)
 		dump_stop(mirror);
 	return result;
+}
+
+int
+dump_start(struct gw_mirror *mirror)
+{
+	struct dump *dump = &mirror->dump;
+
+	dump_stop(mirror);
+	if (!++dump->round)
+		dump->round = 1;
+	dump->window = 0;
+	dump->second = dump->failed = dump->again = dump->incomplete = 0;
+	return look(mirror);
 }
 
 void
@@ -144,6 +156,13 @@ finish(struct gw_mirror *mirror)
 
 	dump_stop(mirror);
 	dump->ended = mirror_now();
+	/* What neither look has seen is not there, most likely. */
+	if (dump->deleted && !dump->second && !dump->failed && !dump->again) {
+		dump->second = 1;
+		if (!look(mirror))
+			return;
+		dump->failed = 1;
+	}
 	dump->incomplete |= dump->failed || dump->deleted;
 	if (!dump->failed)
 		sweep(mirror);

@@ -80,20 +80,19 @@ neighbour_gone(struct gw_mirror *mirror, const struct neighbour_key *key)
 	}
 }
 
-void
+bool
 neighbours_trim(struct gw_mirror *mirror)
 {
-	__u32 capacity = mirror->neighbours.capacity;
 	struct neighbour *neighbour;
 
-	table_trim(&mirror->neighbours);
-	if (mirror->neighbours.capacity == capacity)
-		return;
+	if (!table_trim(&mirror->neighbours))
+		return false;
 	/* They have other indices now. */
 	table_free(&mirror->behind);
 	for (__u32 i = 0; (neighbour = table_walk(&mirror->neighbours, &i));)
 		if (!neighbour->stamp.gone)
 			neighbour_link(mirror, neighbour);
+	return true;
 }
 
 struct neighbour *

@@ -131,17 +131,17 @@ grow(struct table *table)
 	return 0;
 }
 
-void
+bool
 table_trim(struct table *table)
 {
 	struct table smaller = *table;
 
+	if (table->capacity <= CAPACITY_MIN || table->used > table->capacity / 4)
+		return false;
 	if (!table->used) {
 		table_free(table);
-		return;
+		return true;
 	}
-	if (table->capacity <= CAPACITY_MIN || table->used > table->capacity / 4)
-		return;
 	smaller.items = NULL;
 	smaller.heads = NULL;
 	smaller.capacity = smaller.fresh = smaller.used = 0;
@@ -155,7 +155,7 @@ table_trim(struct table *table)
 		copy = table_add(&smaller, key_of(item));
 		if (!copy) {
 			table_free(&smaller);
-			return;
+			return false;
 		}
 		memcpy((char *)copy + sizeof(__u32), key_of(item),
 		       table->item_size - sizeof(__u32));
@@ -163,6 +163,7 @@ table_trim(struct table *table)
 	free(table->items);
 	free(table->heads);
 	*table = smaller;
+	return true;
 }
 
 /* ---- items -------------------------------------------------------------------------------- */

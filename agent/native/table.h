@@ -10,6 +10,7 @@
  */
 #ifndef TABLE_H
 #define TABLE_H
+#include <stdbool.h>
 #include <linux/types.h>
 
 struct table {
@@ -40,6 +41,6 @@ void *table_at(const struct table *table, __u32 index);
 __u32 table_index(const struct table *table, const void *item);
 /* The next item from *index on, which becomes the one after it; the item may be removed. */
 void *table_walk(const struct table *table, __u32 *index);
-/* Gives memory back if a quarter would do; indices change. */
-void table_trim(struct table *table);
+/* Makes it smaller if a quarter would do, and says so: indices change then. */
+bool table_trim(struct table *table);
 #endif
