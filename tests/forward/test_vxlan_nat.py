@@ -12,7 +12,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
 from hybrid_gateway.lab import Interface, Lab, leftovers
-from hybrid_gateway.lab.branch import BRANCH, HOME, SECTION, VNI, VTEP
+from hybrid_gateway.lab.branch import BRANCH, HOME, SECTION, VNI, VTEP, VXLAN
 from hybrid_gateway.lab.extension import ExtendedLab, extended
 from hybrid_gateway.lab.services import servers
 from tests.forward.fixtures import QUIET, watch_over
@@ -33,6 +33,7 @@ from tests.lib.traffic import PLACES, Wires
 from tests.lib.vxlan import header, is_marked, segment, source_port
 
 SIZE = 5_000_000
+UDP_TRACE = ("--protocol", "udp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,3 +213,18 @@ def test_a_moved_host_keeps_its_sessions(branch: Branch) -> None:
         return True
 
     eventually(follows, "the answers go to the branch")
+
+
+def test_the_trace_knows_the_tunnel(branch: Branch) -> None:
+    """Both ways of a session between the branch and the Internet, told before they are gone."""
+    gateway = branch.gateway
+    out = gateway.ctl_json("nat", "trace", f"{HOME.ip}:4000", "--to", f"{SERVER}:53", *UDP_TRACE)
+    assert out["verdict"] == "FORWARD"
+    branch.wires.send(tunnelled(from_home(udp(HOME.ip, SERVER, 4000, 53))), at="wan")
+    (session,) = gateway.sessions()
+
+    outside = f"{WAN.ip}:{session['outside'][1]}"
+    back = gateway.ctl_json("nat", "trace", outside, "--from", f"{SERVER}:53", *UDP_TRACE)
+    assert back["verdict"] == "FORWARD"
+    hop = {step["step"]: step["text"] for step in back["steps"]}["next hop"]
+    assert hop == f"by VXLAN ({VXLAN}) to {VTEP}, for {HOME.ip} ({HOME.mac}) there"
