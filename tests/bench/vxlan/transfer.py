@@ -5,6 +5,7 @@ What is sent is cut in two by the gateway and put together by the kernel of the 
 """
 
 import hashlib
+import json
 import os
 import selectors
 import socket
@@ -34,8 +35,11 @@ SETUP = TunnelSetup(family=6, size=1514, mtu=1500, stations=1)
 NEAR, FAR, LENGTH = "203.0.113.10", "203.0.113.20", 24
 BLOCK = 1 << 18
 WINDOW = 1 << 17
-"""Bytes that the receiver has room for: veth queues 256 packets, and each segment becomes two."""
+"""Bytes under way at most: veth queues 256 packets, and each segment becomes two."""
+MEMORY = 1 << 23
+"""That the receiver may take for them: what came in two pieces takes several times its size."""
 STALLED_SECONDS = 10.0
+SO_RCVBUFFORCE = 33
 TOTAL_RETRANS = 100
 """Where tcpi_total_retrans is in struct tcp_info."""
 
@@ -72,9 +76,10 @@ class TwoSites(BridgedPath):
             run(inside_netns(netns, ["ethtool", "-K", device, *offloads]))
 
     def counted(self) -> dict[str, int]:
-        """What left the near host, what came to the far one, and what its kernel says of IPv6."""
-        text = run(inside_netns(self.names.sink, ["cat", "/proc/net/snmp6"]))
-        counters = {name: int(value) for name, value in map(str.split, text.splitlines())}
+        """What left the near host, what came to the far one, and what its kernel says of it."""
+        nstat = ["nstat", "--json", "--ignore", "--noupdate", "--zeros"]
+        answer = json.loads(run(inside_netns(self.names.sink, nstat)))
+        counters: dict[str, int] = answer["kernel"]
         _, counters["left"] = packets(self.names.generator, "gen0")
         counters["came"], _ = packets(self.names.sink, DEVICE)
         return counters
@@ -95,7 +100,8 @@ def transfer(near: str, far: str, size: int) -> Transferred:
             listener = stack.enter_context(socket.create_server((FAR, 0)))
         with entered(near):
             sender = stack.enter_context(socket.socket())
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW)
+        listener.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, MEMORY)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, WINDOW)
         sender.settimeout(STALLED_SECONDS)
         sender.connect(listener.getsockname())
         receiver, _ = listener.accept()
@@ -173,7 +179,7 @@ def check_transfer(note: Note, *, bare: bool = False, size: int = SIZE) -> None:
     note(
         f"vxlan.transfer: {size / 1e6:.0f} MB in {done.seconds:.1f} s, digests equal; "
         f"{moved['left']:,} frames, {moved['Ip6ReasmOKs']:,} cut and put together, none lost; "
-        f"{done.retransmitted} segments were sent twice"
+        f"{moved['TcpExtTCPOFOQueue']} were overtaken, {done.retransmitted} segments sent twice"
     )
 
 
