@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """gwctl show fdb"""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from . import text
 from .base import output
-from .filters import asked
+from .filters import asked, with_options
 from .listing import Listing, limit_options
 from .suggest import bridge_names, port_devices, vtep_addresses
 
@@ -30,19 +31,24 @@ OPTIONS = (
         help="The bridge port, a VXLAN device too.",
     ),
     click.option("--vtep", metavar="ADDRESS", shell_complete=vtep_addresses),
-    click.option("--vni", type=click.IntRange(0, (1 << 24) - 1), metavar="VNI"),
+    click.option("--vni", type=click.IntRange(1, (1 << 24) - 1), metavar="VNI"),
     click.option("--state", type=click.Choice(STATES)),
 )
 
 
+def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+    return with_options(OPTIONS, command)
+
+
 @click.command()
+@_options
 @limit_options
 @click.option("--count", is_flag=True, help="Only how many there are.")
 def fdb(limit: int, everything: bool, cursor: str, count: bool, **options: Any) -> None:
-    """Stations of the bridges: at which port or behind which VTEP each MAC address is.
+    """Stations of the bridges: where each MAC address is.
 
-    It is the kernel's FDB as XDP has it. What is given has to hold all together:
-    --bridge br-lan --vtep 198.51.100.1.
+    It is the kernel's FDB as XDP has it: a port, or the VTEP that a station is behind. What
+    is given has to hold all together: --bridge br-lan --vtep 198.51.100.1.
     """
     out, wanted = output(), asked(options)
     if count:
@@ -55,10 +61,6 @@ def fdb(limit: int, everything: bool, cursor: str, count: bool, **options: Any) 
     else:
         table = text.Table(HEAD, NUMBERS, drop=LESS_IMPORTANT)
         found.print_table(table, _row, "no stations" + (" match" if wanted else ""))
-
-
-for _option in reversed(OPTIONS):
-    fdb = _option(fdb)
 
 
 def _row(entry: dict[str, Any]) -> tuple[Any, ...]:

@@ -64,14 +64,14 @@ SESSION_OPTIONS = (
 
 def session_options(command: Command) -> Command:
     """Adds the options; `asked` makes one value of what they are given."""
-    return _with(SESSION_OPTIONS, command)
+    return with_options(SESSION_OPTIONS, command)
 
 
 def mapping_options(command: Command) -> Command:
-    return _with(MAPPING_OPTIONS, command)
+    return with_options(MAPPING_OPTIONS, command)
 
 
-def _with(options: tuple[Callable[[Command], Command], ...], command: Command) -> Command:
+def with_options(options: tuple[Callable[[Command], Command], ...], command: Command) -> Command:
     for option in reversed(options):
         command = option(command)
     return command

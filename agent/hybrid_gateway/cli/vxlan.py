@@ -44,10 +44,10 @@ NOTHING = "no segments: there is no VXLAN in the configuration"
 @click.argument("segment", required=False, metavar="[DEVICE|VNI]", shell_complete=segment_names)
 @limit_options
 def vxlan(segment: str | None, limit: int, everything: bool, cursor: str) -> None:
-    """VXLAN segments: VTEPs, MAC addresses, and whether XDP or the kernel forwards.
+    """VXLAN segments: who forwards, VTEPs, stations.
 
-    With a device or a VNI, all about that one: who may send, whom it floods to, and why
-    its outer packets are cut or are not.
+    With a device or a VNI, all about that one: who may send, whom it floods to, and whether
+    its outer packets are cut.
     """
     out = output()
     if segment:
