@@ -9,6 +9,7 @@ import os
 import select
 import socket
 import sys
+from contextlib import ExitStack
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -39,9 +40,6 @@ def follow(instance: str, local: str) -> None:
     device, bridge, lan = (socket.if_nametoindex(name) for name in (DEVICE, BRIDGE, "lan0"))
     address = ip_address(local)
     plane = bpf.DataPlane(instance, object_dir())
-    plane.load(bpf.MapSizes(SESSIONS))
-    maps = ("gw_fdb", "gw_tunnels", "gw_vteps", "gw_floods")
-    mirror = FdbMirror(*(plane.table(name).fd for name in maps))
     ports = (MirrorPort(lan, bridge, "lan0", xdp=True), MirrorPort(device, bridge, tunnel=True))
     segment = Segment(
         ifindex=device,
@@ -53,13 +51,15 @@ def follow(instance: str, local: str) -> None:
         family=address.version,
         local=address,
     )
-    try:
+    with ExitStack() as stack:
+        stack.callback(plane.remove)
+        plane.load(bpf.MapSizes(SESSIONS))
+        maps = ("gw_fdb", "gw_tunnels", "gw_vteps", "gw_floods")
+        mirror = FdbMirror(*(plane.table(name).fd for name in maps))
+        stack.callback(mirror.close)
         mirror.configure(Stations(ports=ports, segments=(segment,)))
         print("mirroring", flush=True)
         _serve(mirror)
-    finally:
-        mirror.close()
-        plane.remove()
 
 
 def _serve(mirror: "FdbMirror") -> None:
