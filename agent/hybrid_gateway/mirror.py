@@ -157,13 +157,14 @@ class Mirror:
         except GwError as error:
             log.warning("probing neighbours: %s", error)
             busy = 0
-        return min(PROBE_SECONDS if busy else IDLE_SECONDS, self._shortest_age() / 3)
+        return min(PROBE_SECONDS if busy else IDLE_SECONDS, self.patience)
 
-    def _shortest_age(self) -> float:
-        """Seconds that a station lives unheard; those that the kernel keeps for ever are none."""
+    @property
+    def patience(self) -> float:
+        """Seconds: within three of them a station that nobody reports as used is forgotten."""
         ages = [port.ageing for port in self._stations.ports]
         ages += [segment.ageing for segment in self._stations.segments]
-        return float(min((age for age in ages if age), default=3 * IDLE_SECONDS))
+        return min((age / 3 for age in ages if age), default=IDLE_SECONDS)
 
     def _probe_plain(self) -> int:
         """An inside device without a bridge: XDP leaves no mark, so its counters have to do."""
