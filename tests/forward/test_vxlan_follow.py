@@ -200,8 +200,9 @@ class TestBridge:
                 kind = vxlan_kind(VNI, sites.underlay.near, sites.underlay.far)
                 run(sites, f"ip link add {VXLAN} {kind}")
                 run(sites, f"ip link set {VXLAN} addrgenmode none master {BRIDGE} up")
-            sites.meet()
+            eventually(lambda: pinged(sites.lab, "right", LEFT.ip, count=1) == 1, "it is back")
             stream.end()
+        sites.meet()
 
     def test_an_access_port_leaves(self, sites: Sites) -> None:
         """What it sends then is no bridge's, and nothing is bridged to it."""
@@ -287,6 +288,7 @@ def test_ageing(sites: Sites) -> None:
     """Who sends by XDP stays in the kernel's FDB, who is silent does not."""
     run(sites, f"ip link set {BRIDGE} type bridge ageing_time {AGEING * 100}")
     run(sites, f"ip link set {VXLAN} type vxlan ageing {AGEING}")
+    sites.meet()
     silent = "02:00:cb:00:71:66"
     for at, frame in (
         ("left2", Ether(src=silent, dst=BROADCAST) / segment().payload),
@@ -297,16 +299,17 @@ def test_ageing(sites: Sites) -> None:
     eventually(lambda: ACCESS2 in sites.fdb(silent), "the kernel has learnt it")
     counts = sites.agent.counting()
     try:
-        deadline = time.monotonic() + 2.5 * AGEING
+        deadline, rounds = time.monotonic() + 2.5 * AGEING, 0
         while time.monotonic() < deadline:
+            rounds += 1
             sites.wires.send(segment(), at="left")
             sites.wires.send(arriving(sites.underlay, segment(RIGHT, LEFT)), at="router")
             list(sites.wires.arriving("left2", lambda _: False, 0.25))
         assert ACCESS in sites.fdb(LEFT.mac)
         assert sites.fdb(RIGHT.mac).count(VXLAN) == 2, sites.fdb(RIGHT.mac)
         assert not sites.fdb(silent)
-        moved = counts.now()
-        assert not any(name.startswith("PUNT_") for name in moved), moved
+        # XDP did all of it: the kernel has not heard of them by the way.
+        counts.expect_some(BRIDGE=2 * rounds, VXLAN_ENCAP=rounds, VXLAN_DECAP=rounds)
     finally:
         run(sites, f"ip link set {BRIDGE} type bridge ageing_time 30000")
         run(sites, f"ip link set {VXLAN} type vxlan ageing 300")
