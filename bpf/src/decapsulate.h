@@ -221,7 +221,9 @@ inner_way(const struct gw_vni *vni, struct ethhdr *eth, void *end, __u32 tunnel,
 	else if (vni->flags & GW_VNI_LEARNS)
 		return GW_PUNT_LEARN;
 	if (bridge && same_mac(eth->h_dest, bridge->mac)) {
-		if (!(bridge->flags & GW_DEV_INSIDE) || type != bpf_htons(ETH_P_IP))
+		/* In another VLAN than the bridge device's own, its MAC address is somebody else's. */
+		if (!(bridge->flags & GW_DEV_INSIDE) || bridge->vlan != vni->vlan ||
+		    type != bpf_htons(ETH_P_IP))
 			return GW_PUNT_HOST;
 		via->ifindex = vni->bridge;
 		return FOR_GATEWAY;

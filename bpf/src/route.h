@@ -104,6 +104,7 @@ egress_port(const struct bpf_fib_lookup *fib, const struct gw_device *egress, __
 {
 	struct gw_fdb_key key = {.bridge = fib->ifindex, .vlan = egress->vlan};
 	struct gw_fdb_entry *station;
+	__u16 vlan = egress->vlan;
 
 	if (egress->flags & GW_DEV_BRIDGE) {
 		__builtin_memcpy(key.mac, fib->dmac, sizeof(key.mac));
@@ -118,7 +119,8 @@ egress_port(const struct bpf_fib_lookup *fib, const struct gw_device *egress, __
 			return GW_FORWARD;
 		egress = device(station->port);
 	}
-	if (!egress || !(egress->flags & GW_DEV_PORT))
+	/* A port where frames of this VLAN have a tag: the bridge puts it on. */
+	if (!egress || !(egress->flags & GW_DEV_PORT) || egress->vlan != vlan)
 		return GW_PUNT_NOT_A_PORT;
 	*row = egress->row;
 	return GW_FORWARD;
