@@ -75,26 +75,30 @@ bridge_from_port(struct xdp_md *ctx, const struct gw_device *port, struct passag
 	struct ethhdr *eth = data;
 	const struct gw_settings *nat = settings();
 	struct gw_fdb_entry *entry;
+	bool own, known;
 	__u16 type;
 
 	if (!port || !via || !nat || !(nat->vxlan & GW_VXLAN_ON))
 		return NOT_BRIDGED;
 	if (data + sizeof(*eth) > end)
 		return GW_DROP_TRUNCATED;
-	if (same_mac(eth->h_dest, port->mac))
-		return NOT_BRIDGED;
 	type = ether_type(data);
 	if (type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETHERTYPE_QINQ))
 		return GW_PUNT_VLAN;
 	if (is_group(eth->h_dest))
 		return GW_PUNT_FLOOD;
-	if (is_resolution(data, end))
+	own = same_mac(eth->h_dest, port->mac);
+	if (!own && is_resolution(data, end))
 		return GW_PUNT_RESOLUTION;
 	via->now = bpf_ktime_get_coarse_ns();
 	entry = station(port->l3_ifindex, port->vlan, eth->h_source);
-	if (!entry || entry->port != port->ifindex)
+	known = entry && entry->port == port->ifindex;
+	if (known)
+		mark_seen(entry, via->now);
+	if (own)
+		return NOT_BRIDGED;
+	if (!known)
 		return GW_PUNT_LEARN;
-	mark_seen(entry, via->now);
 	entry = station(port->l3_ifindex, port->vlan, eth->h_dest);
 	if (!entry)
 		return GW_PUNT_FLOOD;
