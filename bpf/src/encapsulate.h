@@ -18,17 +18,14 @@ outer_identification(const struct gw_tunnel *tunnel, const struct outer *outer)
 				   *(const __u32 *)tunnel->remote.bytes, IPPROTO_UDP);
 }
 
+/* Into the room that was made for it at the frame's head. */
 static __always_inline bool
-push_outer(struct xdp_md *ctx, const struct gw_tunnel *tunnel, const struct outer *outer,
-	   const struct way *way)
+write_outer(struct xdp_md *ctx, const struct gw_tunnel *tunnel, const struct outer *outer,
+	    const struct way *way)
 {
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	bool ip6 = tunnel->flags & GW_TUNNEL_IPV6;
-	void *data, *end;
 
-	if (bpf_xdp_adjust_head(ctx, -(int)(ip6 ? OUTER6 : OUTER4)))
-		return false;
-	data = (void *)(long)ctx->data;
-	end = (void *)(long)ctx->data_end;
 	if (data + OUTER4 > end)
 		return false;
 	__builtin_memcpy(data, way->macs, sizeof(way->macs));
@@ -75,7 +72,10 @@ encapsulate(struct xdp_md *ctx, __u32 reference, struct passage *via)
 	if (tunnel->flags & GW_TUNNEL_CHECKSUM && !frame_sum(data, end, length, &outer.sum))
 		return GW_PUNT_TOO_BIG;
 	outer.id = outer_identification(tunnel, &outer);
-	if (!push_outer(ctx, tunnel, &outer, way))
+	/* The driver has left too little in front of the frame: the kernel makes room. */
+	if (bpf_xdp_adjust_head(ctx, -(int)outer_size(tunnel)))
+		return GW_PUNT_UNDERLAY;
+	if (!write_outer(ctx, tunnel, &outer, way))
 		return GW_DROP_TRUNCATED;
 	via->row = way->row;
 	via->encapsulated = 1;
