@@ -17,7 +17,7 @@ from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
 from hybrid_gateway.bpf import DEV_BRIDGED, DEV_PORT
-from tests.lib.packets import PAYLOAD, udp
+from tests.lib.packets import PAYLOAD, SERVER, WAN, from_wan, udp
 
 from .segment import FAR4, FAR6, HERE, KERNELS, NOBODY, RESTRICTED, THERE, Station
 from .stretched import FLAGS, UNUSED, Stretched, same_frame
@@ -73,6 +73,8 @@ def test_a_broken_packet_is_not_for_a_bridge_to_judge(stretched: Stretched) -> N
 KERNELS_OWN = [
     ("broadcast", "PUNT_FLOOD", _of(HERE.mac, "ff:ff:ff:ff:ff:ff", Raw(PAYLOAD))),
     ("multicast", "PUNT_FLOOD", _of(HERE.mac, "01:00:5e:00:00:fb", Raw(PAYLOAD))),
+    ("from unknown to all", "PUNT_FLOOD", _of(NOBODY, "ff:ff:ff:ff:ff:ff", Raw(PAYLOAD))),
+    ("arp question", "PUNT_FLOOD", _of(HERE.mac, "ff:ff:ff:ff:ff:ff", ARP(pdst=THERE.ip))),
     ("stp", "PUNT_FLOOD", _of(HERE.mac, "01:80:c2:00:00:00", Raw(PAYLOAD))),
     ("unknown", "PUNT_FLOOD", _of(HERE.mac, NOBODY, Raw(PAYLOAD))),
     ("from unknown", "PUNT_LEARN", _of(NOBODY, THERE.mac, Raw(PAYLOAD))),
@@ -119,6 +121,14 @@ def test_a_neighbour_solicitation_that_ends_early(stretched: Stretched) -> None:
         assert stretched.run(whole[:length], "seg0").counted == {expected: 1}, length
 
 
+def test_a_group_in_the_fdb(stretched: Stretched) -> None:
+    """`bridge fdb add` takes one; the bridge floods all the same, and XDP cannot."""
+    group = Station("224.0.0.251", "01:00:5e:00:00:fb", "seg1")
+    stretched.station(group)
+
+    assert stretched.run(between(HERE, group), "seg0").counted == {"PUNT_FLOOD": 1}
+
+
 def test_a_tunnel_that_is_the_kernels(stretched: Stretched) -> None:
     """Several remotes, or one that XDP does not do: the FDB says which device, but no tunnel."""
     stretched.station(FAR4, tunnel=0)
@@ -159,7 +169,7 @@ def test_bridging_without_nat(stretched: Stretched) -> None:
     stretched.plane.configure(enabled=False, vxlan=1, vxlan_ports=(4789,))
 
     assert stretched.run(OURS, "seg0", to="seg1").counted == {"BRIDGE": 1}
-    for_us = to_gateway(HERE, udp(HERE.ip, "198.51.100.10", 4000, 53))
+    for_us = to_gateway(HERE, udp(HERE.ip, SERVER, 4000, 53))
     assert stretched.run(for_us, "seg0").counted == {"PUNT_KERNEL_MODE": 1}
 
 
@@ -174,6 +184,18 @@ def test_who_sends_is_marked(stretched: Stretched) -> None:
     stretched.run(between(THERE, FAR6), "seg1", to="core0")
     assert stretched.marks(THERE).seen >= before - 1
     assert stretched.marks(FAR6).seen == 0
+
+
+def test_who_sends_to_the_gateway_is_marked(stretched: Stretched) -> None:
+    """NAT in XDP is as blind for the kernel, and a silent answer must not age the sender out."""
+    to_us = to_gateway(HERE, udp(HERE.ip, SERVER, 4000, 53))
+    assert stretched.run(to_us, "seg1").verdict == "FORWARD"
+    assert stretched.marks(HERE).seen == 0
+    assert stretched.run(to_us, "seg0").verdict == "FORWARD"
+    assert stretched.marks(HERE).seen
+    tagged = to_gateway(THERE, Dot1Q(vlan=5) / to_us.payload)
+    assert stretched.run(tagged, "seg1").counted == {"PUNT_VLAN": 1}
+    assert stretched.marks(THERE).seen == 0
 
 
 def test_who_sends_from_elsewhere_is_not_marked(stretched: Stretched) -> None:
@@ -211,6 +233,19 @@ class TestVlans:
         stretched.station(THERE, vlan=10)
 
         assert stretched.run(OURS, "seg0").counted == {"PUNT_BRIDGE_PORT": 1}
+
+    def test_by_nat_to_a_port_where_it_is_tagged(self, stretched: Stretched) -> None:
+        stretched.vlans(**{"br-seg": 10, "seg0": 10, "seg1": 20})
+        for station in (HERE, THERE):
+            stretched.station(station, vlan=10)
+        verdicts = {}
+        for station in (HERE, THERE):
+            packet = to_gateway(station, udp(station.ip, SERVER, 4000, 53))
+            sent = stretched.run(packet, str(station.place))
+            answer = udp(SERVER, WAN.ip, 53, sent.packet["UDP"].sport)
+            verdicts[station] = stretched.run(from_wan(answer), "wan0").verdict
+
+        assert verdicts == {HERE: "FORWARD", THERE: "PUNT_NOT_A_PORT"}
 
     def test_into_a_tunnel(self, stretched: Stretched) -> None:
         stretched.vlans(seg0=10)

@@ -10,9 +10,10 @@ from scapy.layers.l2 import ARP, Dot1AD, Dot1Q
 from scapy.packet import Packet, Raw
 
 from hybrid_gateway.bpf import DEV_BRIDGED
-from tests.lib.packets import PAYLOAD
+from tests.lib.packets import PAYLOAD, SERVER, udp
 
 from .segment import (
+    BRIDGE,
     BRIDGE_MAC,
     FAMILIES,
     FAR,
@@ -28,7 +29,7 @@ from .segment import (
 )
 from .stretched import FLAGS, TUNNELS, Stretched
 from .test_vxlan_decapsulate import delivered, framed
-from .vxlan_frames import arriving, between, from_far
+from .vxlan_frames import arriving, between, from_far, to_gateway
 
 families = pytest.mark.parametrize("family", FAMILIES)
 
@@ -220,3 +221,14 @@ def test_kernel_mode(stretched: Stretched, family: int) -> None:
     for vni in (VNIS[family], 1):
         frame = arriving(from_far(family), family, vni=vni)
         assert stretched.from_core(frame).counted == {"PUNT_KERNEL_MODE": 1}
+
+
+@families
+def test_the_gateways_own_vlan(stretched: Stretched, family: int) -> None:
+    """Its MAC address in another one is not the bridge device's own business."""
+    packet = to_gateway(FAR[family], udp(FAR[family].ip, SERVER, 4000, 53))
+    stretched.station(FAR[family], vlan=10)
+    stretched.vni(VNIS[family], family, vlan=10)
+    for vlan, expected in ((10, "FORWARD"), (20, "PUNT_HOST"), (0, "PUNT_HOST")):
+        stretched.vlans(**{BRIDGE: vlan})
+        assert stretched.from_core(arriving(packet, family)).verdict == expected
