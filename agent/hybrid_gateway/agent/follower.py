@@ -86,13 +86,6 @@ class Follower:
             self._probe.cancel()
         self._probe = self._loop.call_later(delay, self.probe)
 
-    def _probe_sooner(self) -> None:
-        """Stations may live for a shorter time than when the next look was fixed."""
-        soonest = self._loop.time() + self._engine.mirror.patience
-        if self._probe and self._probe.when() > soonest:
-            self._probe.cancel()
-            self._probe = self._loop.call_at(soonest, self.probe)
-
     def attempt(self, action: Callable[[], None]) -> None:
         """Runs it; whatever goes wrong is in the status, and everything is looked at again."""
         try:
@@ -169,7 +162,6 @@ class Follower:
         self._engine.reconcile(parts)
         if refill:
             self._engine.refill()
-        self._probe_sooner()
         self._last = self._loop.time()
         if self._probe and self._probe.when() > self._last + self._engine.mirror.patience:
             self._probe_in(self._engine.mirror.patience)  # stations age faster than they did
