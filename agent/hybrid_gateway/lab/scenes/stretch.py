@@ -139,8 +139,8 @@ def moved_host(stage: Stage) -> Row:
             "link set eth0 up",
         ):
             there.lab.run("left2", ["ip", *line.split()])
-        # The first thing that it says tells the bridge where it is.
-        said = there.ping("left2", LEFT.ip, 1, "-I", RIGHT.ip)
+        # The first thing that it says tells the bridge where it is; it may be answered too soon.
+        there.ping("left2", LEFT.ip, 2, "-I", RIGHT.ip)
         before = stage.counters()
         count = there.ping("left", RIGHT.ip, 10)
         moved = stage.moved(before)
@@ -149,7 +149,7 @@ def moved_host(stage: Stage) -> Row:
         f"{RIGHT.ip} leaves one site for the other and says something; ping -c 10 from {LEFT.ip}",
         f"{count} answers from its new place, none through the tunnel",
         moved,
-        said == 1 and count == 10 and moved.get("BRIDGE", 0) >= 18 and "VXLAN_ENCAP" not in moved,
+        count == 10 and moved.get("BRIDGE", 0) >= 18 and "VXLAN_ENCAP" not in moved,
     )
 
 
