@@ -95,13 +95,15 @@ class _Part:
         stretched = bridge.ifindex in self.stretched
         if not within and bridge.ifindex not in self.hopeful:
             return own if self.vxlan else None
+        vlan = _vlan(link, bridge)
         return replace(
             own,
             l3_ifindex=bridge.ifindex,
             mac=bridge.mac,
-            inside=within,
+            # In another VLAN, what goes to the bridge's MAC address is not for the bridge device.
+            inside=within and vlan == _own_vlan(bridge),
             bridged=stretched and not restriction(link, bridge),
-            vlan=_vlan(link, bridge),
+            vlan=vlan,
         )
 
     def uses(self, device: Device) -> bool:

@@ -551,6 +551,15 @@ def with_nat(**changes: Any) -> Config:
     return replace(CONFIG, nat44=Nat44(("br0",), "wan0", line=7, **changes))
 
 
+def test_nat_is_for_the_vlan_of_the_bridge_device() -> None:
+    """What goes to its MAC address in another one is not for it."""
+    ten = port("lan0", filtering(), vlans=(PortVlan(10, pvid=True, untagged=True), PortVlan(1)))
+    for observed, inside in ((filtering(), True), (ten, False)):
+        wanted = resolve(with_nat(), observed)
+        (lan0,) = (device for device in wanted.devices if device.name == "lan0")
+        assert (lan0.inside, lan0.bridged) == (inside, True)
+
+
 def test_nat_inside_on_the_same_bridge_and_outside_on_the_underlay() -> None:
     wanted = resolve(with_nat(), OBSERVED)
     roles = {
