@@ -8,32 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from .model import IPAddress
-from .netlink import AF_BRIDGE, FdbEntry, fdb_entry
-from .rtnl import MESSAGES, RTM_DELNEIGH, RTM_NEWNEIGH, decode
-
-
-@dataclass(frozen=True, slots=True)
-class NeighbourEvent:
-    """A neighbour was learned, changed or forgotten."""
-
-    ifindex: int
-    address: IPAddress
-    state: int
-    gone: bool
-
-
-def neighbour_event(kind: int, data: bytes) -> FdbEntry | NeighbourEvent | None:
-    """What an RTM_NEWNEIGH or RTM_DELNEIGH message says; None: nothing for us."""
-    message = decode(MESSAGES[RTM_NEWNEIGH], data)
-    gone = kind == RTM_DELNEIGH
-    if message["family"] == AF_BRIDGE:
-        return fdb_entry(message, gone=gone)
-    family = message["family"]
-    if family in (socket.AF_INET, socket.AF_INET6) and message.get_attr("NDA_DST"):
-        address = ip_address(message.get_attr("NDA_DST"))
-        return NeighbourEvent(message["ifindex"], address, message["state"], gone)
-    return None
-
+from .rtnl import attributes
 
 TCM_IFINDEX = struct.Struct("=i")
 TCM_OFFSET = 16 + 4
@@ -101,3 +76,15 @@ def _hop_devices(data: bytes) -> set[int]:
         found.add(ifindex)
         offset += (length + 3) & ~3
     return found
+
+
+NETCONF_HEADER = 16 + 4
+NETCONFA_IFINDEX, NETCONFA_FORWARDING = 1, 2
+
+
+def forwarding_device(data: bytes) -> int:
+    """The device whose forwarding an RTM_NEWNETCONF message tells of, 0: it is about others."""
+    attrs = dict(attributes(data, NETCONF_HEADER))
+    if NETCONFA_FORWARDING not in attrs:
+        return 0
+    return int.from_bytes(attrs.get(NETCONFA_IFINDEX, b""), sys.byteorder)

@@ -41,7 +41,6 @@ NUD_NONE = 0x00
 NUD_REACHABLE = 0x02
 NUD_STALE = 0x04
 NUD_DELAY = 0x08
-NUD_PROBE = 0x10
 NUD_NOARP = 0x40
 NUD_PERMANENT = 0x80
 TC_H_ROOT = 0xFFFFFFFF
@@ -64,18 +63,6 @@ class Neighbour:
     mac: bytes
     state: int
     managed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FdbEntry:
-    """One station that a bridge knows, or that it has just forgotten."""
-
-    bridge: int
-    mac: bytes
-    port: int
-    local: bool = False
-    """The bridge's own address: such frames go up, not out."""
-    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +205,6 @@ class Netlink:
             if message.get_attr("NDA_DST") and message["ifindex"] == ifindex
         )
 
-    def fdb(self, bridge: int) -> tuple[FdbEntry, ...]:
-        """The stations behind one bridge."""
-        found = self._dump_neighbours(("NDA_MASTER", bridge), family=AF_BRIDGE)
-        entries = (fdb_entry(message, gone=False) for message in found)
-        return tuple(entry for entry in entries if entry and entry.bridge == bridge)
-
     def _dump_neighbours(self, attr: tuple[str, int], family: int) -> list[Any]:
         try:
             return self._rtnl.dump(RTM_GETNEIGH, attr, family=family)
@@ -256,11 +237,6 @@ class Netlink:
         """Tells the kernel that the neighbour is in use: a stale one gets asked."""
         with contextlib.suppress(KernelError):
             self._change_neighbour(hop, NUD_NONE, NTF_USE, 0)
-
-    def ask(self, hop: NextHop) -> None:
-        """Has the kernel ask this neighbour now, sure of it or not; one it has not is left."""
-        with contextlib.suppress(KernelError):
-            self._change_neighbour(hop, NUD_PROBE, 0, 0, NLM_F_REPLACE)
 
     def _change_neighbour(
         self,
@@ -315,14 +291,3 @@ def _routes(message: Any) -> list[Route]:
         Route(destination, ifindex, IPv4Address(gateway) if gateway else None)
         for ifindex, gateway in hops
     ]
-
-
-def fdb_entry(message: Any, *, gone: bool) -> FdbEntry | None:
-    """None: not a bridge's entry for a station that sends untagged frames."""
-    mac = mac_bytes(message.get_attr("NDA_LLADDR"))
-    bridge = message.get_attr("NDA_MASTER") or 0
-    # A bridge that filters VLANs lists a station once for each VLAN; untagged traffic is in the
-    # one that its ports are in by default, which is 1 unless somebody changed it.
-    if not mac or not bridge or message.get_attr("NDA_VLAN") not in (None, 0, 1):
-        return None
-    return FdbEntry(bridge, mac, message["ifindex"], bool(message["state"] & NUD_PERMANENT), gone)

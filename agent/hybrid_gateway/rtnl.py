@@ -54,13 +54,15 @@ RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
 RTM_NEWTFILTER, RTM_DELTFILTER = 44, 45
+RTM_NEWNETCONF = 80
 RTM_NEWTUNNEL, RTM_DELTUNNEL, RTM_GETTUNNEL = 120, 121, 122
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR = 0x01, 0x04, 0x10
 NLM_F_DUMP, NLM_F_REPLACE, NLM_F_CREATE = 0x300, 0x100, 0x400
-RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_TC = 1, 3, 4
+RTNLGRP_LINK, RTNLGRP_TC = 1, 4
 RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE = 5, 7
 RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE = 9, 11
 RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE = 8, 19
+RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF = 24, 25
 RTNLGRP_TUNNEL = 35
 RTEXT_FILTER_BRVLAN_COMPRESSED = 1 << 2
 RTEXT_FILTER_SKIP_STATS = 1 << 3
@@ -284,10 +286,12 @@ class EventSocket:
 
 
 def route_events() -> EventSocket:
-    """Links, VNIs, neighbours and FDB, addresses, routes and rules, qdiscs and filters."""
+    """Links, VNIs, addresses, routes and rules, qdiscs and filters, forwarding.
+
+    Of neighbours and stations the mirror hears by a socket of its own.
+    """
     groups = (
         RTNLGRP_LINK,
-        RTNLGRP_NEIGH,
         RTNLGRP_TC,
         RTNLGRP_IPV4_IFADDR,
         RTNLGRP_IPV4_ROUTE,
@@ -295,6 +299,8 @@ def route_events() -> EventSocket:
         RTNLGRP_IPV6_ROUTE,
         RTNLGRP_IPV4_RULE,
         RTNLGRP_IPV6_RULE,
+        RTNLGRP_IPV4_NETCONF,
+        RTNLGRP_IPV6_NETCONF,
         RTNLGRP_TUNNEL,
     )
     return EventSocket(socket.NETLINK_ROUTE, groups)

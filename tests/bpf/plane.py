@@ -22,6 +22,7 @@ from tests.lib.packets import from_lan, from_wan, same
 
 from .own_maps import OwnMaps
 from .site import PORTS, Site
+from .stations import Stations
 
 ACTIONS = ("ABORTED", "DROP", "PASS", "TX", "REDIRECT")
 ROOM = 3400
@@ -97,6 +98,7 @@ class Plane:
         self.capacity = sessions
         self.dataplane = DataPlane(instance, object_dir())
         self.dataplane.load(MapSizes(sessions, pool=2))
+        self.stations = Stations(self.dataplane)
         self.own = OwnMaps(self.dataplane, self.instance)
         self.program = self.dataplane._program("gw_xdp")
         self.guard = self.dataplane._program("gw_guard")
@@ -116,8 +118,7 @@ class Plane:
         """The site's tables, the default settings, no static mappings."""
         self.configure()
         self.dataplane.set_devices(self.site.records())
-        self.dataplane.fdb_replace({})
-        self.dataplane.fdb_replace(self.site.fdb())
+        self.stations.replace(self.site.fdb())
         self.dataplane.set_addresses([OUTSIDE, ONE_TO_ONE])
         self.statics()
         self.dataplane.set_inside_prefixes([])

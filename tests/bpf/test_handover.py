@@ -70,11 +70,11 @@ def test_a_station_that_moved_away(plane: Plane) -> None:
     answer = udp(SERVER, WAN.ip, 53, port)
 
     assert plane.wan(answer).verdict == "FORWARD"
-    plane.dataplane.fdb_delete(bridge, mac)
+    plane.stations.delete(bridge, mac)
     assert plane.wan(answer).verdict == "PUNT_FDB_MISS"
-    plane.dataplane.fdb_set(bridge, mac, site.ifindex("lan1"))
+    plane.stations.set(bridge, mac, site.ifindex("lan1"))
     assert plane.wan(answer).verdict == "FORWARD"
-    plane.dataplane.fdb_set(bridge, mac, site.ifindex("mgmt0"))
+    plane.stations.set(bridge, mac, site.ifindex("mgmt0"))
     _handed_over(plane, plane.wan(answer), "PUNT_NOT_A_PORT", "br-lan")
 
 
@@ -97,13 +97,13 @@ def test_no_way_to_the_inside_host(plane: Plane, inside: str) -> None:
 
 def test_the_use_of_a_station_is_noted(plane: Plane) -> None:
     port = plane.lan(udp(LAN.ip, SERVER, 4000, 53)).packet[UDP].sport
-    stations = {key: used for key, used in plane.dataplane.fdb_used().items() if used}
+    stations = {key: used for key, used in plane.stations.used().items() if used}
     mac = bytes.fromhex(LAN.mac.replace(":", ""))
     assert (plane.site.ifindex("br-lan"), mac) not in stations
 
     plane.wan(udp(SERVER, WAN.ip, 53, port))
 
-    used = plane.dataplane.fdb_used()
+    used = plane.stations.used()
     assert used[plane.site.ifindex("br-lan"), mac] > 0
     assert used[plane.site.ifindex("br-lan"), bytes.fromhex(LAN2.mac.replace(":", ""))] == 0
 

@@ -35,12 +35,12 @@ def _after(plane: Plane, first: Packet, second: Packet, *, same_tick: bool = Tru
     bridge, mac = plane.site.ifindex("br-lan"), bytes.fromhex(LAN.mac.replace(":", ""))
     port = plane.site.ifindex("lan0")
     while True:
-        plane.dataplane.fdb_set(bridge, mac, port)
+        plane.stations.set(bridge, mac, port)
         plane.own.forget_way()
         before = _tick()
         for _ in range(2):  # it takes two in a row
             assert plane.run_uncounted(bytes(from_wan(first)), "wan0")[0] == "REDIRECT"
-        plane.dataplane.fdb_delete(bridge, mac)
+        plane.stations.delete(bridge, mac)
         sent = _tick()
         while not same_tick and _tick() == sent:
             pass

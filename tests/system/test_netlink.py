@@ -9,25 +9,24 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
-from hybrid_gateway.events import RouteEvent, neighbour_event, route_event, tc_device
-from hybrid_gateway.lab.namespaces import inside, run
+from hybrid_gateway.events import RouteEvent, forwarding_device, route_event, tc_device
+from hybrid_gateway.lab.namespaces import run
 from hybrid_gateway.model import Address, NextHop, Route
 from hybrid_gateway.netlink import (
     NUD_PERMANENT,
     NUD_STALE,
-    FdbEntry,
     Netlink,
 )
 from hybrid_gateway.rtnl import (
-    RTM_DELNEIGH,
     RTM_DELQDISC,
     RTM_DELTFILTER,
-    RTM_NEWNEIGH,
+    RTM_NEWNETCONF,
     RTM_NEWQDISC,
     RTM_NEWROUTE,
     RTM_NEWTFILTER,
     route_events,
 )
+from hybrid_gateway.sysctl import write
 
 STATION = bytes.fromhex("020000000002")
 GATEWAY = IPv4Address("203.0.113.1")
@@ -97,16 +96,6 @@ def test_routes_of_some_devices(site: str, netlink: Netlink) -> None:
     assert netlink.routes(frozenset({9999})) == ()
 
 
-def test_the_fdb_of_a_bridge(site: str, netlink: Netlink) -> None:
-    run(inside(f"{site}-h", ["ping", "-c", "1", "10.9.0.1"]))
-    bridge, port = index("br0"), index("p0")
-
-    found = netlink.fdb(bridge)
-    assert FdbEntry(bridge, STATION, port) in found
-    assert any(entry.local for entry in found)
-    assert netlink.fdb(9999) == ()
-
-
 def test_a_next_hop_is_managed_and_released(netlink: Netlink) -> None:
     hop = NextHop(index("wan0"), GATEWAY)
 
@@ -125,22 +114,9 @@ def test_a_stale_neighbour_in_use_is_asked(site: str, netlink: Netlink) -> None:
     assert before.state == NUD_STALE
     assert before.mac == STATION
 
-    netlink.ask(hop)
-    # Its answer came by the bridge, which knows now where the station is.
-    eventually(
-        lambda: any(entry.mac == STATION for entry in netlink.fdb(hop.ifindex)),
-        "the bridge has learnt the station from its answer",
-    )
-    ip(site, "neigh", "replace", "10.9.0.2", "lladdr", mac, "dev", "br0", "nud", "stale")
     netlink.probe(hop)
     (after,) = [n for n in netlink.neighbours(hop.ifindex) if n.address == hop.address]
     assert after.state != NUD_STALE
-
-
-def test_asking_makes_no_neighbours(netlink: Netlink) -> None:
-    hop = NextHop(index("br0"), IPv4Address("10.9.0.200"))
-    netlink.ask(hop)
-    assert not [n for n in netlink.neighbours(hop.ifindex) if n.address == hop.address]
 
 
 def test_permanent_neighbours_are_seen_as_such(site: str, netlink: Netlink) -> None:
@@ -158,8 +134,6 @@ def test_qdiscs(site: str, netlink: Netlink) -> None:
 def test_events(site: str) -> None:
     events = route_events()
     ip(site, "route", "add", "10.77.0.0/16", "via", "10.9.0.2")
-    run(["bridge", "-n", site, "fdb", "add", "02:00:00:00:00:33", "dev", "p0", "master", "dynamic"])
-    run(["bridge", "-n", site, "fdb", "del", "02:00:00:00:00:33", "dev", "p0", "master"])
 
     messages, lost = events.read()
     events.close()
@@ -170,15 +144,6 @@ def test_events(site: str) -> None:
         frozenset({index("br0")}), IPv4Address("10.9.0.2"), 16, socket.AF_INET, destination
     )
     assert added in routes
-    neighbours = [
-        neighbour_event(kind, data)
-        for kind, data in messages
-        if kind in (RTM_NEWNEIGH, RTM_DELNEIGH)
-    ]
-    mac = bytes.fromhex("020000000033")
-    stations = [n for n in neighbours if isinstance(n, FdbEntry) and n.mac == mac]
-    assert [station.gone for station in stations] == [False, True]
-    assert {station.port for station in stations} == {index("p0")}
 
 
 def test_events_of_qdiscs_and_filters(site: str) -> None:
@@ -200,6 +165,21 @@ def test_events_of_qdiscs_and_filters(site: str) -> None:
     assert found == [(kind, index("wan0")) for kind in kinds]
 
 
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_events_of_forwarding(site: str, family: str) -> None:
+    assert site
+    events = route_events()
+    for device in ("lo", "wan0"):
+        write(f"net.{family}.conf.{device}.forwarding", "1")
+        write(f"net.{family}.conf.{device}.forwarding", "0")
+
+    messages, lost = events.read()
+    events.close()
+    assert not lost
+    told = [forwarding_device(data) for kind, data in messages if kind == RTM_NEWNETCONF]
+    assert told == [index("lo")] * 2 + [index("wan0")] * 2
+
+
 def test_lost_events_are_reported(site: str) -> None:
     events = route_events()
     batch = [f"route add 10.{i}.{j}.0/24 dev br0" for i in range(60, 124) for j in range(256)]
@@ -213,16 +193,3 @@ def test_lost_events_are_reported(site: str) -> None:
             break
     events.close()
     assert lost
-
-
-def test_a_large_fdb_is_read_in_time(site: str, netlink: Netlink) -> None:
-    batch = [
-        f"fdb add 02:00:01:00:{i:02x}:{j:02x} dev p0 master dynamic"
-        for i in range(16)
-        for j in range(256)
-    ]
-    run(["bridge", "-n", site, "-batch", "-"], stdin="\n".join(batch))
-
-    began = time.process_time()
-    assert len(netlink.fdb(index("br0"))) >= 4096
-    assert time.process_time() - began < 1.0

@@ -5,7 +5,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from ..events import TC_BLOCK, route_event, tc_device
+from ..events import TC_BLOCK, forwarding_device, route_event, tc_device
 from ..observe import Part
 from ..rtnl import (
     RTM_DELADDR,
@@ -17,6 +17,7 @@ from ..rtnl import (
     RTM_DELTUNNEL,
     RTM_NEWADDR,
     RTM_NEWLINK,
+    RTM_NEWNETCONF,
     RTM_NEWQDISC,
     RTM_NEWROUTE,
     RTM_NEWRULE,
@@ -36,6 +37,8 @@ SENDERS_SECONDS = 0.2
 REST_SECONDS = 0.5
 """At least so long between two looks, however fast events come."""
 RETRY_SECONDS = 10.0
+LOOPBACK = 1
+"""The ifindex of lo, whose forwarding XDP hangs on; ip_forward changes it along."""
 LINK_EVENTS = frozenset({RTM_NEWLINK, RTM_DELLINK})
 TC_EVENTS = frozenset({RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTFILTER, RTM_DELTFILTER})
 
@@ -116,6 +119,8 @@ class Follower:
             elif kind in (RTM_NEWROUTE, RTM_DELROUTE):
                 if self._engine.concerned_by(route_event(data), kind == RTM_NEWROUTE):
                     self._mark(Part.ROUTES)
+            elif kind == RTM_NEWNETCONF and forwarding_device(data) == LOOPBACK:
+                self._mark(Part.ALL)
             elif kind in TC_EVENTS and tc_device(data) in {TC_BLOCK, *self._engine.devices()}:
                 self._mark(Part.TC)
 

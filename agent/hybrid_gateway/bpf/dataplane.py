@@ -3,7 +3,7 @@
 
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -246,28 +246,6 @@ class DataPlane:
     def set_inside_prefixes(self, prefixes: Sequence[IPv4Network]) -> None:
         """Replaces the whole table."""
         tables.write_prefixes(self.table("gw_inside"), prefixes)
-
-    def fdb_replace(self, entries: Mapping[tuple[int, bytes], int]) -> None:
-        """(bridge, MAC) to port, all of them."""
-        tables.replace_fdb(self.table("gw_fdb"), entries)
-
-    def fdb_set(self, bridge: int, mac: bytes, port: int) -> None:
-        key, table = tables.fdb_key(bridge, mac), self.table("gw_fdb")
-        entry = table.get(key)
-        if entry is None or entry.port != port:
-            table.set(key, abi.new("gw_fdb_entry", port=port))
-
-    def fdb_delete(self, bridge: int, mac: bytes) -> None:
-        self.table("gw_fdb").delete(tables.fdb_key(bridge, mac))
-
-    def fdb_used(self) -> dict[tuple[int, bytes], int]:
-        """(bridge, MAC) to the CLOCK_MONOTONIC second when XDP last sent there; 0: never."""
-        table, found = self.table("gw_fdb"), {}
-        for key in table.every_key():
-            entry = table.get(key)
-            if entry is not None:
-                found[key.bridge, bytes(key.mac)] = int(entry.used)
-        return found
 
     # ---- what happened ----------------------------------------------------------------
 

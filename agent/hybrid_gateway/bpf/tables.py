@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tables that the agent fills: settings, devices, statics, addresses, prefixes, FDB."""
+"""The tables that the agent fills: settings, devices, statics, addresses, prefixes."""
 
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -186,26 +186,6 @@ def write_prefixes(table: Map, prefixes: Iterable[IPv4Network]) -> None:
         for prefix in prefixes
     }
     table.replace(wanted)
-
-
-def fdb_key(bridge: int, mac: bytes) -> Any:
-    return abi.new("gw_fdb_key", bridge=bridge, mac=list(mac))
-
-
-def replace_fdb(table: Map, entries: Mapping[tuple[int, bytes], int]) -> None:
-    """Keeps `used` of what stays."""
-    known = {_bytes(key): key for key in table.every_key()}
-    wanted: dict[bytes, int] = {
-        _bytes(fdb_key(bridge, mac)): port for (bridge, mac), port in entries.items()
-    }
-    for key_bytes, port in wanted.items():
-        key = ffi.from_buffer("struct gw_fdb_key *", key_bytes)
-        entry = table.get(key) if key_bytes in known else None
-        if entry is None or entry.port != port:
-            table.set(key, abi.new("gw_fdb_entry", port=port))
-    for key_bytes, key in known.items():
-        if key_bytes not in wanted:
-            table.delete(key)
 
 
 class DeviceTable:
