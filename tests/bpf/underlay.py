@@ -33,6 +33,7 @@ from .site import mac_bytes
 MARKED = Path(__file__).with_name("marked.bpf.c")
 INCLUDE = Path(__file__).resolve().parents[2] / "bpf" / "include"
 ETH_P_ALL = 3
+MLD_ROUTERS = mac_bytes("33:33:00:00:00:16")
 ARRIVES_SECONDS = 2.0
 MTU = 1500
 PORT = 4789
@@ -183,11 +184,11 @@ class Underlay:
 
 
 def arriving(tap: socket.socket, count: int = 1) -> list[bytes]:
-    """The next frames that a device receives, not those that it sends."""
+    """The next frames that a device receives, not those that it sends; without kernels' MLD."""
     found: list[bytes] = []
     while len(found) < count:
         frame, address = tap.recvfrom(65536)
-        if address[2] != socket.PACKET_OUTGOING:
+        if address[2] != socket.PACKET_OUTGOING and not frame.startswith(MLD_ROUTERS):
             found.append(frame)
     return found
 
