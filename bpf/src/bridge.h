@@ -38,6 +38,13 @@ is_group(const __u8 *mac)
 	return mac[0] & 1;
 }
 
+/* May a frame come from there? As the kernel's bridge sees it. */
+static __always_inline bool
+is_station(const __u8 *mac)
+{
+	return !is_group(mac) && (*(const __u32 *)mac || *(const __u16 *)(mac + 4));
+}
+
 /* What the bridge may answer itself (neighbour suppression), and has to see. */
 static __always_inline bool
 is_resolution(void *frame, void *end)

@@ -203,7 +203,7 @@ inner_way(const struct gw_vni *vni, struct ethhdr *eth, void *end, __u32 tunnel,
 	struct gw_fdb_entry *entry;
 	__u16 type = ether_type(eth);
 
-	if (is_group(eth->h_source))
+	if (!is_station(eth->h_source))
 		return GW_DROP_INNER;
 	/* STP, LLDP and the like concern one link (IEEE 802.1D 7.12.6). */
 	if (*(__u32 *)eth->h_dest == bpf_htonl(0x0180c200) && !eth->h_dest[4] &&

@@ -80,11 +80,20 @@ def test_where_the_inner_frame_goes(
 
 
 @families
-@pytest.mark.parametrize("source", ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "33:33:00:00:00:01"])
-def test_from_a_group(stretched: Stretched, family: int, source: str) -> None:
+@pytest.mark.parametrize(
+    "source",
+    ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "33:33:00:00:00:01", "00:00:00:00:00:00"],
+)
+def test_from_what_is_no_station(stretched: Stretched, family: int, source: str) -> None:
     for target in (HERE.mac, BRIDGE_MAC, "ff:ff:ff:ff:ff:ff"):
         frame = arriving(framed(source, target, Raw(PAYLOAD)), family)
         assert stretched.from_core(frame).counted == {"DROP_INNER": 1}
+
+
+@families
+def test_from_a_station_with_a_short_address(stretched: Stretched, family: int) -> None:
+    for source in ("00:00:00:00:00:01", "02:00:00:00:00:00", "00:00:00:01:00:00"):
+        delivered(stretched, framed(source, HERE.mac, Raw(PAYLOAD)), family)
 
 
 @families
