@@ -13,6 +13,7 @@ from .model import (
     Attachment,
     FallbackTable,
     Observed,
+    Offload,
     Settings,
     Step,
     StepKind,
@@ -196,6 +197,12 @@ class Planner:
             and port.ifindex in observed.handover
             and (not port.outside or port.ifindex in observed.guard)
         )
+
+
+def _harm(offload: Offload) -> str:
+    if offload.feature.startswith("tx-"):
+        return "what is too long for the underlay is cut when it is whole, with its checksum"
+    return "it hides frames or tags from XDP"
 
 
 def _purpose(table: FallbackTable) -> str:

@@ -239,7 +239,8 @@ class Engine:
 
     def _warn_of_lost(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
-            if step.kind is StepKind.ATTACH and step.value in self._executor.written.attachments:
+            before = (*self._executor.written.attachments, *self._executor.written.tunnels)
+            if step.kind in (StepKind.ATTACH, StepKind.ATTACH_TUNNEL) and step.value in before:
                 log.warning("%s: somebody removed our programs: putting them back", step.subject)
 
     def withdraw(self, messages: Iterable[links.Message]) -> None:
