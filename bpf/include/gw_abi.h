@@ -290,6 +290,8 @@ struct gw_fdb_entry {
 	__u32 used; /* CLOCK_MONOTONIC s: XDP's NAT sent to it, which the kernel does not see */
 	__u32 seen; /* CLOCK_MONOTONIC s: it sent by XDP's bridge, which the kernel does not see */
 	__u32 tunnel; /* 1 + index in gw_tunnels, 0: it is not behind a tunnel, or the kernel's */
+	__u32 moved; /* CLOCK_MONOTONIC s: it sent from elsewhere, which the agent has yet to say */
+	__u32 pad;
 };
 
 /* A VTEP's address: IPv6, or IPv4 with twelve zeros after it. */
@@ -525,7 +527,7 @@ enum gw_counter {
 	GW_PUNT_REPLAY, /* translated, handed over: fragments that came before it follow it */
 	GW_PUNT_TUNNEL_CUT, /* encapsulated, handed over: to be fragmented for the underlay */
 	GW_PUNT_FLOOD, /* bridged: broadcast, multicast or to a station that nobody knows */
-	GW_PUNT_LEARN, /* bridged: from a station that is not known to be there */
+	GW_PUNT_LEARN, /* bridged: from or to a station that is not known to be there */
 	GW_PUNT_RESOLUTION, /* bridged: ARP or neighbour discovery, which the bridge may answer */
 	GW_PUNT_BRIDGE_PORT, /* bridged: by a port that XDP does not bridge to */
 	GW_PUNT_UNDERLAY, /* bridged: the way to the VTEP is not known, or no XDP port's */

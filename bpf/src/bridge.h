@@ -7,6 +7,7 @@
 #ifndef GW_BRIDGE_H
 #define GW_BRIDGE_H
 #include "encapsulate.h"
+#include "route.h"
 
 enum {
 	ND_FIRST = 133, /* router solicitation (RFC 4861 section 4) */
@@ -30,6 +31,14 @@ mark_seen(struct gw_fdb_entry *entry, __u64 now)
 {
 	if (entry->seen != seconds(now))
 		entry->seen = seconds(now);
+}
+
+/* It sent from elsewhere: an answer may come before the agent has told where it is now. */
+static __always_inline void
+mark_moved(struct gw_fdb_entry *entry, __u64 now)
+{
+	if (entry && entry->moved != seconds(now))
+		entry->moved = seconds(now);
 }
 
 static __always_inline bool
@@ -82,7 +91,7 @@ bridge_from_port(struct xdp_md *ctx, const struct gw_device *port, struct passag
 	struct ethhdr *eth = data;
 	const struct gw_settings *nat = settings();
 	struct gw_fdb_entry *entry;
-	bool own, known;
+	bool known;
 	__u16 type;
 
 	if (!port || !via || !nat || !(nat->vxlan & GW_VXLAN_ON))
@@ -92,23 +101,26 @@ bridge_from_port(struct xdp_md *ctx, const struct gw_device *port, struct passag
 	type = ether_type(data);
 	if (type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETHERTYPE_QINQ))
 		return GW_PUNT_VLAN;
-	if (is_group(eth->h_dest))
-		return GW_PUNT_FLOOD;
-	own = same_mac(eth->h_dest, port->mac);
-	if (!own && is_resolution(data, end))
-		return GW_PUNT_RESOLUTION;
 	via->now = bpf_ktime_get_coarse_ns();
 	entry = station(port->l3_ifindex, port->vlan, eth->h_source);
 	known = entry && entry->port == port->ifindex;
 	if (known)
 		mark_seen(entry, via->now);
-	if (own)
+	else
+		mark_moved(entry, via->now);
+	if (is_group(eth->h_dest))
+		return GW_PUNT_FLOOD;
+	if (same_mac(eth->h_dest, port->mac))
 		return NOT_BRIDGED;
+	if (is_resolution(data, end))
+		return GW_PUNT_RESOLUTION;
 	if (!known)
 		return GW_PUNT_LEARN;
 	entry = station(port->l3_ifindex, port->vlan, eth->h_dest);
 	if (!entry)
 		return GW_PUNT_FLOOD;
+	if (moved_lately(entry, via->now))
+		return GW_PUNT_LEARN;
 	if (entry->tunnel)
 		return encapsulate(ctx, entry->tunnel, via);
 	/* Back to where it came from: the bridge drops that, unless it is told not to. */

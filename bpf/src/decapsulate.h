@@ -202,6 +202,7 @@ inner_way(const struct gw_vni *vni, struct ethhdr *eth, void *end, __u32 tunnel,
 	struct gw_device *bridge = device(vni->bridge);
 	struct gw_fdb_entry *entry;
 	__u16 type = ether_type(eth);
+	bool known;
 
 	if (!is_station(eth->h_source))
 		return GW_DROP_INNER;
@@ -209,16 +210,19 @@ inner_way(const struct gw_vni *vni, struct ethhdr *eth, void *end, __u32 tunnel,
 	if (*(__u32 *)eth->h_dest == bpf_htonl(0x0180c200) && !eth->h_dest[4] &&
 	    eth->h_dest[5] <= 0x0f)
 		return GW_DROP_INNER;
-	if (is_group(eth->h_dest))
-		return GW_PUNT_FLOOD;
 	if (type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETHERTYPE_QINQ))
 		return GW_PUNT_VLAN;
-	if (is_resolution(eth, end))
-		return GW_PUNT_RESOLUTION;
 	entry = station(vni->bridge, vni->vlan, eth->h_source);
-	if (entry && tunnel && entry->tunnel == tunnel)
+	known = entry && tunnel && entry->tunnel == tunnel;
+	if (known)
 		mark_seen(entry, via->now);
 	else if (vni->flags & GW_VNI_LEARNS)
+		mark_moved(entry, via->now);
+	if (is_group(eth->h_dest))
+		return GW_PUNT_FLOOD;
+	if (is_resolution(eth, end))
+		return GW_PUNT_RESOLUTION;
+	if (!known && vni->flags & GW_VNI_LEARNS)
 		return GW_PUNT_LEARN;
 	if (bridge && same_mac(eth->h_dest, bridge->mac)) {
 		/* In another VLAN than the bridge device's own, its MAC address is somebody else's. */
@@ -231,6 +235,8 @@ inner_way(const struct gw_vni *vni, struct ethhdr *eth, void *end, __u32 tunnel,
 	entry = station(vni->bridge, vni->vlan, eth->h_dest);
 	if (!entry)
 		return GW_PUNT_FLOOD;
+	if (moved_lately(entry, via->now))
+		return GW_PUNT_LEARN;
 	if (entry->port == vni->ifindex)
 		return GW_DROP_SPLIT_HORIZON;
 	if (entry->tunnel)

@@ -96,6 +96,16 @@ route_failure(long result)
 	return result == BPF_FIB_LKUP_RET_NOT_FWDED ? GW_PUNT_HOST : GW_PUNT_NO_ROUTE;
 }
 
+enum { MOVED_SECONDS = 2 };
+
+/* Only the bridge knows for certain where it is. A fixed entry that somebody else's frames speak
+ * against is the bridge's as well, for as long as they come. */
+static __always_inline bool
+moved_lately(const struct gw_fdb_entry *entry, __u64 now)
+{
+	return entry->moved && seconds(now) - entry->moved < MOVED_SECONDS;
+}
+
 /* The row in gw_tx of the port that leads to the next hop, or the tunnel; or a verdict of those that
  * hand over. */
 static __always_inline enum gw_counter
@@ -109,7 +119,7 @@ egress_port(const struct bpf_fib_lookup *fib, const struct gw_device *egress, __
 	if (egress->flags & GW_DEV_BRIDGE) {
 		__builtin_memcpy(key.mac, fib->dmac, sizeof(key.mac));
 		station = bpf_map_lookup_elem(&gw_fdb, &key);
-		if (!station)
+		if (!station || moved_lately(station, now))
 			return GW_PUNT_FDB_MISS;
 		/* The agent keeps what was used alive in the kernel; once a second is enough. */
 		if (station->used != seconds(now))

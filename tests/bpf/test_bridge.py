@@ -4,6 +4,7 @@
 import time
 
 import pytest
+from _gw_native import lib
 from scapy.layers.inet6 import (
     ICMPv6EchoRequest,
     ICMPv6ND_NA,
@@ -19,9 +20,9 @@ from scapy.packet import Packet, Raw
 from hybrid_gateway.bpf import DEV_BRIDGED, DEV_PORT
 from tests.lib.packets import PAYLOAD, SERVER, WAN, from_wan, udp
 
-from .segment import FAR4, FAR6, HERE, KERNELS, NOBODY, RESTRICTED, THERE, Station
+from .segment import FAR4, FAR6, HERE, KERNELS, NOBODY, RESTRICTED, THERE, VNIS, Station
 from .stretched import FLAGS, UNUSED, Stretched, same_frame
-from .vxlan_frames import between, leaving, source_port, to_gateway
+from .vxlan_frames import arriving, between, leaving, source_port, to_gateway
 
 OURS = between(HERE, THERE)
 
@@ -205,6 +206,34 @@ def test_who_sends_from_elsewhere_is_not_marked(stretched: Stretched) -> None:
 
     assert stretched.marks(HERE).seen == 0
     assert stretched.marks(FAR4).seen == 0
+
+
+def test_who_moved_is_the_kernels_to_find(stretched: Stretched) -> None:
+    """Whatever it sent from there; an answer may come before the agent has followed."""
+    answer = arriving(between(FAR4, HERE), 4)
+    for first in (between(HERE, FAR6), _of(HERE.mac, "ff:ff:ff:ff:ff:ff", ARP(op=2))):
+        stretched.station(HERE)
+        assert stretched.from_core(answer, to="seg0").verdict == "BRIDGE"
+        stretched.run(first, "seg1")
+        outcome = stretched.from_core(answer)
+        assert outcome.counted == {"PUNT_LEARN": 1}
+        same_frame(outcome, bytes(answer))
+    stretched.station(HERE, moved=int(time.monotonic()) - 10)
+    assert stretched.from_core(answer, to="seg0").verdict == "BRIDGE"
+
+
+def test_who_moved_out_of_a_tunnel_is_not_looked_for_there(stretched: Stretched) -> None:
+    stretched.run(between(FAR4, THERE), "seg0")
+    assert stretched.run(between(THERE, FAR4), "seg1").counted == {"PUNT_LEARN": 1}
+
+
+def test_who_moved_into_a_tunnel_is_not_at_its_port(stretched: Stretched) -> None:
+    """Only if the device learns; otherwise it is the control plane that says so."""
+    stretched.from_core(arriving(between(HERE, THERE), 4))
+    assert stretched.run(between(THERE, HERE), "seg1", to="seg0").counted == {"BRIDGE": 1}
+    stretched.vni(VNIS[4], 4, flags=lib.GW_VNI_LEARNS)
+    stretched.from_core(arriving(between(HERE, THERE), 4))
+    assert stretched.run(between(THERE, HERE), "seg1").counted == {"PUNT_LEARN": 1}
 
 
 class TestVlans:

@@ -30,7 +30,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "PUNT_REPLAY": "translated; fragments that came before their first one follow it",
         "PUNT_TUNNEL_CUT": "encapsulated; has to be fragmented for the underlay",
         "PUNT_FLOOD": "bridged: broadcast, multicast, or a station that nobody knows",
-        "PUNT_LEARN": "bridged: from a station that is not known to be there",
+        "PUNT_LEARN": "bridged: from or to a station that is not known to be there",
         "PUNT_RESOLUTION": "bridged: ARP or neighbour discovery",
         "PUNT_BRIDGE_PORT": "bridged: by a port that XDP does not bridge to",
         "PUNT_UNDERLAY": "bridged: no way to the VTEP is known that leaves by a port of ours",
