@@ -10,7 +10,9 @@ from hybrid_gateway.instance import Instance
 from hybrid_gateway.lab import Lab
 from hybrid_gateway.lab.namespaces import run
 
-SYSCTLS = r"^net\.(ipv4\.(ip_|conf|neigh)|netfilter|core)"
+SYSCTLS = (
+    r"^net\.(ipv4\.(ip_|conf|neigh)|ipv6\.conf\.[^.]+\.(forwarding|accept_ra)$|netfilter|core)"
+)
 DEVICES = ("lan0", "lan1", "wan0", "br-lan")
 
 
@@ -27,16 +29,16 @@ class Traces:
     neighbours: str
 
     @staticmethod
-    def of(lab: Lab) -> "Traces":
+    def of(lab: Lab, devices: tuple[str, ...] = DEVICES) -> "Traces":
         pins = Instance(lab.name).pin_dir
         return Traces(
             pins=tuple(str(path) for path in pins.rglob("*")) if pins.exists() else (),
             nft=lab.run("gw", ["nft", "-s", "list", "ruleset"]),
             sysctls=_sysctls(lab),
-            filters=tuple(_filters(lab, device) for device in DEVICES),
-            xdp=tuple(has_xdp(lab, device) for device in DEVICES),
-            offloads=tuple(lab.run("gw", ["ethtool", "-k", device]) for device in DEVICES),
-            neighbours=lab.run("gw", ["ip", "-4", "neigh", "show", "nud", "permanent"]),
+            filters=tuple(_filters(lab, device) for device in devices),
+            xdp=tuple(has_xdp(lab, device) for device in devices),
+            offloads=tuple(lab.run("gw", ["ethtool", "-k", device]) for device in devices),
+            neighbours=_neighbours(lab),
         )
 
 
@@ -44,6 +46,12 @@ def _sysctls(lab: Lab) -> str:
     lines = lab.run("gw", ["sysctl", "-a", "-r", SYSCTLS]).splitlines(keepends=True)
     # The connections of this moment are no setting.
     return "".join(line for line in lines if "nf_conntrack_count" not in line)
+
+
+def _neighbours(lab: Lab) -> str:
+    """Those that do not go by themselves."""
+    listed = lab.run("gw", ["ip", "neigh", "show"]).splitlines()
+    return "\n".join(line for line in listed if "managed" in line or "PERMANENT" in line)
 
 
 def _filters(lab: Lab, device: str) -> str:
