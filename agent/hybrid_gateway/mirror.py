@@ -8,6 +8,7 @@ station; the answer, an ordinary frame, refreshes the FDB as well.
 """
 
 import logging
+import os
 import select
 import time
 from collections.abc import Iterable
@@ -103,6 +104,8 @@ class Mirror:
             log.warning("the kernel dropped events about stations: they are read again")
         if events.refused and not (before and before.refused):
             log.warning("%s", self.warnings[0])
+        if events.failed and not (before and before.failed):
+            log.error("writing stations into the maps: %s", os.strerror(events.error))
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ struct gw_mirror_segment {
 	__u8 pad[6];
 };
 
-/* What one read came to; the counts since gw_mirror_open(), but `more` and `syncing`. */
+/* What one read came to; counts since gw_mirror_open() where nothing else is said. */
 struct gw_mirror_events {
 	__u64 messages; /* of netlink that were read */
 	__u64 changes; /* of the maps */
@@ -66,7 +66,7 @@ struct gw_mirror_events {
 	__u32 more; /* 1: there is more to read */
 	__u32 syncing; /* 1: a dump is not at its end */
 	__u32 stations; /* in the bridges' FDBs that are known */
-	__u32 refused; /* stations, tunnels, VTEPs and so on that there was no room for */
+	__u32 refused; /* stations, VTEPs and so on without room, since the last dump began */
 	__u32 failed; /* writes to maps that failed */
 	__u32 error; /* errno of the last one */
 	__u32 serial; /* another one when the VTEPs that may send to any segment changed */

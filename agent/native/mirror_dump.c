@@ -19,6 +19,7 @@
 enum {
 	NEIGHBOURS_TWICE = 2,
 	REPEAT_SECONDS = 30,
+	ROOM = GW_FDB_MAX / 16, /* free stations that are worth a dump, if some were refused */
 	STRICT = 12, /* NETLINK_GET_STRICT_CHK: only with it are filters of dumps applied */
 };
 
@@ -90,7 +91,8 @@ look(struct gw_mirror *mirror)
 	if (!dump->socket)
 		return -errno;
 	dump->step = DUMP_NEXTHOPS;
-	dump->deleted = 0;
+	dump->deleted = dump->refused = 0;
+	mirror->what.refused = 0;
 	mirror->what.dumps++;
 	result = ask(mirror);
 	if (result)
@@ -124,7 +126,10 @@ dump_due(const struct gw_mirror *mirror, __u32 now)
 {
 	const struct dump *dump = &mirror->dump;
 
-	return !dump->socket && dump->incomplete && now - dump->ended >= REPEAT_SECONDS;
+	if (dump->socket || now - dump->ended < REPEAT_SECONDS)
+		return false;
+	return dump->incomplete ||
+	       (dump->refused && mirror->stations.used + ROOM <= mirror->stations.max);
 }
 
 /* ---- the end ------------------------------------------------------------------------------ */

@@ -96,7 +96,7 @@ station_seen(struct gw_mirror *mirror, const struct gw_fdb_key *key, __u32 port,
 		station = table_add(&mirror->stations, key);
 	if (!station) {
 		mirror->what.refused++;
-		mirror->dump.incomplete = 1;
+		mirror->dump.refused = 1;
 		return;
 	}
 	if (!mirror_news(mirror, &station->stamp))

@@ -12,7 +12,7 @@ from typing import Any
 from _gw_native import ffi, lib
 
 from hybrid_gateway import abi
-from hybrid_gateway.bpf.maps import Map
+from hybrid_gateway.bpf.maps import BATCH, Map
 from hybrid_gateway.bpf.stations import FdbMirror
 from hybrid_gateway.model import IPAddress
 
@@ -99,7 +99,11 @@ class Maps:
         return Tunnel(value.ifindex, value.vni, remote, value.port)
 
     def used_tunnels(self) -> int:
-        return sum(value.ifindex != 0 for _, value in self.tunnels.slice(0, 4096))
+        return sum(
+            value.ifindex != 0
+            for start in range(0, lib.GW_TUNNELS_MAX, BATCH)
+            for _, value in self.tunnels.slice(start, BATCH)
+        )
 
     def generation(self, number: int) -> int:
         value = self.tunnels.get(number - 1)

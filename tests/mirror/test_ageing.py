@@ -47,7 +47,7 @@ def test_a_local_station(site: Site, maps: Maps, mirror: FdbMirror) -> None:
         site.station(mac)
     mirror.configure(site.wanted())
     settled(mirror)
-    eventually(lambda: grown_old(OTHER, "p0"), "it was silent for a while")
+    eventually(lambda: grown_old(OTHER, "p0"), "it was silent for a while", 10)
     maps.mark(site.index("br0"), STATION, seen=now())
 
     assert refreshed(mirror) == Round(used=0, refreshed=1, probed=0)
@@ -69,7 +69,7 @@ def test_a_remote_station(site: Site, maps: Maps, mirror: FdbMirror) -> None:
     site.bridge("fdb add 02:00:00:00:00:03 dev vx4 master static")
     mirror.configure(site.wanted())
     settled(mirror)
-    eventually(lambda: grown_old("02:00:00:00:00:03", "vx4"), "it was silent for a while")
+    eventually(lambda: grown_old("02:00:00:00:00:03", "vx4"), "it was silent for a while", 10)
     for mac, bridge in ((STATION, "br0"), (OTHER, "br6"), ("02:00:00:00:00:03", "br0")):
         maps.mark(site.index(bridge), mac, seen=now())
 
