@@ -98,7 +98,6 @@ class Plane:
         self.capacity = sessions
         self.dataplane = DataPlane(instance, object_dir())
         self.dataplane.load(MapSizes(sessions, pool=2))
-        self.stations = Stations(self.dataplane)
         self.own = OwnMaps(self.dataplane, self.instance)
         self.program = self.dataplane._program("gw_xdp")
         self.guard = self.dataplane._program("gw_guard")
@@ -111,6 +110,11 @@ class Plane:
         self.own.close()
         self.dataplane.remove()
         assert not self.instance.pin_dir.exists()
+
+    @property
+    def stations(self) -> Stations:
+        """A test may put another data plane in place of the one before."""
+        return Stations(self.dataplane)
 
     # ---- what the agent sets ----------------------------------------------------------
 
