@@ -27,6 +27,8 @@ IDLE_SECONDS = 60.0
 FIRST_SECONDS = 5.0
 """At most so long until the first dump is over: a hundred thousand stations take a part of it."""
 NEXT_SECONDS = 0.05
+MESSAGES = 512
+"""That one read takes: whatever else happens is not to wait behind a dump of all stations."""
 IDLE = Round(0, 0, 0)
 SENT_TO = frozenset({"fdb", "flood"})
 """Why a VTEP is one: who is merely listed may only send."""
@@ -90,8 +92,9 @@ class Mirror:
     # ---- what the kernel says ---------------------------------------------------------
 
     def read(self) -> None:
+        """A part of what waits, for a few milliseconds; the rest when it is called again."""
         if self.fdb:
-            self._note(self.fdb.read())
+            self._note(self.fdb.read(MESSAGES))
 
     def refill(self) -> None:
         """The whole table anew."""

@@ -112,6 +112,7 @@ class Executor:
         self._host.notes.clear()
         done: list[tuple[Step, Undo]] = []
         doing = ""
+        unexpected = self._host.expect(steps)
         try:
             for step in steps:
                 doing = f"{step.kind.value} {step.subject}"
@@ -120,9 +121,12 @@ class Executor:
             self._plane.finish()
         except BaseException as error:  # whatever it was, half a plan must not stay
             self._unwind(done)
+            unexpected()
             if isinstance(error, GwError):
                 error.message = f"{doing}: {error.message}"
             raise
+        finally:
+            self._host.flush()
 
     def reset(self) -> None:
         """Nothing of what was written is there any more."""

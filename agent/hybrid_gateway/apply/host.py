@@ -2,12 +2,13 @@
 """Steps on the host: settings, offloads and next hops; noted on disk before they are done."""
 
 import socket
+from collections.abc import Sequence
 from dataclasses import replace
 
 from .. import forwarding, sysctl
 from ..devices import Ethtool
 from ..errors import GwError, KernelError
-from ..model import IP_FORWARD, NextHop, Offload, Sysctl
+from ..model import IP_FORWARD, NextHop, Offload, Step, StepKind, Sysctl
 from ..netlink import GONE, Netlink
 from ..restore import RestoreFile, SysctlChange
 from .undo import Undo, void
@@ -19,7 +20,40 @@ class HostSteps:
     def __init__(self, netlink: Netlink, restore: RestoreFile) -> None:
         self._netlink = netlink
         self._restore = restore
+        self._stale = False
+        """Whether the file says more than there is to put back, which does no harm."""
         self.notes: list[str] = []
+
+    def expect(self, steps: Sequence[Step]) -> Undo:
+        """Notes in one go what these are about to change; the undoing is for those not done."""
+        changes = self._restore.changes
+        offloads = {
+            replace(step.value, on=True)
+            for step in steps
+            if step.kind is StepKind.OFFLOAD and isinstance(step.value, Offload)
+        } - changes.offloads
+        hops = {
+            step.value
+            for step in steps
+            if step.kind is StepKind.MANAGE and isinstance(step.value, NextHop)
+        } - changes.managed
+        if offloads or hops:
+            changes.offloads |= offloads
+            changes.managed |= hops
+            self._restore.save()
+
+        def undo() -> None:
+            changes.offloads -= offloads
+            changes.managed -= hops
+            self._stale = True
+
+        return undo
+
+    def flush(self) -> None:
+        """The file says what there is to put back, and nothing more."""
+        if self._stale:
+            self._restore.save()
+        self._stale = False
 
     def set_sysctl(self, wanted: Sysctl) -> Undo:
         before, others = sysctl.read(wanted.name), _others(wanted)
@@ -70,8 +104,9 @@ class HostSteps:
 
     def switch_off(self, offload: Offload) -> Undo:
         original = replace(offload, on=True)
-        self._restore.changes.offloads.add(original)
-        self._restore.save()
+        if original not in self._restore.changes.offloads:
+            self._restore.changes.offloads.add(original)
+            self._restore.save()
         try:
             self._switch(offload, False)
         except KernelError as error:
@@ -86,7 +121,7 @@ class HostSteps:
             if error.errno not in GONE:
                 raise
         self._restore.changes.offloads.discard(original)
-        self._restore.save()
+        self._stale = True
         return lambda: void(self.switch_off(replace(original, on=False)))
 
     @staticmethod
@@ -101,21 +136,22 @@ class HostSteps:
             tool.switch(offload.device, offload.feature, on)
 
     def manage(self, hop: NextHop) -> Undo:
-        self._restore.changes.managed.add(hop)
-        self._restore.save()
+        if hop not in self._restore.changes.managed:
+            self._restore.changes.managed.add(hop)
+            self._restore.save()
         try:
             self._netlink.manage(hop)
         except KernelError as error:
             if error.errno not in GONE:
                 self._restore.changes.managed.discard(hop)
-                self._restore.save()
+                self._stale = True
                 raise
         return lambda: void(self.forget(hop))
 
     def forget(self, hop: NextHop) -> Undo:
         self._netlink.unmanage(hop)
         self._restore.changes.managed.discard(hop)
-        self._restore.save()
+        self._stale = True
         return lambda: void(self.manage(hop))
 
 
