@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The XDP plane: one program for every port; what a port does is data in gw_devices. VXLAN and
  * bridging come first; what is to the gateway's own MAC address is NAT's. */
+#include "aside.h"
 #include "decapsulate.h"
 #include "import.h"
 #include "nat44.h"
@@ -123,6 +124,14 @@ translate(struct xdp_md *ctx, const struct gw_device *port, struct packet *pkt, 
 	return verdict;
 }
 
+/* NAT has no part in this port, which has its part in VXLAN. */
+static __always_inline bool
+is_aside(const struct gw_device *port, const struct gw_settings *nat)
+{
+	return port->flags & (GW_DEV_UNDERLAY | GW_DEV_BRIDGED) &&
+	       !(port->flags & (GW_DEV_INSIDE | GW_DEV_OUTSIDE)) && nat && nat->vxlan & GW_VXLAN_ON;
+}
+
 SEC("xdp")
 int
 gw_xdp(struct xdp_md *ctx)
@@ -153,6 +162,8 @@ gw_xdp(struct xdp_md *ctx)
 	} else if (port) {
 		pkt.ingress = port->l3_ifindex;
 		verdict = translate(ctx, port, &pkt, &via, &out);
+		if (verdict == GW_PUNT_KERNEL_MODE && is_aside(port, out.nat))
+			verdict = aside(ctx, port);
 	} else {
 		verdict = GW_DROP_NO_ROUTE;
 	}

@@ -20,11 +20,10 @@ from scapy.packet import Packet, Raw
 from .frames import mended
 from .segment import BRIDGE_MAC, CORE_MAC, FAMILIES, FAR, LOCAL, PEER, PEER_MAC
 from .stretched import Stretched
+from .test_vxlan_decapsulate import NOT_OURS
 from .vxlan_frames import SIZES, arriving, from_far
 
 families = pytest.mark.parametrize("family", FAMILIES)
-NOT_OURS = {"PUNT_KERNEL_MODE": 1}
-"""Core has no other role: the kernel gets the frame, and judges it."""
 UDP_LENGTH = {4: 38, 6: 58}
 
 
@@ -44,7 +43,7 @@ def test_a_frame_that_ends_early(stretched: Stretched, family: int) -> None:
     """Its IP length says so at every place."""
     whole = _whole(family)
     for length in range(14, len(whole)):
-        assert stretched.from_core(whole[:length]).counted == NOT_OURS, length
+        assert stretched.from_core(whole[:length]).counted == NOT_OURS[family], length
 
 
 @families
@@ -69,7 +68,7 @@ def test_an_ip_length_that_lies(stretched: Stretched, family: int) -> None:
     place, header = {4: (16, 20), 6: (18, 0)}[family]
     right = len(whole) - SIZES[family] + 16 + header
     for length in (*range(header + 16), right + 1, 1500, 65535):
-        assert stretched.from_core(_with(whole, place, length)).counted == NOT_OURS, length
+        assert stretched.from_core(_with(whole, place, length)).counted == NOT_OURS[family], length
     # Shorter than UDP's: that one lies then.
     for length in range(header + 16, right):
         outcome = stretched.from_core(_with(whole, place, length))
@@ -98,8 +97,8 @@ def test_lengths_of_what_is_not_ours(stretched: Stretched, family: int) -> None:
     right = len(whole) - SIZES[family] + 16
     for length in (0, 8, 15, 16, right, right + 1, 65535):
         outcome = stretched.from_core(_with(whole, UDP_LENGTH[family], length))
-        assert outcome.counted == NOT_OURS, length
-    assert stretched.from_core(whole + b"\0").counted == NOT_OURS
+        assert outcome.counted == NOT_OURS[family], length
+    assert stretched.from_core(whole + b"\0").counted == NOT_OURS[family]
 
 
 def test_ipv4_that_is_the_kernels(stretched: Stretched) -> None:
@@ -107,14 +106,16 @@ def test_ipv4_that_is_the_kernels(stretched: Stretched) -> None:
         return arriving(from_far(4), 4, ip=fields)
 
     options = changed(options=[IPOption_NOP()] * 4)
-    assert stretched.from_core(options).counted == NOT_OURS
-    assert stretched.from_core(changed(chksum=0x1234)).counted == NOT_OURS
+    assert stretched.from_core(options).counted == {"PUNT_OPTIONS": 1}
+    assert stretched.from_core(changed(chksum=0x1234)).counted == NOT_OURS[4]
     for fields in ({"flags": 1}, {"frag": 1}, {"flags": 1, "frag": 100}, {"frag": 0x1FFF}):
-        assert stretched.from_core(changed(**fields)).counted == NOT_OURS, fields
+        assert stretched.from_core(changed(**fields)).counted == {"PUNT_FRAGMENT": 1}, fields
     for proto in (6, 132, 136, 0, 4):
-        assert stretched.from_core(changed(proto=proto)).counted == NOT_OURS
+        assert stretched.from_core(changed(proto=proto)).counted == NOT_OURS[4]
     for version, ihl in ((5, 5), (6, 5), (0, 5), (4, 4), (4, 6), (4, 15)):
-        assert stretched.from_core(changed(version=version, ihl=ihl)).counted == NOT_OURS
+        expected = {"PUNT_OPTIONS": 1} if version == 4 and ihl > 5 else NOT_OURS[4]
+        frame = changed(version=version, ihl=ihl)
+        assert stretched.from_core(frame).counted == expected, (version, ihl)
     # DF and the reserved bit are nobody's business here.
     for flags in (2, 4, 6):
         assert stretched.from_core(changed(flags=flags), to="seg0").verdict == "BRIDGE"
@@ -143,7 +144,11 @@ SIX = [
 
 @pytest.mark.parametrize("layers", [row[1] for row in SIX], ids=[row[0] for row in SIX])
 def test_ipv6_extension_headers_are_the_kernels(stretched: Stretched, layers: list[Packet]) -> None:
-    assert stretched.from_core(_six(*layers)).counted == NOT_OURS
+    """Only the first of them is looked at, to say why."""
+    fragment = isinstance(layers[0], IPv6ExtHdrFragment)
+    expected = {"PUNT_FRAGMENT": 1} if fragment else NOT_OURS[6]
+
+    assert stretched.from_core(_six(*layers)).counted == expected
 
 
 def test_a_jumbogram_is_the_kernels(stretched: Stretched) -> None:
@@ -151,20 +156,20 @@ def test_a_jumbogram_is_the_kernels(stretched: Stretched) -> None:
     jumbo = IPv6ExtHdrHopByHop(nh=17, options=[Jumbo(jumboplen=70000)])
     frame = _six(jumbo)
     frame[IPv6].plen = 0
-    assert stretched.from_core(frame).counted == NOT_OURS
+    assert stretched.from_core(frame).counted == NOT_OURS[6]
     whole = _whole(6, checksum=0)
-    assert stretched.from_core(_with(whole, 18, 0)).counted == NOT_OURS
+    assert stretched.from_core(_with(whole, 18, 0)).counted == NOT_OURS[6]
 
 
 def test_ipv6_that_is_none(stretched: Stretched) -> None:
     for version in (0, 4, 5, 7, 15):
         frame = bytearray(_whole(6))
         frame[14] = version << 4 | frame[14] & 0x0F
-        assert stretched.from_core(bytes(frame)).counted == NOT_OURS
+        assert stretched.from_core(bytes(frame)).counted == NOT_OURS[6]
     for number in (6, 136, 59, 58, 41):
         frame = bytearray(_whole(6))
         frame[20] = number
-        assert stretched.from_core(bytes(frame)).counted == NOT_OURS
+        assert stretched.from_core(bytes(frame)).counted == NOT_OURS[6]
 
 
 @families
@@ -172,7 +177,7 @@ def test_a_tag_in_front(stretched: Stretched, family: int) -> None:
     whole = Ether(_whole(family))
     tagged = Ether(src=whole.src, dst=whole.dst) / Dot1Q(vlan=5) / whole.payload
 
-    assert stretched.from_core(tagged).counted == NOT_OURS
+    assert stretched.from_core(tagged).counted == {"PUNT_VLAN": 1}
 
 
 @families
@@ -223,5 +228,5 @@ def test_udp_that_is_not_vxlan(stretched: Stretched, family: int) -> None:
     for length in range(9):
         packet = ends[family] / UDP(sport=50000, dport=4789) / Raw(bytes(length))
         frame = Ether(src=PEER_MAC[family], dst=CORE_MAC) / packet
-        expected = {"DROP_VXLAN": 1} if length == 8 else NOT_OURS
+        expected = {"DROP_VXLAN": 1} if length == 8 else NOT_OURS[family]
         assert stretched.from_core(frame).counted == expected, length

@@ -115,7 +115,7 @@ def two_sites(plane: str, underlay: Underlay, directory: Path) -> Iterator[Sites
 
 
 def _running(lab: Lab, configuration: str, stack: ExitStack) -> Gateway:
-    gateway = Gateway(lab, configuration, NOISE | {"PUNT_KERNEL_MODE"})
+    gateway = Gateway(lab, configuration, NOISE | {"PUNT_KERNEL_MODE", "PUNT_NOT_NAT"})
     stack.callback(gateway.process.stop)
     gateway.start()
     return gateway

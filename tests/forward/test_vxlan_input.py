@@ -32,6 +32,8 @@ from tests.lib.vxlan import (
 )
 
 STRANGER = {Underlay.IPV4: "198.51.100.66", Underlay.IPV6: "2001:db8:2::66"}
+KERNELS = {Underlay.IPV4: "PUNT_NOT_NAT", Underlay.IPV6: "PUNT_NOT_IPV4"}
+"""What is not VXLAN for us, at a port of the underlay that has no part in NAT."""
 FLOOD = 300
 BACK = segment(RIGHT, LEFT)
 
@@ -65,7 +67,7 @@ class TestHeader:
     def test_shorter_than_itself(self, sites: Sites) -> None:
         """Nothing tells it from any other datagram: the kernel drops it."""
         sent = [arriving(sites.underlay, b"", head=header()[:length]) for length in range(8)]
-        dropped(sites, *sent, reason="PUNT_KERNEL_MODE")
+        dropped(sites, *sent, reason=KERNELS[sites.underlay])
 
     def test_a_vni_that_nobody_has(self, sites: Sites) -> None:
         heads = [header(vni) for vni in (0, 101, 0xFFFFFF)]
@@ -141,7 +143,7 @@ class TestDatagram:
         """Its lengths say so, and the kernel drops it."""
         whole = bytes(arriving(sites.underlay, BACK))
         sent = [whole[:kept] for kept in (42, 49, 60, 90, len(whole) - 1)]
-        dropped(sites, *sent, reason="PUNT_KERNEL_MODE")
+        dropped(sites, *sent, reason=KERNELS[sites.underlay])
 
 
 class TestInnerFrame:
@@ -169,9 +171,9 @@ class TestInnerFrame:
         dropped(sites, *(arriving(sites.underlay, frame) for frame in frames), reason="DROP_INNER")
 
     def test_from_nobody(self, sites: Sites) -> None:
-        """Zeros are no address either, which the bridge knows."""
+        """Zeros are no address either, to XDP as to the kernel's bridge."""
         frame = Ether(src="00:00:00:00:00:00", dst=LEFT.mac) / BACK.payload
-        dropped(sites, arriving(sites.underlay, frame), reason="PUNT_LEARN")
+        dropped(sites, arriving(sites.underlay, frame), reason="DROP_INNER")
 
     def test_to_the_next_bridge_alone(self, sites: Sites) -> None:
         """01:80:c2:00:00:0x ends at each bridge (IEEE 802.1Q, 8.6.3)."""
@@ -219,7 +221,7 @@ class TestFragments:
         for number in range(FLOOD):
             pieces = fragments(sites.underlay, arriving(sites.underlay, big), number)
             sites.wires.send(pieces[number % 2], at="router")
-        counts.expect_some(PUNT_KERNEL_MODE=FLOOD)
+        counts.expect_some(PUNT_FRAGMENT=FLOOD)
         frame = segment(RIGHT, LEFT)
         sent = arriving(sites.underlay, frame)
         same(sites.wires.send_and_expect(sent, at="router", to="left", wanted=is_marked), frame)
