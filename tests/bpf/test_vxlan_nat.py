@@ -23,7 +23,7 @@ from .segment import (
 )
 from .stretched import Stretched, same_frame
 from .test_vxlan_encapsulate import as_it_is
-from .vxlan_frames import SIZES, arriving, from_gateway, leaving, to_gateway
+from .vxlan_frames import SIZES, arriving, between, from_gateway, leaving, to_gateway
 
 families = pytest.mark.parametrize("family", FAMILIES)
 OPENED = {"FORWARD": 1, "NAT_NEW_SESSION": 1, "NAT_NEW_MAPPING": 1, "VXLAN_DECAP": 1}
@@ -185,6 +185,17 @@ def test_what_xdp_cannot_encapsulate(stretched: Stretched, family: int, why: str
 def test_a_station_that_the_mirror_does_not_know(stretched: Stretched, family: int) -> None:
     port = session(stretched, family)
     stretched.no_station(FAR[family])
+    outcome = back(stretched, udp(SERVER, WAN.ip, 53, port), to=None)
+
+    assert outcome.counted == {"PUNT_FDB_MISS": 1}
+    assert outcome.handover == Handover(stretched.bridge, 0)
+
+
+@families
+def test_a_station_that_has_just_moved(stretched: Stretched, family: int) -> None:
+    """It was heard elsewhere: where it is now is the bridge's to find."""
+    port = session(stretched, family)
+    stretched.run(between(FAR[family], HERE), "seg1")
     outcome = back(stretched, udp(SERVER, WAN.ip, 53, port), to=None)
 
     assert outcome.counted == {"PUNT_FDB_MISS": 1}
