@@ -3,7 +3,6 @@
 
 import contextlib
 import logging
-import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from ..plan import Planner
 from ..resolve import check_devices, resolve
 from ..restore import RestoreFile
 from ..vtep_routes import VtepIndex
-from . import links
+from . import links, routes
 
 log = logging.getLogger(__name__)
 
@@ -245,19 +244,9 @@ class Engine:
 
     def withdraw(self, messages: Iterable[links.Message]) -> None:
         """What the kernel says of devices: bridging stops where they are not what they were."""
-        written = self._executor.written
-        if not written.devices:
-            return
-        known = {device.ifindex for device in written.devices if device.bridged or device.tunnel}
-        known |= {device.l3_ifindex for device in written.devices if device.ifindex in known}
-        known |= {device.ifindex for device in written.devices if device.underlay}
-        lost = links.changed(
-            messages, {one.ifindex: one for one in self.links if one.ifindex in known}
-        )
-        if not lost:
-            return
-        devices, bridges = links.devices_without(lost, written.devices)
-        self._executor.withdraw(devices, links.vnis_without(lost, bridges, written.vnis or ()))
+        left = links.withdrawn(messages, self.links, self._executor.written)
+        if left:
+            self._executor.withdraw(*left)
 
     def follow_senders(self) -> None:
         """The mirror knows other VTEPs than before."""
@@ -283,26 +272,9 @@ class Engine:
         """Everything that takes part."""
         return frozenset(device.ifindex for device in self.wanted.devices)
 
-    def outside_devices(self) -> frozenset[int]:
-        return frozenset(d.ifindex for d in self.wanted.devices if d.outside)
-
     def concerned_by(self, route: RouteEvent, added: bool) -> bool:
-        """Whether a route changes who is inside, the way to a VTEP, or which next hops there are.
-
-        A box with the Internet's routes hears of them all the time; one more by a next hop
-        that is known changes nothing, and one less may leave a next hop managed in vain.
-        """
-        if self._vteps.concerned_by(route):
-            return True
-        if route.family != socket.AF_INET:
-            return False
-        inside = {d.l3_ifindex for d in self.wanted.devices if d.inside}
-        if route.devices & inside:
-            return True
-        if not route.devices & self.outside_devices():
-            return False
-        known = {hop.address for hop in self.wanted.managed}
-        return not route.length or (added and route.gateway not in known)
+        """Whether a route changes the way to a VTEP, who is inside, or what the next hops are."""
+        return self._vteps.concerned_by(route) or routes.concern(route, added, self.wanted)
 
     def look_for_bypass(self) -> None:
         """Rules that the owner made since: too late to refuse, not too late to say."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..link_messages import AF_BRIDGE, bridge_port, link, port_vlans
-from ..model import Device, Link, VniEntry
+from ..model import Device, Link, VniEntry, Written
 from ..rtnl import HEADER, RTM_DELLINK
 
 Message = tuple[int, bytes]
@@ -54,6 +54,24 @@ def _essence(one: Link) -> tuple[Any, ...]:
         one.bridge and replace(one.bridge, vlans=()),
         one.port and replace(one.port, vlans=()),
     )
+
+
+def withdrawn(
+    messages: Iterable[Message], seen: Iterable[Link], written: Written
+) -> tuple[tuple[Device, ...], tuple[VniEntry, ...]] | None:
+    """The roles and the VNIs that are left by these messages; None: all that were written.
+
+    `seen` are the devices as they were at the last look.
+    """
+    devices = written.devices or ()
+    known = {device.ifindex for device in devices if device.bridged or device.tunnel}
+    known |= {device.l3_ifindex for device in devices if device.ifindex in known}
+    known |= {device.ifindex for device in devices if device.underlay}
+    lost = changed(messages, {one.ifindex: one for one in seen if one.ifindex in known})
+    if not lost:
+        return None
+    left, bridges = devices_without(lost, devices)
+    return left, vnis_without(lost, bridges, written.vnis or ())
 
 
 def devices_without(
