@@ -52,15 +52,14 @@ def test_to_another_port(stretched: Stretched) -> None:
     same_frame(outcome, bytes(back))
 
 
-@pytest.mark.parametrize("length", [14, 15, 16, 33, 34, 53, 54, 60, 64, 1514, 1700, 3300])
 @pytest.mark.parametrize("kind", [0x0800, 0x86DD, 0x0001, 0x88CC, 0xFFFF])
-def test_frames_of_every_length_and_type(stretched: Stretched, length: int, kind: int) -> None:
-    frame = bytes(_of(HERE.mac, THERE.mac))[:12] + kind.to_bytes(2, "big")
-    frame += bytes(i % 251 for i in range(length - len(frame)))
-    outcome = stretched.run(frame, "seg0", to="seg1")
-
-    assert outcome.counted == {"BRIDGE": 1}
-    same_frame(outcome, frame)
+def test_frames_of_every_length_and_type(stretched: Stretched, kind: int) -> None:
+    for length in (14, 15, 16, 33, 34, 53, 54, 60, 64, 1514, 1700, 3300):
+        frame = bytes(_of(HERE.mac, THERE.mac))[:12] + kind.to_bytes(2, "big")
+        frame += bytes(i % 251 for i in range(length - len(frame)))
+        outcome = stretched.run(frame, "seg0", to="seg1")
+        assert outcome.counted == {"BRIDGE": 1}
+        same_frame(outcome, frame)
 
 
 def test_a_broken_packet_is_not_for_a_bridge_to_judge(stretched: Stretched) -> None:

@@ -225,15 +225,15 @@ def test_a_flow_keeps_its_port(stretched: Stretched, family: int) -> None:
 
 
 @families
-@pytest.mark.parametrize("low", [1, 1024, 49152, 65535])
 @pytest.mark.parametrize("span", [1, 2, 3, 1000, 65535])
-def test_the_range(stretched: Stretched, family: int, low: int, span: int) -> None:
-    high = min(65535, low + span - 1)
-    stretched.tunnel(family, port_low=low, port_high=high)
-    found = _ports(stretched, [_flow(family, number, "udp ports") for number in range(60)])
-
-    assert all(low <= port <= high for port in found)
-    assert len(set(found)) >= min(3, high - low + 1)
+def test_the_range(stretched: Stretched, family: int, span: int) -> None:
+    flows = [_flow(family, number, "udp ports") for number in range(40)]
+    for low in (1, 1024, 49152, 65535):
+        high = min(65535, low + span - 1)
+        stretched.tunnel(family, port_low=low, port_high=high)
+        found = _ports(stretched, flows)
+        assert all(low <= port <= high for port in found)
+        assert len(set(found)) >= min(3, high - low + 1)
 
 
 @families
