@@ -128,6 +128,7 @@ def mirrored(
     bridges |= {device.ifindex for device in devices if device.bridge and device.inside}
     tunnels = {one.ifindex for one in segments}
     ageing = {link.ifindex: link.bridge.ageing for link in links if link.bridge}
+    filtering = {link.ifindex for link in links if link.bridge and link.bridge.vlan_filtering}
     return tuple(
         MirrorPort(
             ifindex=link.ifindex,
@@ -137,6 +138,7 @@ def mirrored(
             bridged=link.ifindex in known and known[link.ifindex].bridged,
             tunnel=link.ifindex in tunnels,
             ageing=ageing.get(link.master, 300),
+            filtering=link.master in filtering,
         )
         for link in sorted(links, key=lambda link: link.ifindex)
         if link.master in bridges

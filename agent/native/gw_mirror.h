@@ -24,6 +24,7 @@ struct gw_mirror;
 enum gw_mirror_port_flag {
 	GW_MIRROR_XDP = 1, /* frames can be redirected to it */
 	GW_MIRROR_TUNNEL = 2, /* a VXLAN device */
+	GW_MIRROR_VLANS = 4, /* its bridge filters VLANs: what is in none counts for nothing */
 };
 
 /* A port of a mirrored bridge. What is behind one that is not listed is the kernel's. */

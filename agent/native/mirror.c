@@ -122,10 +122,10 @@ mirror_flush(struct gw_mirror *mirror)
 
 	if (mirror->nexthops_dirty)
 		groups_resolve(mirror);
-	for (__u32 i = 0; i < mirror->n_segments; i++) {
-		if (mirror->segments[i].flood_dirty)
-			flood_write(mirror, &mirror->segments[i]);
-		stale = stale || mirror->segments[i].stale;
+	for (__u32 i = 0; i < mirror->config.n_segments; i++) {
+		if (mirror->config.segments[i].flood_dirty)
+			flood_write(mirror, &mirror->config.segments[i]);
+		stale = stale || mirror->config.segments[i].stale;
 	}
 	if (stale) {
 		struct station *station;
@@ -136,8 +136,8 @@ mirror_flush(struct gw_mirror *mirror)
 			if (segment && segment->stale)
 				station_update(mirror, station);
 		}
-		for (__u32 i = 0; i < mirror->n_segments; i++)
-			mirror->segments[i].stale = 0;
+		for (__u32 i = 0; i < mirror->config.n_segments; i++)
+			mirror->config.segments[i].stale = 0;
 	}
 	/* The last, for nothing leads there any more. */
 	if (mirror->tunnels_idle && !mirror->adopting)

@@ -36,6 +36,17 @@ struct segment {
 	__u8 stale; /* what its stations lead to may be something else now */
 };
 
+/* What the mirror is of. */
+struct config {
+	struct gw_mirror_port *ports; /* by ifindex */
+	struct segment *segments; /* as configured */
+	struct segment **by_vni; /* by VXLAN device and VNI */
+	struct segment **by_vlan; /* by VXLAN device and VLAN */
+	__u32 *bridges; /* sorted */
+	__u32 *filtering; /* the ones among them that filter VLANs, sorted */
+	__u32 n_ports, n_segments, n_bridges, n_filtering;
+};
+
 enum dump_step {
 	DUMP_NEXTHOPS = 0,
 	DUMP_BRIDGES = 1, /* and as many more as there are bridges */
@@ -66,13 +77,9 @@ struct gw_mirror {
 	struct mnl_socket *requests;
 	struct gw_mirror_events what;
 
-	struct gw_mirror_port *ports; /* by ifindex */
-	struct segment *segments; /* as configured */
-	struct segment **by_vni; /* by VXLAN device and VNI */
-	struct segment **by_vlan; /* by VXLAN device and VLAN */
-	__u32 *bridges; /* sorted */
+	struct config config;
 	__u32 *watched; /* sorted */
-	__u32 n_ports, n_segments, n_bridges, n_watched;
+	__u32 n_watched;
 
 	struct table stations, entries, members, remotes, tunnels, vteps;
 	struct table nexthops, groups, neighbours, behind;
@@ -126,8 +133,15 @@ int map_delete(struct gw_mirror *mirror, int map, const void *key);
 void map_disown(struct gw_mirror *mirror, int map,
 		bool (*known)(const struct gw_mirror *mirror, const void *key));
 
+/* ---- mirror_configure.c ---- */
+
+void config_free(struct config *config);
+
 /* ---- mirror_config.c ---- */
 
+int compare_numbers(const void *one, const void *other);
+int compare_vni(const void *one, const void *other);
+int compare_vlan(const void *one, const void *other);
 const struct gw_mirror_port *config_port(const struct gw_mirror *mirror, __u32 ifindex);
 /* By the VNI that the FDB of the device is keyed by: see segment_key(). */
 struct segment *segment_by_vni(const struct gw_mirror *mirror, __u32 ifindex, __u32 vni);
@@ -137,6 +151,8 @@ struct segment *segment_named(const struct gw_mirror *mirror, __u32 ifindex, __u
 /* The VNI by which the FDB of the segment's device is keyed: 0, if it has one only. */
 __u32 segment_key(const struct segment *segment);
 bool is_mirrored(const struct gw_mirror *mirror, __u32 bridge);
+/* Whether frames in the VLAN, 0: in none, are looked up in this bridge at all. */
+bool has_vlan(const struct gw_mirror *mirror, __u32 bridge, __u16 vlan);
 bool is_tunnel(const struct gw_mirror *mirror, __u32 ifindex);
 bool is_watched(const struct gw_mirror *mirror, __u32 ifindex);
 

@@ -118,7 +118,9 @@ decode_station(struct gw_mirror *mirror, const struct ndmsg *nd, const struct nl
 	memcpy(key.mac, mnl_attr_get_payload(attr[NDA_LLADDR]), MAC_SIZE);
 	if (has(attr[NDA_VLAN], sizeof(key.vlan)))
 		key.vlan = mnl_attr_get_u16(attr[NDA_VLAN]);
-	if (is_group_mac(key.mac) || !is_mirrored(mirror, key.bridge))
+	/* Entries made by hand are in every VLAN of their port, whether or not the bridge filters. */
+	if (is_group_mac(key.mac) || !is_mirrored(mirror, key.bridge) ||
+	    !has_vlan(mirror, key.bridge, key.vlan))
 		return;
 	/* The bridge's own addresses are no stations; one that became so was one. */
 	if (gone || nd->ndm_state & NUD_PERMANENT || number(attr[NDA_FLAGS_EXT]) & EXT_LOCKED) {
@@ -172,7 +174,10 @@ decode_nd(struct gw_mirror *mirror, const struct nlmsghdr *message)
 		return;
 	else if (attr[NDA_MASTER] && !(nd->ndm_flags & NTF_SELF))
 		decode_station(mirror, nd, attr, gone);
-	else if (nd->ndm_flags & NTF_SELF && is_tunnel(mirror, nd->ndm_ifindex))
+	/* Up to Linux 6.14, after what the VXLAN device says comes the same from the core, which
+	 * knows of no VTEP; it has no times either. */
+	else if (nd->ndm_flags & NTF_SELF && attr[NDA_CACHEINFO] &&
+		 is_tunnel(mirror, nd->ndm_ifindex))
 		decode_entry(mirror, nd, attr, gone);
 }
 

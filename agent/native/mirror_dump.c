@@ -67,11 +67,11 @@ ask(struct gw_mirror *mirror)
 
 		message->nlmsg_type = RTM_GETNEIGH;
 		nd = mnl_nlmsg_put_extra_header(message, sizeof(*nd));
-		if (bridge < mirror->n_bridges) {
+		if (bridge < mirror->config.n_bridges) {
 			nd->ndm_family = AF_BRIDGE;
-			mnl_attr_put_u32(message, NDA_MASTER, mirror->bridges[bridge]);
+			mnl_attr_put_u32(message, NDA_MASTER, mirror->config.bridges[bridge]);
 		} else {
-			nd->ndm_family = bridge == mirror->n_bridges ? AF_INET : AF_INET6;
+			nd->ndm_family = bridge == mirror->config.n_bridges ? AF_INET : AF_INET6;
 		}
 	}
 	next_window(dump);
@@ -187,7 +187,8 @@ static void
 next_step(struct gw_mirror *mirror)
 {
 	struct dump *dump = &mirror->dump;
-	__u32 steps = DUMP_BRIDGES + (mirror->n_bridges ? mirror->n_bridges + NEIGHBOURS_TWICE : 0);
+	__u32 steps = DUMP_BRIDGES +
+		      (mirror->config.n_bridges ? mirror->config.n_bridges + NEIGHBOURS_TWICE : 0);
 
 	if (++dump->step < steps) {
 		if (!ask(mirror))

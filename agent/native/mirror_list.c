@@ -168,13 +168,13 @@ count_stations(struct gw_mirror *mirror, struct gw_mirror_count *counts, __u32 r
 		if (station->stamp.gone)
 			continue;
 		count_station(&domains, &station->key);
-		if (segment && segment - mirror->segments < room) {
-			counts[segment - mirror->segments].remote++;
-			counts[segment - mirror->segments].kernel += !station->tunnel;
+		if (segment && segment - mirror->config.segments < room) {
+			counts[segment - mirror->config.segments].remote++;
+			counts[segment - mirror->config.segments].kernel += !station->tunnel;
 		}
 	}
 	for (__u32 i = 0; i < room; i++) {
-		const struct gw_mirror_segment *is = &mirror->segments[i].is;
+		const struct gw_mirror_segment *is = &mirror->config.segments[i].is;
 		const __u32 at[] = {is->bridge, is->vlan};
 		const struct domain *domain = table_find(&domains, at);
 
@@ -199,12 +199,12 @@ count_floods(struct gw_mirror *mirror, const struct segment *segment)
 int
 gw_mirror_counts(struct gw_mirror *mirror, struct gw_mirror_count *counts, __u32 room)
 {
-	__u32 count = mirror->n_segments < room ? mirror->n_segments : room;
+	__u32 count = mirror->config.n_segments < room ? mirror->config.n_segments : room;
 	const struct vtep *vtep;
 	int result;
 
 	for (__u32 i = 0; i < count; i++) {
-		const struct segment *segment = &mirror->segments[i];
+		const struct segment *segment = &mirror->config.segments[i];
 
 		counts[i] = (struct gw_mirror_count){
 			.ifindex = segment->is.ifindex,
@@ -220,8 +220,8 @@ gw_mirror_counts(struct gw_mirror *mirror, struct gw_mirror_count *counts, __u32
 		const struct segment *segment =
 			segment_named(mirror, vtep->key.ifindex, vtep->key.vni);
 
-		if (segment && segment - mirror->segments < count)
-			counts[segment - mirror->segments].vteps += vtep->allowed;
+		if (segment && segment - mirror->config.segments < count)
+			counts[segment - mirror->config.segments].vteps += vtep->allowed;
 	}
 	return count;
 }

@@ -140,11 +140,7 @@ gw_mirror_close(struct gw_mirror *mirror)
 	close_map(mirror->tunnel_map);
 	close_map(mirror->fdb_map);
 	free(mirror->watched);
-	free(mirror->bridges);
-	free(mirror->by_vlan);
-	free(mirror->by_vni);
-	free(mirror->segments);
-	free(mirror->ports);
+	config_free(&mirror->config);
 	free(mirror);
 }
 

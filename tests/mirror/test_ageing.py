@@ -29,7 +29,9 @@ def refreshed(mirror: FdbMirror) -> Round:
 def ages(mac: str, device: str) -> list[int]:
     """Seconds since each entry of that MAC address was last heard, as the kernel has it."""
     lines = namespaces.run(["bridge", "-s", "fdb", "show", "dev", device]).splitlines()
-    found = (re.search(r"used (\d+)/(\d+)", line) for line in lines if line.startswith(mac))
+    # Entries made by hand are in the VLANs of the port too, where the kernel can filter them.
+    ours = [line for line in lines if line.startswith(mac) and " vlan " not in line]
+    found = (re.search(r"used (\d+)/(\d+)", line) for line in ours)
     # Used and updated. Bridges go by the second, VXLAN devices by either (since Linux 6.15).
     return [
         int(match[2]) if " master " in match.string else min(int(match[1]), int(match[2]))

@@ -222,6 +222,7 @@ def _now() -> float:
 
 def _port(port: MirrorPort) -> dict[str, int]:
     flags = port.xdp * lib.GW_MIRROR_XDP | port.tunnel * lib.GW_MIRROR_TUNNEL
+    flags |= port.filtering * lib.GW_MIRROR_VLANS
     return {"ifindex": port.ifindex, "bridge": port.bridge, "flags": flags, "ageing": port.ageing}
 
 

@@ -136,6 +136,8 @@ class MirrorPort:
     """It is the VXLAN device of a segment."""
     ageing: int = 300
     """Seconds, of stations that the bridge learned; 0: they stay."""
+    filtering: bool = False
+    """The bridge filters VLANs: a station is in one, otherwise in none."""
 
 
 @dataclass(frozen=True, slots=True)
