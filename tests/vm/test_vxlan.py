@@ -24,6 +24,8 @@ pytestmark = pytest.mark.vm
 
 SERVER = INTERNET[0]
 UPLOAD = 3_000_000
+AGEING = 8
+"""Seconds; pings go on for three times as long."""
 SECONDS = 10.0
 """For one frame through an emulated CPU."""
 
@@ -70,6 +72,24 @@ class TestBesideNat:
         built.meet("lan", HOME.ip)
         with built.counts(VXLAN_CUT=UPLOAD // 1460):
             upload(built)
+
+    def test_who_talks_does_not_age(self, built: Branch) -> None:
+        """What the agent asks of an older kernel for that, it answers in other words."""
+        built.commands(
+            f"ip link set {vxlan.BRIDGE} type bridge ageing_time {100 * AGEING}",
+            f"ip link set {VXLAN} type vxlan ageing {AGEING}",
+        )
+        try:
+            built.meet("lan", HOME.ip)
+            pings = 3 * AGEING
+            with built.counts(VXLAN_ENCAP=pings, VXLAN_DECAP=pings, BRIDGE=2 * pings):
+                argv = ["ping", "-n", "-i", "1", "-W", "5", "-c", str(pings), HOME.ip]
+                built.lab.run("lan", argv)
+        finally:
+            built.commands(
+                f"ip link set {vxlan.BRIDGE} type bridge ageing_time 30000",
+                f"ip link set {VXLAN} type vxlan ageing 300",
+            )
 
     def test_the_branch_reaches_the_internet(self, built: Branch) -> None:
         built.meet("lan", HOME.ip)
