@@ -48,7 +48,10 @@ refresh_station(struct gw_mirror *mirror, struct station *station, __u32 seen,
 	/* `seen` may be of another boot's clock or of the future: then it says nothing. */
 	if (!seen || seen <= station->refreshed || seen > round->now + 1)
 		return;
-	if (!interval || !(ages || own) || round->now - station->refreshed < interval)
+	if (!interval || !(ages || own))
+		return;
+	/* 0 is never, not the moment of the boot. */
+	if (station->refreshed && round->now - station->refreshed < interval)
 		return;
 	if (ages)
 		request_station(mirror, station);
