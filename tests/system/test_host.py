@@ -150,3 +150,24 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     path.write_text('{"version": 1}')
     with pytest.raises(GwError, match=r"state\.json"):
         RestoreFile(path)
+
+
+def test_a_feature_that_a_bridge_has_by_its_ports(site: str, tmp_path: Path) -> None:
+    """The wish is the kernel's to keep, until there is a port again that has the feature."""
+    feature = "tx-udp-segmentation"
+    vxlan = "link add vni100 type vxlan id 100 dstport 4789"
+    run(["ethtool", "-K", "p0", feature, "off"])
+    namespaces.ip_batch(site, [vxlan, "link set vni100 master br0"])
+    state = RestoreFile(tmp_path / "state.json")
+    steps = HostSteps(Netlink(), state)
+    offload = Offload(socket.if_nametoindex("br0"), "br0", feature, True)
+    with Ethtool() as tool:
+        assert tool.features("br0", (feature,)) == {feature: True}
+        steps.switch_off(offload)
+        assert tool.features("br0", (feature,)) == {feature: False}
+        run(["ip", "link", "del", "vni100"])
+
+        steps.restore_offload(offload)
+        assert not state.changes
+        namespaces.ip_batch(site, [vxlan, "link set vni100 master br0"])
+        assert tool.features("br0", (feature,)) == {feature: True}
