@@ -14,9 +14,13 @@ from hybrid_gateway.lab.second import (
     ACCESS,
     ACCESS2,
     BRIDGE,
+    FAR_UPLINK,
     LEFT,
     LEFT2,
+    NEAR_ROUTER,
     RIGHT,
+    UNDERLAY6,
+    UPLINK,
     VNI,
     VXLAN,
     Underlay,
@@ -139,6 +143,32 @@ class TestSender:
             eventually(believed, "it is believed")
         finally:
             run(sites, f"bridge fdb delete {zero} dev {VXLAN} self dst {other}")
+
+
+def test_a_local_address_that_goes(sites: Sites) -> None:
+    """Nothing is taken there any more, though the agent has looked at everything just before."""
+    near, long = sites.underlay.near, {Underlay.IPV4: 24, Underlay.IPV6: 64}[sites.underlay]
+    far = FAR_UPLINK.ip if sites.underlay is Underlay.IPV4 else "2001:db8:2::/64"
+    via = {Underlay.IPV4: NEAR_ROUTER.ip, Underlay.IPV6: UNDERLAY6[NEAR_ROUTER]}[sites.underlay]
+    address = f"{near}/{long} dev {UPLINK}"
+    for name in ("one", "another"):
+        run(sites, f"ip link set {ACCESS2} alias {name}")
+        time.sleep(2 * STALE_SECONDS)  # a look, and the rest after it
+    run(sites, f"ip addr del {address}")
+    try:
+
+        def ignored() -> bool:
+            counts = sites.agent.counting()
+            sites.wires.send(arriving(sites.underlay, segment(RIGHT, LEFT)), at="router")
+            return "VXLAN_DECAP" not in counts.now()
+
+        within(STALE_SECONDS, ignored, "it is taken for VXLAN no more")
+    finally:
+        nodad = "nodad" if sites.underlay is Underlay.IPV6 else ""
+        run(sites, f"ip addr add {address} {nodad}")
+        run(sites, f"ip route replace {far} via {via}")
+    eventually(lambda: pinged(sites.lab, "right", LEFT.ip, count=1) == 1, "it is back", 5)
+    sites.meet()
 
 
 def build(sites: Sites) -> None:

@@ -243,8 +243,10 @@ class Engine:
                 log.warning("%s: somebody removed our programs: putting them back", step.subject)
 
     def withdraw(self, messages: Iterable[links.Message]) -> None:
-        """What the kernel says of devices: bridging stops where they are not what they were."""
-        left = links.withdrawn(messages, self.links, self._executor.written)
+        """What the kernel says of devices, addresses and VNIs: where they are not what they were,
+        bridging and tunnels stop."""
+        written, segments = self._executor.written, self.wanted.segments
+        left = links.withdrawn(tuple(messages), self.links, written, segments)
         if left:
             self._executor.withdraw(*left)
 

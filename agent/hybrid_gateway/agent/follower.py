@@ -9,14 +9,12 @@ from ..events import TC_BLOCK, forwarding_device, route_event, tc_device
 from ..observe import Part
 from ..rtnl import (
     RTM_DELADDR,
-    RTM_DELLINK,
     RTM_DELQDISC,
     RTM_DELROUTE,
     RTM_DELRULE,
     RTM_DELTFILTER,
     RTM_DELTUNNEL,
     RTM_NEWADDR,
-    RTM_NEWLINK,
     RTM_NEWNETCONF,
     RTM_NEWQDISC,
     RTM_NEWROUTE,
@@ -27,6 +25,7 @@ from ..rtnl import (
     route_events,
 )
 from .engine import Engine
+from .links import LINK_EVENTS
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +38,8 @@ REST_SECONDS = 0.5
 RETRY_SECONDS = 10.0
 LOOPBACK = 1
 """The ifindex of lo, whose forwarding XDP hangs on; ip_forward changes it along."""
-LINK_EVENTS = frozenset({RTM_NEWLINK, RTM_DELLINK})
+WITHDRAWING = LINK_EVENTS | {RTM_DELADDR, RTM_DELTUNNEL}
+"""Events of which each may take away what XDP goes by."""
 TC_EVENTS = frozenset({RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTFILTER, RTM_DELTFILTER})
 
 
@@ -108,9 +108,10 @@ class Follower:
             self._mark(Part.ALL, refill=True)
         links = [message for message in messages if message[0] in LINK_EVENTS]
         if links:
-            # Before all else, and without a rest: XDP forwards for a device that may be gone.
-            self._engine.withdraw(links)
             self._mark(Part.ALL)
+        if changes := [message for message in messages if message[0] in WITHDRAWING]:
+            # Before all else, and without a rest: XDP forwards for what may be gone.
+            self._engine.withdraw(changes)
         for kind, data in messages:
             if kind in (RTM_NEWTUNNEL, RTM_DELTUNNEL, RTM_NEWRULE, RTM_DELRULE):
                 self._mark(Part.ALL)

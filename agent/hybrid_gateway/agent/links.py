@@ -5,15 +5,19 @@ A look at everything takes its time and its rests. Until it has come, the kernel
 device that has changed, and for the bridge that it belongs to.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
-from ..link_messages import AF_BRIDGE, bridge_port, link, port_vlans
-from ..model import Device, Link, VniEntry, Written
-from ..rtnl import HEADER, RTM_DELLINK
+from ..link_messages import AF_BRIDGE, bridge_port, device_vnis, link, port_vlans
+from ..model import Device, IPAddress, Link, Segment, VniEntry, Written
+from ..rtnl import HEADER, RTM_DELADDR, RTM_DELLINK, RTM_DELTUNNEL, RTM_NEWLINK, attributes
 
 Message = tuple[int, bytes]
+LINK_EVENTS = frozenset({RTM_NEWLINK, RTM_DELLINK})
+IFADDRMSG_SIZE = 8
+IFA_ADDRESS, IFA_LOCAL = 1, 2
 
 
 def changed(messages: Iterable[Message], before: Mapping[int, Link]) -> frozenset[int]:
@@ -57,21 +61,50 @@ def _essence(one: Link) -> tuple[Any, ...]:
 
 
 def withdrawn(
-    messages: Iterable[Message], seen: Iterable[Link], written: Written
+    messages: Sequence[Message],
+    seen: Iterable[Link],
+    written: Written,
+    segments: Iterable[Segment],
 ) -> tuple[tuple[Device, ...], tuple[VniEntry, ...]] | None:
     """The roles and the VNIs that are left by these messages; None: all that were written.
 
     `seen` are the devices as they were at the last look.
     """
     devices = written.devices or ()
+    if not devices:
+        return None
     known = {device.ifindex for device in devices if device.bridged or device.tunnel}
     known |= {device.l3_ifindex for device in devices if device.ifindex in known}
     known |= {device.ifindex for device in devices if device.underlay}
-    lost = changed(messages, {one.ifindex: one for one in seen if one.ifindex in known})
+    lost = changed(
+        (message for message in messages if message[0] in LINK_EVENTS),
+        {one.ifindex: one for one in seen if one.ifindex in known},
+    )
+    lost |= bereft(messages, segments)
     if not lost:
         return None
     left, bridges = devices_without(lost, devices)
     return left, vnis_without(lost, bridges, written.vnis or ())
+
+
+def bereft(messages: Iterable[Message], segments: Iterable[Segment]) -> frozenset[int]:
+    """VXLAN devices of segments whose address or VNI these RTM_DELADDR and RTM_DELTUNNEL take."""
+    addresses: set[IPAddress] = set()
+    vnis: set[tuple[int, int]] = set()
+    for kind, data in messages:
+        if kind == RTM_DELTUNNEL:
+            ifindex, gone = device_vnis(data)
+            vnis |= {(ifindex, one.vni) for one in gone}
+        elif kind == RTM_DELADDR:
+            attrs = dict(attributes(data, HEADER.size + IFADDRMSG_SIZE))
+            value = attrs.get(IFA_LOCAL) or attrs.get(IFA_ADDRESS, b"")
+            if len(value) in (4, 16):
+                addresses.add(ip_address(value))
+    return frozenset(
+        one.ifindex
+        for one in segments
+        if (one.ifindex, one.vni) in vnis or not addresses.isdisjoint((one.local, *one.arrives))
+    )
 
 
 def devices_without(
