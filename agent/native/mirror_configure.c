@@ -116,8 +116,7 @@ activate_all(struct gw_mirror *mirror, const struct gw_vtep_address *sources)
 	for (__u32 i = 0; (vtep = table_walk(&mirror->vteps, &i));)
 		vtep->remotes = vtep->listed = vtep->tunnel = 0;
 	mirror->tunnels_idle = 1;
-	for (__u32 i = 0; (remote = table_walk(&mirror->remotes, &i));)
-		remote_activate(mirror, remote);
+	/* Before what leads to them: who is listed may send all the while. */
 	for (__u32 i = 0; i < mirror->config.n_segments; i++) {
 		struct segment *segment = &mirror->config.segments[i];
 
@@ -127,6 +126,8 @@ activate_all(struct gw_mirror *mirror, const struct gw_vtep_address *sources)
 				vtep->listed = 1;
 		}
 	}
+	for (__u32 i = 0; (remote = table_walk(&mirror->remotes, &i));)
+		remote_activate(mirror, remote);
 	for (__u32 i = 0; (vtep = table_walk(&mirror->vteps, &i));)
 		vtep_sync(mirror, vtep);
 }

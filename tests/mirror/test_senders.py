@@ -111,6 +111,20 @@ def test_listed_sources(site: Site, maps: Maps, mirror: FdbMirror) -> None:
     assert maps.senders(vx4) == {FAR: FAR}
 
 
+def test_who_is_listed_may_send_all_the_while(site: Site, maps: Maps, mirror: FdbMirror) -> None:
+    """Even if the FDB leads there as well, and whatever else is configured anew."""
+    site.remote(STATION, LISTED)
+    mirror.configure(site.wanted(listed(site.segment())))
+    settled(mirror)
+    before = serial(mirror)
+
+    mirror.configure(site.wanted(listed(site.segment())))
+    settled(mirror)
+    assert maps.senders(site.index("vx4")) == {LISTED: LISTED}
+    assert serial(mirror) == before, "it went and came again"
+    assert mirror.read().serial == before
+
+
 def test_the_serial_says_when_the_set_is_another(site: Site, maps: Maps, mirror: FdbMirror) -> None:
     mirror.configure(site.wanted())
     settled(mirror)
