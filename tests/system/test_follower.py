@@ -98,3 +98,25 @@ def test_a_fault_while_neighbours_are_probed(
             follower.stop()
 
     asyncio.run(probed())
+
+
+def test_stations_are_read_before_they_are_reported(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel makes an entry that is reported as used, be it gone or elsewhere meanwhile."""
+    calls = []
+
+    def probe() -> float:
+        calls.append("probe")
+        return 60.0
+
+    monkeypatch.setattr(engine.mirror, "read", lambda: calls.append("read"))
+    monkeypatch.setattr(engine.mirror, "probe", probe)
+
+    async def probed() -> None:
+        follower = Follower(engine, asyncio.get_running_loop())
+        follower.start()
+        follower.stop()
+
+    asyncio.run(probed())
+    assert calls == ["read", "probe"]

@@ -82,6 +82,8 @@ class Follower:
         self.attempt(self._probe_neighbours)
 
     def _probe_neighbours(self) -> None:
+        # What has gone or moved by now would be made again, or moved back, by telling that it is used.
+        self._on_stations()
         self._probe_in(self._engine.mirror.probe())
 
     def _probe_in(self, delay: float) -> None:
