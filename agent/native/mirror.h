@@ -159,7 +159,7 @@ bool is_watched(const struct gw_mirror *mirror, __u32 ifindex);
 /* ---- mirror_station.c ---- */
 
 void station_seen(struct gw_mirror *mirror, const struct gw_fdb_key *key, __u32 port,
-		  enum gw_mirror_state state);
+		  enum gw_mirror_state state, __u32 heard);
 void station_gone(struct gw_mirror *mirror, const struct gw_fdb_key *key);
 /* Makes the map's entry what it should be. */
 void station_update(struct gw_mirror *mirror, struct station *station);

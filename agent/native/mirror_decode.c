@@ -13,6 +13,7 @@ enum {
 	ATTRIBUTES = NDA_NH_ID + 3 + 1, /* as far as NDA_FLAGS_EXT, which is 15 */
 	NEXTHOP_ATTRIBUTES = NHA_FDB + 1,
 	VALID = NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY,
+	USER_HZ = 100, /* in which the kernel counts ages, whatever its own HZ is */
 	GROUP_MAX = 256, /* members of a group of next hops */
 };
 
@@ -107,6 +108,19 @@ decode_entry(struct gw_mirror *mirror, const struct ndmsg *nd, const struct nlat
 	entry_seen(mirror, &key.entry, target, ages);
 }
 
+/* A second before the kernel last heard it (CLOCK_MONOTONIC, s), for XDP counts in whole ones; of
+ * an event, or if the message does not say, before now. */
+static __u32
+heard(const struct nlattr *attr)
+{
+	__u32 now = mirror_now(), age = 0;
+
+	if (has(attr, sizeof(struct nda_cacheinfo)))
+		age = ((const struct nda_cacheinfo *)mnl_attr_get_payload(attr))->ndm_updated;
+	age = age / USER_HZ + 1;
+	return age < now ? now - age : 0;
+}
+
 /* The FDB of a bridge. */
 static void
 decode_station(struct gw_mirror *mirror, const struct ndmsg *nd, const struct nlattr **attr,
@@ -131,7 +145,7 @@ decode_station(struct gw_mirror *mirror, const struct ndmsg *nd, const struct nl
 		state = GW_MIRROR_EXTERN;
 	else if (nd->ndm_state & NUD_NOARP)
 		state = GW_MIRROR_STATIC;
-	station_seen(mirror, &key, nd->ndm_ifindex, state);
+	station_seen(mirror, &key, nd->ndm_ifindex, state, heard(attr[NDA_CACHEINFO]));
 }
 
 /* ---- neighbours --------------------------------------------------------------------------- */

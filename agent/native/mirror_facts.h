@@ -29,6 +29,7 @@ enum station_flag {
 	STATION_IN_MAP = 1,
 	STATION_CLEAN = 2, /* as it should be, so that nothing has to be written */
 	STATION_USED = 4, /* by NAT lately */
+	STATION_REPORTED = 8, /* `refreshed` was by us */
 };
 
 /* A bridge's FDB entry. The hash is of the bridge and the MAC address, not of the VLAN. */
@@ -37,7 +38,7 @@ struct station {
 	struct gw_fdb_key key;
 	__u32 port;
 	__u32 tunnel; /* as the map has it */
-	__u32 refreshed; /* CLOCK_MONOTONIC s */
+	__u32 refreshed; /* CLOCK_MONOTONIC s: when the kernel heard it, by us or by itself */
 	struct stamp stamp;
 	__u8 flags; /* enum station_flag */
 	__u8 state; /* enum gw_mirror_state */

@@ -50,14 +50,14 @@ refresh_station(struct gw_mirror *mirror, struct station *station, __u32 seen,
 		return;
 	if (!interval || !(ages || own))
 		return;
-	/* 0 is never, not the moment of the boot. */
-	if (station->refreshed && round->now - station->refreshed < interval)
+	if (station->flags & STATION_REPORTED && round->now - station->refreshed < interval)
 		return;
 	if (ages)
 		request_station(mirror, station);
 	if (own)
 		request_entry(mirror, entry);
 	station->refreshed = round->now;
+	station->flags |= STATION_REPORTED;
 	round->refreshed++;
 }
 

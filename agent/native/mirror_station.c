@@ -88,7 +88,7 @@ station_update(struct gw_mirror *mirror, struct station *station)
 
 void
 station_seen(struct gw_mirror *mirror, const struct gw_fdb_key *key, __u32 port,
-	     enum gw_mirror_state state)
+	     enum gw_mirror_state state, __u32 heard)
 {
 	struct station *station = table_find(&mirror->stations, key);
 
@@ -104,8 +104,9 @@ station_seen(struct gw_mirror *mirror, const struct gw_fdb_key *key, __u32 port,
 	station->state = state;
 	if (station->port != port) {
 		station->port = port;
-		station->refreshed = 0;
-		station->flags &= ~(STATION_CLEAN | STATION_USED);
+		/* What XDP has seen before that, perhaps for an earlier agent, is no news. */
+		station->refreshed = heard;
+		station->flags &= ~(STATION_CLEAN | STATION_USED | STATION_REPORTED);
 	}
 	station_update(mirror, station);
 }

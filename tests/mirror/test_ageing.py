@@ -86,6 +86,27 @@ def test_a_remote_station(site: Site, maps: Maps, mirror: FdbMirror) -> None:
     assert maps.stations()["02:00:00:00:00:03"].vtep == FAR2
 
 
+def test_a_mirror_that_takes_over(site: Site, maps: Maps, mirror: FdbMirror) -> None:
+    """What XDP saw for an earlier agent, longer ago than the kernel heard it, is no news."""
+    for mac in (STATION, OTHER):
+        site.station(mac)
+    mirror.configure(site.wanted())
+    settled(mirror)
+    eventually(lambda: grown_old(STATION, "p0"), "it was silent for a while")
+    maps.mark(site.index("br0"), STATION, seen=max(1, now() - 30))
+    maps.mark(site.index("br0"), OTHER, seen=now())
+    later = maps.mirror()
+    try:
+        later.configure(site.wanted())
+        settled(later)
+
+        assert refreshed(later).refreshed == 1
+        assert ages(STATION, "p0")[0] >= 2
+        assert ages(OTHER, "p0") == [0]
+    finally:
+        later.close()
+
+
 def test_what_does_not_age_is_left_alone(site: Site, maps: Maps, mirror: FdbMirror) -> None:
     site.remote(STATION, FAR)
     site.station(OTHER, "p0", "extern_learn")
