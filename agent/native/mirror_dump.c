@@ -104,13 +104,20 @@ int
 dump_start(struct gw_mirror *mirror)
 {
 	struct dump *dump = &mirror->dump;
+	int result;
 
 	dump_stop(mirror);
 	if (!++dump->round)
 		dump->round = 1;
 	dump->window = 0;
 	dump->second = dump->failed = dump->again = dump->incomplete = 0;
-	return look(mirror);
+	result = look(mirror);
+	if (result) {
+		/* No memory or no descriptor for it: another try when the next one is due. */
+		dump->incomplete = 1;
+		dump->ended = mirror_now();
+	}
+	return result;
 }
 
 void

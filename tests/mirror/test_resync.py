@@ -5,6 +5,7 @@ import random
 import resource
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from hybrid_gateway import abi
+from hybrid_gateway.bpf import stations
 from hybrid_gateway.bpf.stations import FdbMirror, StationFilter
+from hybrid_gateway.errors import KernelError
 from tests.mirror.maps import Entry, Maps
 from tests.mirror.site import ALL_ZERO, FAR, FAR2, Site, settled
 
@@ -238,6 +241,29 @@ def test_strangers_in_the_maps_go(site: Site, maps: Maps) -> None:
     assert maps.generation(1) == 10
     assert not maps.senders(78)
     assert maps.flood(78) is None
+
+
+def test_a_dump_that_cannot_begin(
+    site: Site, maps: Maps, mirror: FdbMirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a descriptor for its socket: it is begun later."""
+    mirror.configure(site.wanted())
+    settled(mirror)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(KernelError):
+            mirror.resync()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    dumps = mirror.read().dumps
+    later = time.clock_gettime(time.CLOCK_MONOTONIC) + 40
+    monkeypatch.setattr(stations, "_now", lambda: later)
+    while mirror.refresh(0) is None:
+        pass
+    settled(mirror)
+
+    assert mirror.read().dumps == dumps + 1
 
 
 @pytest.mark.slow
