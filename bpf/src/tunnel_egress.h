@@ -12,6 +12,9 @@
 enum {
 	/* IP bytes that every underlay takes that is served. */
 	EGRESS_FITS = CUT_MTU_MIN,
+	EGRESS_FORGET = 256, /* more than there are headers in front of a checksum */
+	TCP_CHECK = 16,
+	UDP_CHECK = 6,
 	TUNNEL_KEY_ID = __builtin_offsetof(struct bpf_tunnel_key, remote_ipv6[1]),
 };
 
@@ -87,6 +90,66 @@ egress_load(struct egress *egress, __u8 *frame)
 	return !bpf_skb_load_bytes(skb, from, frame, length);
 }
 
+/* The sum of an IP packet's addresses, and where its payload begins; 0: it is none, or not whole,
+ * or has more headers than one. */
+static __always_inline __u32
+egress_addresses(void *packet, __u16 type, __u32 *sum, __u8 *protocol)
+{
+	const struct iphdr *ip = packet;
+	const struct ip6hdr *ip6 = packet;
+
+	if (type == bpf_htons(ETH_P_IP)) {
+		if (*(__u8 *)packet != IPV4_PLAIN || ip->frag_off & bpf_htons(INNER_FRAGMENT))
+			return 0;
+		*sum = csum_word32(ip->saddr) + csum_word32(ip->daddr);
+		*protocol = ip->protocol;
+		return sizeof(*ip);
+	}
+	if (type != bpf_htons(ETH_P_IPV6))
+		return 0;
+	*sum = sum_words(ip6->source, 8);
+	*protocol = ip6->next_header;
+	return sizeof(*ip6);
+}
+
+/*
+ * The host's own TCP and UDP have their checksums left to the device that sends them: where that of
+ * a finished packet is, there is the sum of addresses, protocol and length alone. Finishes it in
+ * the copy. Whatever else has that sum there is right as it is, and stays as it is.
+ */
+static __noinline int
+egress_finish(struct egress_buffer *buffer, __u32 length)
+{
+	void *frame, *packet, *end;
+	__u32 headers, sum = 0, all = 0;
+	__u8 protocol = 0;
+	__u16 type, *check;
+
+	if (!buffer)
+		return 0;
+	frame = buffer->bytes + EGRESS_HEAD;
+	end = buffer->bytes + sizeof(buffer->bytes);
+	packet = frame + sizeof(struct ethhdr);
+	type = ether_type(frame);
+	if (type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETHERTYPE_QINQ)) {
+		packet += sizeof(struct vlan_tag);
+		type = *(__u16 *)(packet - sizeof(type));
+	}
+	headers = egress_addresses(packet, type, &sum, &protocol);
+	if (!headers || !has_ports(protocol))
+		return 0;
+	packet += headers;
+	length -= packet - frame;
+	check = packet + (protocol == IPPROTO_TCP ? TCP_CHECK : UDP_CHECK);
+	sum += bpf_htons(protocol) + bpf_htons(length);
+	if (*check != csum_fold(sum) || !frame_sum(packet, end, length, &all))
+		return 0;
+	*check = ~csum_fold(all);
+	if (!*check)
+		*check = 0xffff;
+	return 1;
+}
+
 /* Sends the frame if it has to be cut for any VTEP, to every VTEP. */
 static __noinline int
 egress_run(struct __sk_buff *skb, struct gw_device *vxlan, struct egress_buffer *buffer)
@@ -95,6 +158,7 @@ egress_run(struct __sk_buff *skb, struct gw_device *vxlan, struct egress_buffer 
 	struct egress egress = {.skb = skb, .length = skb->len};
 	struct gw_device *port = device(skb->ingress_ifindex);
 	__u32 count_of;
+	bool unfinished;
 
 	if (!egress_load(&egress, frame) || !egress_targets(&egress, vxlan, frame) ||
 	    !inner_read(frame, end, &egress.inner))
@@ -103,10 +167,15 @@ egress_run(struct __sk_buff *skb, struct gw_device *vxlan, struct egress_buffer 
 	bpf_loop(count_of, egress_judge, &egress, 0);
 	if (!egress.reached[REACH_CUT] || egress.reached[REACH_KERNEL])
 		return TC_ACT_UNSPEC;
+	unfinished = egress_finish(buffer, egress.length) || !skb->ingress_ifindex;
 	if (!frame_sum(frame, end, egress.length, &egress.sum))
 		return TC_ACT_UNSPEC;
 	if (skb->vlan_present && bpf_skb_vlan_pop(skb))
 		return TC_ACT_SHOT;
+	/* Or a driver would write a checksum into the pieces: the kernel forgets where one is to be
+	 * once it lies before the frame. There are EGRESS_FITS bytes, and all are written anew. */
+	if (unfinished)
+		bpf_skb_adjust_room(skb, -EGRESS_FORGET, BPF_ADJ_ROOM_NET, 0);
 	bpf_loop(count_of, egress_send, &egress, 0);
 	/* The host's own came by no port. */
 	count_many(port && port->row ? port->row : egress.row, GW_VXLAN_CUT, egress.sent);
