@@ -341,7 +341,7 @@ struct gw_vtep {
 enum gw_tunnel_flag {
 	GW_TUNNEL_IPV6 = 1,
 	GW_TUNNEL_DF = 2, /* IPv4: never to be cut */
-	GW_TUNNEL_DF_INHERIT = 4, /* as the inner IPv4 packet says */
+	GW_TUNNEL_DF_INHERIT = 4, /* as the inner IPv4 packet says; IPv6 always says so */
 	GW_TUNNEL_TOS_INHERIT = 8, /* DSCP of the inner packet; ECN always is (RFC 6040) */
 	GW_TUNNEL_TTL_INHERIT = 16,
 	GW_TUNNEL_CHECKSUM = 32, /* a real UDP checksum, otherwise zero */

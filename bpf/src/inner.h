@@ -88,6 +88,8 @@ inner_ip6(const struct ip6hdr *ip, void *end, struct inner *inner)
 
 	inner->tos = ip6_class(ip);
 	inner->ttl = ip->hop_limit;
+	/* Routers do not cut it (RFC 8200 section 5); `df inherit` of the kernel's takes it for DF. */
+	inner->dont_fragment = true;
 	if (has_ports(ip->next_header) && (void *)(ports + 1) <= end)
 		rest |= (__u64)*ports << 8;
 	inner->hash = hash_of(addresses, rest);

@@ -161,7 +161,8 @@ def test_df(stretched: Stretched, flags: int, inner_df: bool, expected: bool) ->
 def test_df_of_what_has_none(stretched: Stretched) -> None:
     stretched.tunnel(4, flags=BASE | lib.GW_TUNNEL_DF_INHERIT)
 
-    assert outer_of(sent(stretched, _inner(4, 6))).flags == 0
+    frame = Ether(src=HERE.mac, dst=FAR[4].mac, type=0x88B5) / Raw(bytes(100))
+    assert outer_of(sent(stretched, frame)).flags == 0
 
 
 def test_identifications_follow_each_other(stretched: Stretched) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from _gw_native import lib
-from scapy.layers.inet import IP
-from scapy.packet import Packet
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet, Raw
 
 from hybrid_gateway.bpf import DEV_PORT, DEV_UNDERLAY, VXLAN_ANY_PATH, VXLAN_ON
 from tests.lib.packets import ROUTER, WAN
@@ -130,6 +132,16 @@ def test_df_forbids_it(stretched: Stretched, df: bool, inherit: bool) -> None:
     outcome = _send(stretched, _long(4, 1514, df=df))
 
     assert outcome.verdict == ("PUNT_TUNNEL_CUT" if inherit and not df else "PUNT_TOO_BIG")
+
+
+def test_ipv6_inside_says_df(stretched: Stretched) -> None:
+    """As the kernel's VXLAN device with `df inherit` has it."""
+    stretched.tunnel(4, remote=NARROW[4], flags=BASE | lib.GW_TUNNEL_DF_INHERIT)
+    for length, verdict in ((600, "BRIDGE"), (1460, "PUNT_TOO_BIG")):
+        packet = IPv6(src="fd00::1", dst="fd00::2") / UDP(sport=1, dport=2) / Raw(bytes(length))
+        outcome = _send(stretched, Ether(src=HERE.mac, dst=FAR[4].mac) / packet)
+        assert outcome.verdict == verdict
+        assert length > 600 or outer_of(outcome.frame)[IP].flags == "DF"
 
 
 def test_df_is_ipv4s(stretched: Stretched) -> None:
