@@ -178,7 +178,10 @@ egress_run(struct __sk_buff *skb, struct gw_device *vxlan, struct egress_buffer 
 		bpf_skb_adjust_room(skb, -EGRESS_FORGET, BPF_ADJ_ROOM_NET, 0);
 	bpf_loop(count_of, egress_send, &egress, 0);
 	/* The host's own came by no port. */
-	count_many(port && port->row ? port->row : egress.row, GW_VXLAN_CUT, egress.sent);
+	if (port && port->row)
+		egress.row = port->row;
+	count_many(egress.row, GW_VXLAN_CUT, egress.sent);
+	count_many(egress.row, GW_DROP_HANDOVER, egress.lost);
 	return TC_ACT_STOLEN;
 }
 

@@ -47,6 +47,7 @@ struct egress {
 	__u32 length; /* of the frame */
 	__u32 sum;
 	__u32 sent; /* packets that were cut */
+	__u32 lost; /* VTEPs that do not get the frame, or not all of it */
 	__u32 row; /* in gw_counters, of the port that the last of them left by */
 	__u8 reached[4]; /* whether any VTEP is, by enum reach */
 	struct inner inner;
@@ -133,6 +134,7 @@ egress_piece(__u32 i, struct tunnel_cut *cut)
 				length, 0) ||
 	    tunnel_piece_header(cut, offset, length) || !tunnel_clone_sent(cut))
 		return 1;
+	cut->whole = offset + length == cut->payload;
 	return 0;
 }
 
@@ -183,36 +185,43 @@ egress_protocol(struct __sk_buff *skb, bool ipv6)
 	return bpf_skb_change_proto(skb, wanted, 0) == 0;
 }
 
+/* To one VTEP, whose next hop is in egress->fib; false: it does not get all of it. */
+static __always_inline bool
+egress_send_to(struct egress *egress, const struct gw_tunnel *tunnel, struct outer *outer)
+{
+	struct tunnel_cut cut = {.skb = egress->skb, .ifindex = egress->fib.ifindex};
+	struct gw_device *port = device(cut.ifindex);
+	struct ethhdr eth;
+
+	if (port && port->flags & GW_DEV_PORT)
+		egress->row = port->row;
+	outer->sum = egress->sum;
+	if (!(tunnel->flags & GW_TUNNEL_IPV6))
+		outer->id = next_identification(*(const __u32 *)tunnel->local.bytes,
+						*(const __u32 *)tunnel->remote.bytes, IPPROTO_UDP);
+	__builtin_memcpy(eth.h_dest, egress->fib.dmac, ETH_ALEN);
+	__builtin_memcpy(eth.h_source, egress->fib.smac, ETH_ALEN);
+	if (!egress_headers(&cut, tunnel, outer, egress->fib.mtu_result))
+		return false;
+	eth.h_proto = bpf_htons(cut.ipv6 ? ETH_P_IPV6 : ETH_P_IP);
+	if (!egress_protocol(egress->skb, cut.ipv6) ||
+	    bpf_skb_store_bytes(egress->skb, 0, &eth, sizeof(eth), 0))
+		return false;
+	bpf_loop(CUT_PIECES_MAX, egress_piece, &cut, 0);
+	egress->sent += cut.fragmented && cut.whole;
+	return cut.whole;
+}
+
 /* To the i-th VTEP, for bpf_loop. */
 static long
 egress_send(__u32 i, struct egress *egress)
 {
-	struct tunnel_cut cut = {.skb = egress->skb};
 	struct gw_tunnel *tunnel = egress_tunnel(egress, i);
-	struct gw_device *port;
-	struct ethhdr eth;
 	struct outer outer;
 
-	if (!tunnel || egress_ask(egress, tunnel, &outer) > REACH_CUT)
-		return 0;
-	outer.sum = egress->sum;
-	if (!(tunnel->flags & GW_TUNNEL_IPV6))
-		outer.id = next_identification(*(const __u32 *)tunnel->local.bytes,
-					       *(const __u32 *)tunnel->remote.bytes, IPPROTO_UDP);
-	cut.ifindex = egress->fib.ifindex;
-	__builtin_memcpy(eth.h_dest, egress->fib.dmac, ETH_ALEN);
-	__builtin_memcpy(eth.h_source, egress->fib.smac, ETH_ALEN);
-	if (!egress_headers(&cut, tunnel, &outer, egress->fib.mtu_result))
-		return 0;
-	eth.h_proto = bpf_htons(cut.ipv6 ? ETH_P_IPV6 : ETH_P_IP);
-	if (!egress_protocol(egress->skb, cut.ipv6) ||
-	    bpf_skb_store_bytes(egress->skb, 0, &eth, sizeof(eth), 0))
-		return 0;
-	bpf_loop(CUT_PIECES_MAX, egress_piece, &cut, 0);
-	port = device(cut.ifindex);
-	if (port && port->flags & GW_DEV_PORT)
-		egress->row = port->row;
-	egress->sent += cut.fragmented;
+	if (tunnel && (egress_ask(egress, tunnel, &outer) > REACH_CUT ||
+		       !egress_send_to(egress, tunnel, &outer)))
+		egress->lost++;
 	return 0;
 }
 #endif

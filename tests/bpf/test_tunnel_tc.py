@@ -112,6 +112,19 @@ def test_a_flood_set_of_many(tunnelling: Tunnelling) -> None:
 
     assert arriving(tunnelling.inner, 2) == [frame, frame]
     assert (tunnelling.whole, tunnelling.cut()) == (2, 2)
+    assert tunnelling.lost() == 1
+
+
+def test_what_is_lost_is_counted(tunnelling: Tunnelling) -> None:
+    """By a link that is too narrow to serve, the VTEP behind it gets nothing."""
+    far = FAR.address(tunnelling.family)
+    route = f"{far} dev und0 mtu lock 500"
+    namespaces.ip_batch(tunnelling.underlay.gateway, [f"route add {route}"])
+    try:
+        assert not tunnelling.alone(inner_frame(LONG, dst=BROADCAST))
+    finally:
+        namespaces.ip_batch(tunnelling.underlay.gateway, [f"route del {route}"])
+    assert (tunnelling.lost(), tunnelling.cut()) == (1, 0)
 
 
 def test_a_full_flood_set(tunnelling: Tunnelling) -> None:

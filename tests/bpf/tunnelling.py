@@ -38,10 +38,14 @@ class Tunnelling:
         self.wire = self.underlay.tap(peer, "und1")
         self.inner = self.underlay.tap(peer, self.device)
         self._before = self.underlay.protocol_counters(peer)
+        self._lost = self.underlay.counters(ACCESS_ROW).get("DROP_HANDOVER", 0)
         self._cut = {row: self._counter(row) for row in (ACCESS_ROW, UNDERLAY_ROW)}
 
     def _counter(self, row: int) -> int:
         return self.underlay.counters(row).get("VXLAN_CUT", 0)
+
+    def lost(self) -> int:
+        return self.underlay.counters(ACCESS_ROW).get("DROP_HANDOVER", 0) - self._lost
 
     def cut(self, row: int = ACCESS_ROW) -> int:
         return self._counter(row) - self._cut[row]
