@@ -259,6 +259,28 @@ sender_of(const struct gw_vni *vni, struct arrival *in, __u32 *tunnel)
 	return PARSED;
 }
 
+/* A host inside may claim any source address. There a VTEP is one that is answered by that port;
+ * elsewhere the way back may be another one. */
+static __noinline bool
+sender_is_behind(struct xdp_md *ctx, const struct arrival *in, __u32 ifindex)
+{
+	struct bpf_fib_lookup fib = {.ifindex = LOOPBACK_IFINDEX, .l4_protocol = IPPROTO_UDP};
+	long found;
+
+	if (in->key.family == 6) {
+		fib.family = UNDERLAY_INET6;
+		__builtin_memcpy(fib.ipv6_src, in->key.local.bytes, sizeof(fib.ipv6_src));
+		__builtin_memcpy(fib.ipv6_dst, in->sender.address.bytes, sizeof(fib.ipv6_dst));
+	} else {
+		fib.family = UNDERLAY_INET;
+		__builtin_memcpy(&fib.ipv4_src, in->key.local.bytes, sizeof(fib.ipv4_src));
+		__builtin_memcpy(&fib.ipv4_dst, in->sender.address.bytes, sizeof(fib.ipv4_dst));
+	}
+	found = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
+	return (found == BPF_FIB_LKUP_RET_SUCCESS || found == BPF_FIB_LKUP_RET_NO_NEIGH) &&
+	       fib.ifindex == ifindex;
+}
+
 /*
  * From a port of the underlay. GW_BRIDGE: decapsulated, via->row is where it leaves. FOR_GATEWAY:
  * decapsulated, via->ifindex is the bridge, via->outer what was taken off and via->tunnel the way
@@ -289,6 +311,9 @@ decapsulate(struct xdp_md *ctx, const struct gw_device *port, struct passage *vi
 	verdict = sender_of(vni, &in, &tunnel);
 	if (verdict != PARSED)
 		return verdict;
+	if (port->flags & GW_DEV_INSIDE && !(vni->flags & GW_VNI_ANY_SOURCE) &&
+	    !sender_is_behind(ctx, &in, port->ifindex))
+		return GW_DROP_VTEP;
 	frame = (void *)(long)ctx->data + (in.size == OUTER6 ? OUTER6 : OUTER4);
 	end = (void *)(long)ctx->data_end;
 	if (frame + sizeof(struct ethhdr) > end)

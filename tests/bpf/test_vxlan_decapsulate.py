@@ -6,6 +6,7 @@ from _gw_native import lib
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
+from hybrid_gateway.bpf import DEV_INSIDE, DEV_PORT
 from tests.lib.packets import PAYLOAD
 
 from .segment import (
@@ -195,3 +196,15 @@ def test_the_sender_is_judged_before_the_frame(stretched: Stretched, family: int
     for inner in inners:
         frame = arriving(inner, family, source=STRANGER[family])
         assert stretched.from_core(frame).counted == {"DROP_VTEP": 1}
+
+
+@families
+def test_a_vtep_s_address_from_inside(stretched: Stretched, family: int) -> None:
+    """A host behind an inside port claims it; one whose route leads there is believed."""
+    flags = DEV_PORT | DEV_INSIDE | lib.GW_DEV_UNDERLAY
+    stretched.devices(lan0=flags, core0=flags)
+    macs = (PEER_MAC[family], stretched.site.devices["lan0"].mac)
+    frame = arriving(from_far(family), family, macs=macs)
+
+    assert stretched.run(frame, "lan0").counted == {"DROP_VTEP": 1}
+    assert stretched.from_core(arriving(from_far(family), family)).verdict == "BRIDGE"
