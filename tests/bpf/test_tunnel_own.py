@@ -57,7 +57,7 @@ def _underlay_offload(tunnelling: Tunnelling, request: pytest.FixtureRequest) ->
 
 
 @pytest.mark.parametrize("family", NETWORKS)
-def test_datagrams(tunnelling: Tunnelling, family: int) -> None:  # noqa: F811
+def test_datagrams(tunnelling: Tunnelling, family: socket.AddressFamily) -> None:  # noqa: F811
     target = (NETWORKS[family].format(2), 7000)
     with namespaces.entered(tunnelling.underlay.peer):
         server = socket.socket(family, socket.SOCK_DGRAM)
@@ -75,7 +75,7 @@ def test_datagrams(tunnelling: Tunnelling, family: int) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("family", NETWORKS)
-def test_one_full_segment(tunnelling: Tunnelling, family: int) -> None:  # noqa: F811
+def test_one_full_segment(tunnelling: Tunnelling, family: socket.AddressFamily) -> None:  # noqa: F811
     """No GSO packet, which the VXLAN device would answer with a smaller path MTU."""
     target = (NETWORKS[family].format(2), 7001)
     with namespaces.entered(tunnelling.underlay.peer):

@@ -244,7 +244,7 @@ def test_strangers_in_the_maps_go(site: Site, maps: Maps) -> None:
 
 
 def test_a_dump_that_cannot_begin(
-    site: Site, maps: Maps, mirror: FdbMirror, monkeypatch: pytest.MonkeyPatch
+    site: Site, mirror: FdbMirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a descriptor for its socket: it is begun later."""
     mirror.configure(site.wanted())

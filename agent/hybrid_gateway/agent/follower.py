@@ -82,7 +82,7 @@ class Follower:
         self.attempt(self._probe_neighbours)
 
     def _probe_neighbours(self) -> None:
-        # What has gone or moved by now would be made again, or moved back, by telling that it is used.
+        # What is gone or moved by now would be made again, or moved back, by that.
         self._on_stations()
         self._probe_in(self._engine.mirror.probe())
 
