@@ -19,6 +19,7 @@ from hybrid_gateway.lab.second import (
     NEAR_CONFIGURATION,
     NEAR_ROUTER,
     RIGHT,
+    VXLAN,
     Underlay,
     far_side,
     second_site,
@@ -88,8 +89,8 @@ table ip6 silent {
     }
 }
 """
-"""Multicast that hosts send by themselves is flooded, and counted, at any time; the bridge of the
-second site is a host, too."""
+"""Multicast that hosts send by themselves is flooded, and counted, at any time; the bridge and
+the VXLAN device of the second site are hosts, too."""
 SITES = frozenset({"sites", "either_sites", "both_sites"})
 """Fixtures: a test takes one of them."""
 SitesOf = Callable[[str, Underlay], Sites]
@@ -105,7 +106,8 @@ def two_sites(plane: str, underlay: Underlay, directory: Path) -> Iterator[Sites
         for host in ("left", "left2", "right"):
             wide.run(host, ["nft", SILENT])
             wide.run(host, ["nft", QUIET])
-        write_sysctl(wide.namespace("gw2"), f"net/ipv6/conf/{BRIDGE}/disable_ipv6", "1")
+        for device in (BRIDGE, VXLAN):
+            write_sysctl(wide.namespace("gw2"), f"net/ipv6/conf/{device}/disable_ipv6", "1")
         near = far = None
         if plane != "kernel":
             near = _running(wide, NEAR_CONFIGURATION, stack)

@@ -135,6 +135,7 @@ class TestFlooding:
     def test_goes_everywhere(self, either_sites: Sites, to: str) -> None:
         frame = segment(dst=to)
         counts = either_sites.counting()
+        either_sites.wires.forget("left2")
         seen = either_sites.wires.send_and_expect(frame, at="left", to="right", wanted=is_marked)
         same(seen, frame)
         same(next(either_sites.wires.arriving("left2", is_marked, 1)), frame)

@@ -16,7 +16,7 @@ from hybrid_gateway.lab.branch import BRANCH, HOME, SECTION, VNI, VTEP, VXLAN
 from hybrid_gateway.lab.extension import ExtendedLab, extended
 from hybrid_gateway.lab.services import servers
 from tests.forward.fixtures import QUIET, watch_over
-from tests.lib.gateway import BASE, Gateway, eventually
+from tests.lib.gateway import BASE, NOISE, Gateway, eventually
 from tests.lib.packets import (
     GW_INSIDE,
     LAN,
@@ -54,7 +54,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Branch]:
         wide = stack.enter_context(extended(lab, BRANCH))
         for host in ("lan", "lan2", "wan", "home"):
             wide.run(host, ["nft", QUIET])
-        gateway = Gateway(wide, BASE + SECTION)
+        # Multicast of the branch's bridge comes at any time.
+        gateway = Gateway(wide, BASE + SECTION, NOISE | {"PUNT_FLOOD"})
         stack.callback(gateway.process.stop)
         gateway.start()
         wires = Wires(wide, stack, {**PLACES, "home": ("home", "eth0")})

@@ -141,6 +141,8 @@ def moved_host(stage: Stage) -> Row:
             there.lab.run("left2", ["ip", *line.split()])
         # The first thing that it says tells the bridge where it is; it may be answered too soon.
         there.ping("left2", LEFT.ip, 2, "-I", RIGHT.ip)
+        # And its port was without a carrier.
+        _meet(there, "left", RIGHT.ip)
         before = stage.counters()
         count = there.ping("left", RIGHT.ip, 10)
         moved = stage.moved(before)
