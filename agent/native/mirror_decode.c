@@ -188,8 +188,8 @@ decode_nd(struct gw_mirror *mirror, const struct nlmsghdr *message)
 		return;
 	else if (attr[NDA_MASTER] && !(nd->ndm_flags & NTF_SELF))
 		decode_station(mirror, nd, attr, gone);
-	/* Up to Linux 6.14, after what the VXLAN device says comes the same from the core, which
-	 * knows of no VTEP; it has no times either. */
+	/* After what the VXLAN device says of a request, our own refreshing too, older kernels say
+	 * it again without the VTEP (6.1 does); only the device tells of times. */
 	else if (nd->ndm_flags & NTF_SELF && attr[NDA_CACHEINFO] &&
 		 is_tunnel(mirror, nd->ndm_ifindex))
 		decode_entry(mirror, nd, attr, gone);

@@ -87,10 +87,6 @@ entry_seen(struct gw_mirror *mirror, const struct entry_key *key, __u32 target, 
 	struct entry *entry = table_find(&mirror->entries, key);
 	bool fresh = !entry || entry->stamp.gone;
 
-	/* Debian 12's kernel tells of what it was asked to change twice, the second time without where
-	 * the entry leads to: our own refreshing, among others. */
-	if (!fresh && !target && entry->target)
-		return;
 	if (!entry)
 		entry = table_add(&mirror->entries, key);
 	if (!entry) {
