@@ -98,7 +98,7 @@ SitesOf = Callable[[str, Underlay], Sites]
 
 @contextmanager
 def two_sites(plane: str, underlay: Underlay, directory: Path) -> Iterator[Sites]:
-    lab = Lab(f"{plane[0]}{underlay.name[-1]}{os.getpid()}", directory)
+    lab = Lab(f"{plane[0]}v{underlay.name[-1]}p{os.getpid()}", directory)
     with ExitStack() as stack:
         stack.callback(leftovers.remove, lab)
         lab.up()
@@ -176,5 +176,9 @@ def _ready(sites: Sites) -> Sites:
     for gateway in (sites.gateway, sites.far):
         if gateway:
             gateway.ready()
+    for host in ("left", "right"):
+        # While the kernel forwarded it told them that large packets do not fit.
+        for family in ("-4", "-6"):
+            sites.lab.run(host, ["ip", family, "route", "flush", "cache"])
     sites.meet()
     return sites

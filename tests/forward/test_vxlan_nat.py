@@ -183,6 +183,18 @@ def test_a_stranger_cannot_use_the_nat(branch: Branch) -> None:
     counts.expect(DROP_VTEP=1)
 
 
+def test_vxlan_in_vxlan_to_ourselves(branch: Branch) -> None:
+    """The inner packet is the gateway's own, and its sender no VTEP: nftables says so."""
+    frame = segment(HOME, LAN, udp(HOME.ip, LAN.ip, 53, 4000))
+    for _ in range(3):
+        datagram = UDP(sport=50000, dport=4789) / Raw(header(VNI) + bytes(frame))
+        frame = from_home(IP(src=HOME.ip, dst=WAN.ip) / datagram)
+    counts = branch.gateway.counting()
+    branch.wires.send_and_expect_nothing(tunnelled(frame), at="wan", to="lan", wanted=is_marked)
+    counts.expect(PUNT_HOST=1)
+    assert pinged(branch.lab, "home", LAN.ip) == 3
+
+
 def test_a_forged_source_in_the_tunnel(branch: Branch) -> None:
     """No session for it, and it does not leave as it came: the tunnel changes nothing in that."""
     counts = branch.gateway.counting()
