@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Frames of 1500 bytes over an underlay of 1500: cut by the gateway, made whole by a kernel."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import pytest
 from scapy.layers.inet import ICMP, IP, defragment
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, defragment6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
+from hybrid_gateway.lab.namespaces import entered, write_sysctl
 from hybrid_gateway.lab.second import (
     BRIDGE,
     NEAR_CONFIGURATION,
@@ -20,6 +25,7 @@ from tests.lib.packets import same
 from tests.lib.programs import blob_digest, curl
 from tests.lib.vxlan import BROADCAST, full, is_marked, leaving
 
+RECEIVE, WINDOW = Path("/proc/sys/net/ipv4/tcp_rmem"), 131072
 UPLOAD = 10_000_000
 GATEWAY6 = "2001:db8:cb::1"
 
@@ -118,11 +124,11 @@ def test_of_the_gateway_itself(sites: Sites) -> None:
 
 
 def test_upload(sites: Sites) -> None:
-    """TCP at full size, without loss."""
+    """TCP at full size, without loss; what is under way at a time fits the ring of a veth."""
     frames = UPLOAD // 1460
     counts = sites.agent.counting()
     before, lost_before = reassembled(sites), lost(sites)
-    with servers(sites.lab, "right", http=[f"{RIGHT.ip}:80"]):
+    with small_window(sites), servers(sites.lab, "right", http=[f"{RIGHT.ip}:80"]):
         path = sites.lab.directory / "upload"
         path.write_bytes(curl(sites.lab, "right", f"http://{RIGHT.ip}/blob/{UPLOAD}"))
         said = curl(sites.lab, "left", "-T", str(path), f"http://{RIGHT.ip}/")
@@ -130,6 +136,19 @@ def test_upload(sites: Sites) -> None:
     assert reassembled(sites) >= before + frames
     counts.expect_some(PUNT_TUNNEL_CUT=frames, VXLAN_CUT=frames)
     assert lost(sites) == lost_before
+
+
+@contextmanager
+def small_window(sites: Sites) -> Iterator[None]:
+    """The receiver asks for no more at a time than so many bytes (half of them are its own)."""
+    right = sites.lab.namespace("right")
+    with entered(right):
+        before = RECEIVE.read_text()
+    write_sysctl(right, "net/ipv4/tcp_rmem", f"4096 {WINDOW} {WINDOW}")
+    try:
+        yield
+    finally:
+        write_sysctl(right, "net/ipv4/tcp_rmem", before)
 
 
 def lost(sites: Sites) -> int:
