@@ -103,8 +103,21 @@ def extend(lab: Lab, extension: Extension) -> ExtendedLab:
     return built
 
 
+def _undo_on_others(built: ExtendedLab, extension: Extension, stack: ExitStack) -> None:
+    """What was there before is as it was again, before the new hosts go."""
+    places = [(cable.near.host, cable.near.device) for cable in extension.cables]
+    places += [(host, device) for host, device, _ in extension.links]
+    for host, device in places:
+        if host not in extension.hosts:
+            stack.callback(_delete, built, host, device)
+    for router in extension.routers:
+        if router not in extension.hosts:
+            for key, (_, afterwards) in SYSCTLS.items():
+                stack.callback(namespaces.write_sysctl, built.namespace(router), key, afterwards)
+
+
 def _build(lab: Lab, extension: Extension, stack: ExitStack) -> ExtendedLab:
-    """`stack` takes it away."""
+    """`stack` takes it away; what is on a new host goes with that."""
     built = ExtendedLab(lab, extension.hosts)
     for host in sorted(extension.hosts):
         namespace = built.namespace(host)
@@ -113,16 +126,14 @@ def _build(lab: Lab, extension: Extension, stack: ExitStack) -> ExtendedLab:
         stack.callback(namespaces.delete, namespace)
         namespaces.add(namespace)
         namespaces.ip_batch(namespace, ["link set lo up"])
+    _undo_on_others(built, extension, stack)
     for cable in extension.cables:
-        stack.callback(_delete, built, cable.near.host, cable.near.device)
         _plug(built, cable)
     for router in extension.routers:
-        for key, (meanwhile, afterwards) in SYSCTLS.items():
-            stack.callback(namespaces.write_sysctl, built.namespace(router), key, afterwards)
+        for key, (meanwhile, _) in SYSCTLS.items():
             namespaces.write_sysctl(built.namespace(router), key, meanwhile)
     for host, device, what in extension.links:
         _delete(built, host, device)
-        stack.callback(_delete, built, host, device)
         built.run(host, ["ip", "link", "add", device, *what.split()])
     for host, line in extension.settings:
         built.run(host, ["ip", *line.split()])
