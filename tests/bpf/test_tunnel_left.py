@@ -1,30 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What gw_tunnel leaves to the kernel's VXLAN device."""
 
-from collections.abc import Iterator
-
-import pytest
 from _gw_native import lib
 from scapy.layers.inet import IP
 from scapy.layers.l2 import Ether
 
-from .tunnelling import BROADCAST, FITS, LONG, Tunnelling, attached, between
-from .underlay import Underlay, inner_frame
+from .tunnelling import BROADCAST, FITS, LONG, Tunnelling
+from .underlay import inner_frame
 
 FRAME = inner_frame(LONG)
 FLOODED = inner_frame(LONG, dst=BROADCAST)
-
-
-@pytest.fixture(scope="module")
-def underlay() -> Iterator[Underlay]:
-    with attached() as found:
-        yield found
-
-
-@pytest.fixture(params=[4, 6])
-def tunnelling(underlay: Underlay, request: pytest.FixtureRequest) -> Iterator[Tunnelling]:
-    with between(underlay, request.param) as found:
-        yield found
 
 
 def test_it_is_not_left_alone(tunnelling: Tunnelling) -> None:

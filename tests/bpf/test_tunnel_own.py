@@ -9,7 +9,6 @@ import pytest
 
 from hybrid_gateway.lab import namespaces
 
-from .test_tunnel_tc import tunnelling, underlay  # noqa: F401
 from .tunnelling import STATION, Tunnelling
 from .underlay import MTU, UNDERLAY_ROW
 
@@ -21,7 +20,7 @@ WAITS = 3.0
 
 
 @pytest.fixture(autouse=True)
-def _hosts(tunnelling: Tunnelling) -> Iterator[None]:  # noqa: F811
+def _hosts(tunnelling: Tunnelling) -> Iterator[None]:
     """An address at either end of the tunnel, in the bridge and in the other VXLAN device."""
     ends = (
         (tunnelling.underlay.gateway, "br0", 1),
@@ -47,7 +46,7 @@ def _hosts(tunnelling: Tunnelling) -> Iterator[None]:  # noqa: F811
 
 
 @pytest.fixture(params=["on", "off"], autouse=True)
-def _underlay_offload(tunnelling: Tunnelling, request: pytest.FixtureRequest) -> Iterator[None]:  # noqa: F811
+def _underlay_offload(tunnelling: Tunnelling, request: pytest.FixtureRequest) -> Iterator[None]:
     """Whether the underlay's device does checksums: else the kernel does, in what it sends."""
     with namespaces.entered(tunnelling.underlay.gateway):
         subprocess.run(["ethtool", "-K", "und0", "tx", request.param], check=True)
@@ -57,7 +56,7 @@ def _underlay_offload(tunnelling: Tunnelling, request: pytest.FixtureRequest) ->
 
 
 @pytest.mark.parametrize("family", NETWORKS)
-def test_datagrams(tunnelling: Tunnelling, family: socket.AddressFamily) -> None:  # noqa: F811
+def test_datagrams(tunnelling: Tunnelling, family: socket.AddressFamily) -> None:
     target = (NETWORKS[family].format(2), 7000)
     with namespaces.entered(tunnelling.underlay.peer):
         server = socket.socket(family, socket.SOCK_DGRAM)
@@ -75,7 +74,7 @@ def test_datagrams(tunnelling: Tunnelling, family: socket.AddressFamily) -> None
 
 
 @pytest.mark.parametrize("family", NETWORKS)
-def test_one_full_segment(tunnelling: Tunnelling, family: socket.AddressFamily) -> None:  # noqa: F811
+def test_one_full_segment(tunnelling: Tunnelling, family: socket.AddressFamily) -> None:
     """No GSO packet, which the VXLAN device would answer with a smaller path MTU."""
     target = (NETWORKS[family].format(2), 7001)
     with namespaces.entered(tunnelling.underlay.peer):

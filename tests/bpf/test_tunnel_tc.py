@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """gw_tunnel at a VXLAN device: what the kernel sends into a tunnel and would not fit it."""
 
-from collections.abc import Iterator
-
 import pytest
 from _gw_native import lib
 from scapy.layers.inet import IP
@@ -12,20 +10,8 @@ from scapy.packet import Packet, Raw
 
 from hybrid_gateway.lab import namespaces
 
-from .tunnelling import BROADCAST, FITS, LONG, STATION, Tunnelling, attached, between
-from .underlay import FAR, MTU, NEAR, SECOND, UNDERLAY_ROW, Underlay, arriving, inner_frame
-
-
-@pytest.fixture(scope="module")
-def underlay() -> Iterator[Underlay]:
-    with attached() as found:
-        yield found
-
-
-@pytest.fixture(params=[4, 6])
-def tunnelling(underlay: Underlay, request: pytest.FixtureRequest) -> Iterator[Tunnelling]:
-    with between(underlay, request.param) as found:
-        yield found
+from .tunnelling import BROADCAST, FITS, LONG, STATION, Tunnelling
+from .underlay import FAR, MTU, NEAR, SECOND, UNDERLAY_ROW, arriving, inner_frame
 
 
 @pytest.mark.parametrize("to", [BROADCAST, "01:00:5e:00:00:fb", "33:33:00:00:00:01", STATION])

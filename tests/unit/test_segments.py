@@ -2,36 +2,25 @@
 """VXLAN devices of the configuration meet the devices that are there."""
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
 import pytest
-from _gw_native import lib
 
-from hybrid_gateway.errors import ConfigError
 from hybrid_gateway.model import (
-    VNI_OTHER,
-    VXLAN_PORTS_MAX,
     Address,
     Address6,
     Attachment,
     BridgePort,
-    Config,
     Device,
     Df,
     Encapsulation,
     FallbackTable,
     Link,
     MirrorPort,
-    Nat44,
     NextHop,
-    Observed,
-    Offload,
-    OneToOne,
-    PortForward,
     PortRange,
     PortVlan,
-    Protocol,
     Segment,
     Settings,
     SourceFilter,
@@ -39,11 +28,9 @@ from hybrid_gateway.model import (
     Sysctl,
     VniEntry,
     VtepRoute,
-    Vxlan,
     VxlanLink,
 )
 from hybrid_gateway.resolve import check_devices, resolve
-from hybrid_gateway.roles import SLOTS
 from tests.unit.vxlan_site import (
     BRIDGE,
     BRIDGE_MAC,
@@ -52,11 +39,11 @@ from tests.unit.vxlan_site import (
     LOCAL,
     LOCAL6,
     OBSERVED,
+    OTHER,
     PEER,
     PEER6,
     ROUTER,
     TUNNEL,
-    VLANS,
     WAN,
     entry,
     filtering,
@@ -66,15 +53,7 @@ from tests.unit.vxlan_site import (
     with_link,
 )
 
-GROUP = IPv4Address("239.1.1.1")
-OTHER = IPv4Address("192.0.2.9")
 SEGMENT = Segment(TUNNEL, "vni100", 100, BRIDGE, "br0", 4789, 4, local=LOCAL, arrives=(LOCAL,))
-
-
-def refused(config: Config, observed: Observed) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        check_devices(config, observed)
-    return [str(problem) for problem in caught.value.problems]
 
 
 def test_a_stretched_segment() -> None:
@@ -159,186 +138,6 @@ def test_whoever_may_send() -> None:
     whoever = resolve(entry(sources=Sources.ANY), OBSERVED)
     assert whoever.vnis[0].any_source
     assert whoever.table is None
-
-
-# ---- what XDP cannot work for -----------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("config", "observed", "key", "message"),
-    [
-        (
-            CONFIG,
-            replace(OBSERVED, links=OBSERVED.links[:3]),
-            "device",
-            "there is no network device vni100",
-        ),
-        (entry(device="lan0"), OBSERVED, "device", "lan0 is no VXLAN device"),
-        (
-            CONFIG,
-            with_link("vni100", master=0, port=None),
-            "device",
-            "vni100 is not a port of a bridge",
-        ),
-        (
-            CONFIG,
-            with_link("br0", kind="bond", bridge=None),
-            "device",
-            "vni100 is not a port of a bridge",
-        ),
-        (entry(vni=550), OBSERVED, "vni", "vni100 has VNI 100, not 550"),
-        (
-            CONFIG,
-            made(extensions=("proxy", "gbp", "rsc")),
-            "device",
-            "vni100 was made with gbp, rsc, which XDP does not know",
-        ),
-        (
-            CONFIG,
-            made(group=GROUP),
-            "sources",
-            "vni100 floods to the multicast group 239.1.1.1, so that nobody knows beforehand "
-            "who may send: list their addresses, or say any",
-        ),
-        (
-            entry(sources=Sources.LISTED, listed=(PEER, PEER6)),
-            OBSERVED,
-            "sources[1]",
-            "2001:db8:2::1 is IPv6, and vni100 has IPv4",
-        ),
-        (
-            CONFIG,
-            port("vni100", filtering(), vlans=(PortVlan(7),)),
-            "device",
-            "vni100 is in no VLAN of br0 without a tag: "
-            "bridge vlan add dev vni100 vid VLAN pvid untagged",
-        ),
-        (
-            CONFIG,
-            made(vni=0, external=True),
-            "device",
-            "vni100 is a single VXLAN device: br0 has to filter VLANs, and vni100 to map them to "
-            "VNIs (bridge link set dev vni100 vlan_tunnel on)",
-        ),
-        (entry(vni=10300), single(), "vni", "vni100 has no VLAN for VNI 10300"),
-        (
-            CONFIG,
-            port("vni100", single(), vlans=VLANS),
-            "device",
-            "vni100 has no VLAN with a VNI: bridge vlan add dev vni100 vid VLAN tunnel_info id VNI",
-        ),
-        (
-            entry(vni=10100),
-            made(single(), vnis=()),
-            "vni",
-            "vni100 does not take VNI 10100: bridge vni add dev vni100 vni VNI",
-        ),
-    ],
-)
-def test_a_device_that_xdp_cannot_work_for(
-    config: Config, observed: Observed, key: str, message: str
-) -> None:
-    """It is refused when asked, told of later, and the kernel's in any case."""
-    assert refused(config, observed) == [f"gateway.yaml:5: vxlan[0].{key}: {message}"]
-    wanted = resolve(config, observed)
-    assert message in wanted.warnings
-    assert not wanted.segments
-    assert not wanted.vnis
-    assert not wanted.settings.vxlan_ports
-    # Taking the programs off would reset the links.
-    assert [one.name for one in wanted.attachments] == ["lan0", "wan0"]
-
-
-@pytest.mark.parametrize("sources", [Sources.ANY, Sources.LISTED])
-def test_a_multicast_group_if_it_is_known_who_may_send(sources: Sources) -> None:
-    wanted = resolve(entry(sources=sources, listed=(PEER,)), made(group=GROUP))
-    assert wanted.segments[0].group == GROUP
-
-
-def test_a_default_destination_is_no_group() -> None:
-    assert resolve(CONFIG, made(group=PEER)).segments[0].group is None
-
-
-@pytest.mark.parametrize(
-    ("observed", "warning"),
-    [
-        (with_link("vni100", up=False), "vni100: vni100 is down"),
-        (with_link("br0", up=False), "vni100: br0 is down"),
-        (port("vni100", state=4), "vni100: br0 does not forward by it at the moment"),
-    ],
-)
-def test_a_device_that_is_asleep(observed: Observed, warning: str) -> None:
-    """That passes: it is no mistake of the configuration."""
-    check_devices(CONFIG, observed)
-    wanted = resolve(CONFIG, observed)
-    assert wanted.warnings == (warning,)
-    assert not wanted.segments
-    assert not wanted.devices[0].bridged
-    assert not wanted.vnis
-    assert [one.name for one in wanted.attachments] == ["lan0", "wan0"]
-
-
-def test_a_local_address_that_is_not_here() -> None:
-    wanted = resolve(CONFIG, made(local=OTHER))
-    assert wanted.warnings == ("vni100: this host has no address 192.0.2.9: nothing arrives by it",)
-    assert not wanted.vnis
-    assert wanted.segments[0].local == OTHER
-
-
-def test_more_udp_ports_than_xdp_takes() -> None:
-    tunnel = OBSERVED.links[-1]
-    extra = tuple(
-        replace(
-            tunnel,
-            ifindex=10 + number,
-            name=f"x{number}",
-            vxlan=VxlanLink(200 + number, local=LOCAL, port=5000 + number),
-        )
-        for number in range(VXLAN_PORTS_MAX)
-    )
-    entries = tuple(Vxlan(link.name, line=6 + n) for n, link in enumerate(extra))
-    config = replace(CONFIG, vxlan=(*CONFIG.vxlan, *entries))
-    observed = replace(OBSERVED, links=(*OBSERVED.links, *extra))
-    message = "x3 has UDP port 5003, and XDP takes VXLAN at four: 4789, 5000, 5001, 5002"
-
-    assert refused(config, observed) == [f"gateway.yaml:9: vxlan[4].device: {message}"]
-    wanted = resolve(config, observed)
-    assert wanted.settings.vxlan_ports == (4789, 5000, 5001, 5002)
-    assert message in wanted.warnings
-
-
-def test_no_port_that_could_be_the_underlay() -> None:
-    config = replace(CONFIG, ports=CONFIG.ports[:1])
-    assert refused(config, OBSERVED) == [
-        "gateway.yaml:5: vxlan: no port is one of its own, by which VXLAN could arrive: "
-        "all of `ports` are ports of bridges"
-    ]
-    warning = "every port is a port of a bridge: VXLAN does not arrive by XDP"
-    assert resolve(config, OBSERVED).warnings == (warning,)
-    assert "`ports` is empty" in refused(replace(CONFIG, ports=()), OBSERVED)[0]
-
-
-def test_the_limits_are_those_of_the_data_plane() -> None:
-    assert VNI_OTHER == lib.GW_VNI_OTHER
-    assert SLOTS == lib.GW_DEVICES_MAX
-
-
-@pytest.mark.parametrize(
-    ("number", "name"), [(LAN + SLOTS, "vni100"), (BRIDGE, "br0"), (WAN + 3 * SLOTS, "vni100")]
-)
-def test_a_device_whose_place_is_taken(number: int, name: str) -> None:
-    """XDP finds devices by a part of their number; ports come first."""
-    port_number = number + SLOTS if name == "br0" else LAN
-    observed = with_link("lan0", ifindex=port_number)
-    if name == "vni100":
-        observed = with_link(name, observed, ifindex=number)
-    wanted = resolve(CONFIG, observed)
-
-    assert name not in {device.name for device in wanted.devices}
-    assert [one.ifindex for one in wanted.segments] == [observed.links[-1].ifindex]
-    assert wanted.warnings == (
-        f"{name} has number {number}, whose place is taken: some of its frames are the kernel's",
-    )
 
 
 # ---- addresses --------------------------------------------------------------------------
@@ -489,149 +288,3 @@ def test_a_bridge_with_none_of_our_ports() -> None:
     wanted = resolve(replace(CONFIG, ports=CONFIG.ports[1:]), OBSERVED)
     assert wanted.warnings == ("no port of br0 is among `ports`: XDP bridges to none",)
     assert wanted.segments
-
-
-# ---- what has to be whole to be cut -----------------------------------------------------
-
-FEATURES = (
-    Offload(LAN, "lan0", "rx-gro", True),
-    Offload(LAN, "lan0", "rx-vlan-hw-parse", True),
-    Offload(WAN, "wan0", "rx-gro", True),
-    Offload(BRIDGE, "br0", "tx-checksum-ip-generic", True),
-    Offload(BRIDGE, "br0", "tx-tcp-segmentation", True),
-)
-
-
-def test_frames_that_are_cut_come_one_by_one() -> None:
-    wanted = resolve(CONFIG, replace(OBSERVED, offloads=FEATURES))
-    assert [(one.device, one.feature) for one in wanted.offloads] == [
-        ("lan0", "rx-vlan-hw-parse"),
-        ("lan0", "rx-gro"),
-        ("br0", "tx-checksum-ip-generic"),
-        ("br0", "tx-tcp-segmentation"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("config", "observed"),
-    [
-        (entry(fragment=False), OBSERVED),
-        (CONFIG, with_link("vni100", mtu=1450)),
-        (CONFIG, with_link("wan0", mtu=1550)),
-    ],
-)
-def test_what_fits_may_come_merged(config: Config, observed: Observed) -> None:
-    wanted = resolve(config, replace(observed, offloads=FEATURES))
-    assert [one.feature for one in wanted.offloads] == ["rx-vlan-hw-parse"]
-
-
-@pytest.mark.parametrize(
-    ("config", "observed", "room"),
-    [
-        (entry(fragment=False), OBSERVED, 1450),
-        (CONFIG, made(df=1), 1450),
-        (entry(fragment=False), made(local=LOCAL6), 1430),
-    ],
-)
-def test_what_neither_fits_nor_is_cut_is_told(
-    config: Config, observed: Observed, room: int
-) -> None:
-    assert resolve(config, observed).warnings == (
-        f"vni100 has MTU 1500, and the underlay takes {room} of it uncut: longer frames get lost",
-    )
-    assert not resolve(config, with_link("vni100", observed, mtu=room)).warnings
-
-
-# ---- beside NAT44 -----------------------------------------------------------------------
-
-INSIDE = IPv4Address("192.168.110.10")
-
-
-def with_nat(**changes: Any) -> Config:
-    return replace(CONFIG, nat44=Nat44(("br0",), "wan0", line=7, **changes))
-
-
-def test_nat_is_for_the_vlan_of_the_bridge_device() -> None:
-    """What goes to its MAC address in another one is not for it."""
-    ten = port("lan0", filtering(), vlans=(PortVlan(10, pvid=True, untagged=True), PortVlan(1)))
-    for observed, inside in ((filtering(), True), (ten, False)):
-        wanted = resolve(with_nat(), observed)
-        (lan0,) = (device for device in wanted.devices if device.name == "lan0")
-        assert (lan0.inside, lan0.bridged) == (inside, True)
-
-
-def test_nat_inside_on_the_same_bridge_and_outside_on_the_underlay() -> None:
-    wanted = resolve(with_nat(), OBSERVED)
-    roles = {
-        device.name: (device.inside, device.outside, device.bridged, device.underlay)
-        for device in wanted.devices
-    }
-    assert roles == {
-        "lan0": (True, False, True, False),
-        "wan0": (False, True, False, True),
-        "br0": (True, False, False, False),
-        "vni100": (False, False, False, False),
-    }
-    assert wanted.settings.enabled
-    assert wanted.settings.vxlan_ports == (4789,)
-    assert wanted.attachments == (Attachment(WAN, "wan0", outside=True), Attachment(LAN, "lan0"))
-    assert {sysctl.name: sysctl.value for sysctl in wanted.sysctls} == {
-        "net.ipv4.ip_forward": "1",
-        "net.ipv4.ip_local_reserved_ports": "8080,20000-49999",
-        "net.ipv4.conf.lo.forwarding": "1",
-    }
-    assert wanted.table
-    assert wanted.table.inside == ("br0",)
-    assert wanted.table.sources
-    assert not wanted.warnings
-
-
-def test_nat_goes_on_without_the_vxlan_device() -> None:
-    wanted = resolve(with_nat(), replace(OBSERVED, links=OBSERVED.links[:3]))
-    assert wanted.settings.enabled
-    assert not wanted.segments
-    assert not wanted.devices[0].bridged
-    assert wanted.mirrored == (MirrorPort(LAN, BRIDGE, "lan0", xdp=True),)
-
-
-@pytest.mark.parametrize(
-    ("static", "hit"),
-    [
-        (PortForward(Protocol.UDP, None, 4789, INSIDE, 4789, line=9), True),
-        (PortForward(Protocol.UDP, LOCAL, 4000, INSIDE, 4000, line=9, ports=1000), True),
-        (OneToOne(LOCAL, INSIDE, line=9), False),  # refused already, as everybody's address
-        (OneToOne(OTHER, INSIDE, line=9), True),
-        (PortForward(Protocol.TCP, None, 4789, INSIDE, 4789, line=9), False),
-        (PortForward(Protocol.UDP, None, 4790, INSIDE, 4790, line=9), False),
-    ],
-)
-def test_a_static_mapping_of_what_is_a_vteps(static: Any, hit: bool) -> None:
-    address = OTHER if isinstance(static, OneToOne) and static.outside == OTHER else LOCAL
-    alone = Address(WAN, IPv4Interface(f"{address}/32"), secondary=True)
-    observed = made(replace(OBSERVED, addresses=(*OBSERVED.addresses, alone)), local=address)
-    config = with_nat(static=(static,))
-    text = f"UDP port 4789 of {address} is where VXLAN arrives for vni100"
-
-    warnings = resolve(config, observed).warnings
-    assert (f"nat44.static, line 9: {text}" in warnings) == hit
-    if hit:
-        assert refused(config, observed) == [
-            f"gateway.yaml:9: nat44.static[0].outside: {text}",
-        ]
-
-
-def test_the_ways_hang_on_ports() -> None:
-    assert resolve(CONFIG, replace(OBSERVED, any_path=True)).settings.any_path
-    assert not resolve(CONFIG, OBSERVED).settings.any_path
-
-
-@pytest.mark.parametrize(
-    "route", [VtepRoute(PEER), VtepRoute(PEER, LAN, None, LOCAL), VtepRoute(PEER, 77, None, LOCAL)]
-)
-def test_only_next_hops_at_our_ports_are_watched(route: VtepRoute) -> None:
-    assert not resolve(CONFIG, replace(OBSERVED, vteps=(route,))).managed
-
-
-def test_next_hops_of_both_families_have_an_order() -> None:
-    hops = [NextHop(WAN, IPv6Address("::2")), NextHop(WAN, PEER), NextHop(LAN, PEER6)]
-    assert sorted(hops) == [hops[2], hops[1], hops[0]]

@@ -5,6 +5,9 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import Any
 
+import pytest
+
+from hybrid_gateway.errors import ConfigError
 from hybrid_gateway.model import (
     Address,
     Address6,
@@ -21,10 +24,13 @@ from hybrid_gateway.model import (
     Vxlan,
     VxlanLink,
 )
+from hybrid_gateway.resolve import check_devices
 
 LOCAL, PEER = IPv4Address("192.0.2.1"), IPv4Address("198.51.100.1")
 LOCAL6, PEER6 = IPv6Address("2001:db8:1::1"), IPv6Address("2001:db8:2::1")
 ROUTER = IPv4Address("192.0.2.254")
+OTHER = IPv4Address("192.0.2.9")
+"""Of nobody at first."""
 BRIDGE_MAC = bytes.fromhex("0200000000b0")
 LAN, WAN, BRIDGE, TUNNEL = 2, 3, 4, 5
 
@@ -111,3 +117,10 @@ def single() -> Observed:
     observed = made(filtering(), vni=0, external=True, vnifilter=True, vnis=vnis)
     observed = port("vni100", observed, vlan_tunnel=True, vlans=vlans)
     return port("lan0", observed, vlans=(PortVlan(10, pvid=True, untagged=True), PortVlan(20)))
+
+
+def refused(config: Config, observed: Observed) -> list[str]:
+    """What `check` has against it."""
+    with pytest.raises(ConfigError) as caught:
+        check_devices(config, observed)
+    return [str(problem) for problem in caught.value.problems]

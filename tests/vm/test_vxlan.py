@@ -56,6 +56,18 @@ def upload(branch: Branch) -> None:
     assert said.decode() == hashlib.sha256(blob(UPLOAD)).hexdigest()
 
 
+def ping(branch: Branch) -> None:
+    branch.meet("lan", HOME.ip)
+    with branch.counts(VXLAN_ENCAP=10, VXLAN_DECAP=10, BRIDGE=20):
+        assert pinged(branch.lab, "lan", HOME.ip, count=10) == 10
+
+
+def send_full_frames(branch: Branch) -> None:
+    branch.meet("lan", HOME.ip)
+    with branch.counts(VXLAN_CUT=UPLOAD // 1460):
+        upload(branch)
+
+
 class TestBesideNat:
     """One bridge is NAT's inside and stretched; the underlay is the outside port."""
 
@@ -64,14 +76,10 @@ class TestBesideNat:
         assert modes == {"lan0": "native", "wan0": "native"}
 
     def test_ping(self, built: Branch) -> None:
-        built.meet("lan", HOME.ip)
-        with built.counts(VXLAN_ENCAP=10, VXLAN_DECAP=10, BRIDGE=20):
-            assert pinged(built.lab, "lan", HOME.ip, count=10) == 10
+        ping(built)
 
     def test_full_frames_are_cut(self, built: Branch) -> None:
-        built.meet("lan", HOME.ip)
-        with built.counts(VXLAN_CUT=UPLOAD // 1460):
-            upload(built)
+        send_full_frames(built)
 
     def test_who_talks_does_not_age(self, built: Branch) -> None:
         """What the agent asks of an older kernel for that, it answers in other words."""
@@ -134,14 +142,10 @@ class TestOneDeviceForManyVnis:
             yield built
 
     def test_ping(self, filtered: Branch) -> None:
-        filtered.meet("lan", HOME.ip)
-        with filtered.counts(VXLAN_ENCAP=10, VXLAN_DECAP=10, BRIDGE=20):
-            assert pinged(filtered.lab, "lan", HOME.ip, count=10) == 10
+        ping(filtered)
 
     def test_full_frames_are_cut(self, filtered: Branch) -> None:
-        filtered.meet("lan", HOME.ip)
-        with filtered.counts(VXLAN_CUT=UPLOAD // 1460):
-            upload(filtered)
+        send_full_frames(filtered)
 
     def test_flooded_frames_are_cut(self, filtered: Branch) -> None:
         """They go through the kernel's bridge, which tells the device the VNI by its VLAN."""

@@ -4,7 +4,7 @@
 import re
 from collections.abc import Callable, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, ip_address
-from typing import Any
+from typing import Any, TypeVar
 
 from ..bpf.scan import AGE_MAX, ANYWHERE, EVERY_PORT, ORIGINS, SORTS, Match, Order, SessionFilter
 from ..bpf.sessions import STATES
@@ -15,6 +15,7 @@ from ..model import IPAddress
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
 MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){0,5}")
 VNI_MAX = 0xFFFFFF
+A = TypeVar("A")
 
 
 def _bad(key: str, message: str) -> UsageError:
@@ -78,19 +79,19 @@ def endpoints(key: str, value: Any) -> Match:
 
 
 def address(key: str, value: Any) -> IPv4Address:
-    text = _text(key, value)
-    try:
-        return IPv4Address(text)
-    except ValueError as error:
-        raise _bad(key, f"{text[:40]} is not an IPv4 address") from error
+    return _address(key, value, IPv4Address, "an IPv4 address")
 
 
 def either_address(key: str, value: Any) -> IPAddress:
+    return _address(key, value, ip_address, "an IPv4 or IPv6 address")
+
+
+def _address(key: str, value: Any, parse: Callable[[str], A], what: str) -> A:
     text = _text(key, value)
     try:
-        return ip_address(text)
+        return parse(text)
     except ValueError as error:
-        raise _bad(key, f"{text[:50]} is not an IPv4 or IPv6 address") from error
+        raise _bad(key, f"{text[:50]} is not {what}") from error
 
 
 def mac(key: str, value: Any) -> bytes:

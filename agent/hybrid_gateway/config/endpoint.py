@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Addresses and ports as the file has them: the schema checked their form, this what they mean."""
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
+from typing import TypeVar
 
 from ..model import IPAddress, PortRange
 from .document import Document, Path
 
 PORT_MAX = 65535
+A = TypeVar("A", IPv4Address, IPv6Address)
 
 
 def address(
@@ -25,11 +28,7 @@ def address(
         (int(found) >> 24 == 0, "no host's address"),
         (int(found) >> 28 == 15, "a reserved address"),
     )
-    for applies, what in kinds:
-        if applies:
-            document.add(path, f"{found} is {what}", "config.address")
-            return None
-    return found
+    return _unless(document, path, text, found, kinds)
 
 
 def address6(document: Document, path: Path, text: str) -> IPv6Address | None:
@@ -46,6 +45,13 @@ def address6(document: Document, path: Path, text: str) -> IPv6Address | None:
         (found.is_link_local, "a link-local address, which is never routed"),
         (found.ipv4_mapped is not None, "an IPv4 address: write it as one"),
     )
+    return _unless(document, path, text, found, kinds)
+
+
+def _unless(
+    document: Document, path: Path, text: str, found: A, kinds: Iterable[tuple[bool, str]]
+) -> A | None:
+    """The address, or a problem: the first of the kinds that it is of."""
     for applies, what in kinds:
         if applies:
             document.add(path, f"{text} is {what}", "config.address")
