@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Why a frame was dropped or handed to the kernel; each reason is a counter, by the port that
+ * the frame came in by. The list is the one place where they are named.
+ */
+#ifndef GW_COUNTERS_H
+#define GW_COUNTERS_H
+
+#define GW_COUNTERS(X)                                                                             \
+	X(FORWARD_IP4) /* routed by the worker */                                                  \
+	X(FORWARD_IP6)                                                                             \
+	X(FORWARD_BRIDGE) /* bridged by the worker */                                              \
+	X(FROM_KERNEL) /* sent by the kernel on the TAP, left by this port */                      \
+	/* to the kernel, by the TAP of the port that they came in by, unmodified */               \
+	X(PUNT_NO_ROUTE) /* the kernel answers with an ICMP error */                               \
+	X(PUNT_LOCAL) /* for an address of this host */                                            \
+	X(PUNT_UNREACHABLE) /* unreachable or prohibit route: the kernel answers */                \
+	X(PUNT_OTHER_DEVICE) /* leaves by a device that is not ours */                             \
+	X(PUNT_NEIGHBOUR) /* next hop not resolved: the kernel resolves it */                      \
+	X(PUNT_TTL) /* the kernel says time exceeded */                                            \
+	X(PUNT_TOO_BIG) /* larger than the way out: the kernel fragments or answers */             \
+	X(PUNT_OPTIONS) /* IPv4 options, IPv6 hop-by-hop */                                        \
+	X(PUNT_MULTICAST) /* group or broadcast destination */                                     \
+	X(PUNT_LINK_LOCAL) /* IPv6 link-local address */                                           \
+	X(PUNT_ARP)                                                                                \
+	X(PUNT_ETHERTYPE) /* anything else that is not IP */                                       \
+	X(PUNT_VLAN) /* tagged */                                                                  \
+	X(PUNT_SOURCE) /* a source that the kernel judges: loopback, group, 0.0.0.0 */             \
+	X(PUNT_NOT_FORWARDING) /* forwarding is off on the device */                               \
+	X(PUNT_RP_FILTER) /* the owner wants reverse path filtering, which is the kernel's */      \
+	X(PUNT_POLICY) /* policy routing, or a full table: the kernel forwards it all */           \
+	X(PUNT_BRIDGE_MISS) /* destination or source not in the FDB, or at a kernel port */        \
+	X(PUNT_PROMISCUOUS) /* for another host, and somebody listens */                           \
+	X(PUNT_MALFORMED) /* header that makes no sense: the kernel counts it as it does */        \
+	/* dropped */                                                                              \
+	X(DROP_SHORT) /* less than an Ethernet header, or than its own length says */              \
+	X(DROP_NOT_FOR_US) /* another host's MAC address */                                        \
+	X(DROP_BLACKHOLE) /* by a blackhole route */                                               \
+	X(DROP_PORT_DOWN) /* the port is down, going in or out */                                  \
+	X(DROP_BRIDGE_STATE) /* spanning tree: not forwarding */                                   \
+	X(DROP_SAME_PORT) /* bridged back to where it came from */                                 \
+	X(DROP_PUNT_FULL) /* the kernel does not take it as fast as it comes */                    \
+	X(DROP_TAP) /* the TAP refused it: down, or too long */                                    \
+	X(DROP_TX_FULL) /* the port does not take it as fast as it comes */                        \
+	X(DROP_TX_TOO_LONG) /* longer than the port can send */                                    \
+	X(DROP_NO_BUFFER)
+
+enum gw_counter {
+#define GW_COUNTER_ENUM(name) GW_##name,
+	GW_COUNTERS(GW_COUNTER_ENUM)
+#undef GW_COUNTER_ENUM
+		GW_COUNTER_COUNT,
+};
+
+#endif

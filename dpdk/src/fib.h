@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Longest prefix to next hop: rte_fib (DIR24-8) and rte_fib6 (trie), two bytes an entry. One
+ * writer, the mirror, in place: entries change atomically, and what a deletion frees may be used
+ * again only after gw_fib_settle().
+ */
+#ifndef GW_FIB_H
+#define GW_FIB_H
+
+#include <rte_fib.h>
+#include <rte_fib6.h>
+
+extern struct rte_fib *gw_fib4;
+extern struct rte_fib6 *gw_fib6;
+
+/* -ENOMEM with a sentence that names what did not fit. tbl8: 0 for a guess from `routes`. */
+int gw_fib4_create(uint32_t routes);
+int gw_fib6_create(uint32_t routes, uint32_t tbl8);
+void gw_fib_destroy(void);
+
+/* Bytes of hugepages that the tables take. */
+uint64_t gw_fib4_bytes(uint32_t routes);
+uint64_t gw_fib6_bytes(uint32_t routes, uint32_t tbl8);
+
+/* Adds or replaces. -ENOSPC: the table is full; the caller then has the kernel forward. */
+int gw_fib4_add(uint32_t prefix, uint8_t depth, uint32_t nexthop); /* host byte order */
+int gw_fib4_delete(uint32_t prefix, uint8_t depth);
+int gw_fib6_add(const uint8_t prefix[16], uint8_t depth, uint32_t nexthop);
+int gw_fib6_delete(const uint8_t prefix[16], uint8_t depth);
+
+/* What the table answers, for tests and traces. */
+uint32_t gw_fib4_find(uint32_t address);
+uint32_t gw_fib6_find(const uint8_t address[16]);
+
+/* Waits until no lcore looks at what was deleted before. */
+void gw_fib_settle(void);
+
+#endif

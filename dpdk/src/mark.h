@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What one node tells the next about a frame: eight bytes in the mbuf's first cache line. */
+#ifndef GW_MARK_H
+#define GW_MARK_H
+
+#include <rte_mbuf.h>
+
+/* In place of the RSS hash, which nobody here asks a NIC for. */
+struct gw_mark {
+	uint32_t nexthop; /* what the lookup found */
+	uint16_t interface; /* slot of the L3 device that the frame came in by */
+	uint8_t reason; /* enum gw_counter, for punt and drop */
+	uint8_t from; /* port that the frame came in by; mbuf->port becomes the one out */
+};
+
+static_assert(sizeof(struct gw_mark) <= sizeof(((struct rte_mbuf *)0)->hash.sched), "fits");
+
+static inline struct gw_mark *
+gw_mark(struct rte_mbuf *mbuf)
+{
+	return (struct gw_mark *)&mbuf->hash;
+}
+
+#endif
