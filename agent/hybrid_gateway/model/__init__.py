@@ -15,6 +15,7 @@ from .link import (
     Vni,
     VxlanLink,
 )
+from .port import DEFAULT_HUGEPAGES, Plane, Polling, Port, RouteLimits, Worker
 from .system import (
     IP_FORWARD,
     LO_FORWARDING,
@@ -72,8 +73,6 @@ from .wanted import (
     Notice,
     OneToOne,
     PerHost,
-    Plane,
-    Port,
     PortForward,
     PortRange,
     Protocol,
@@ -87,6 +86,7 @@ __all__ = [
     "BRIDGE_FORWARDING",
     "BYPASS_ALL",
     "CONFIG_VERSION",
+    "DEFAULT_HUGEPAGES",
     "DEFAULT_PORTS",
     "DEFAULT_SESSIONS",
     "FALLBACK_PORTS",
@@ -128,12 +128,14 @@ __all__ = [
     "OneToOne",
     "PerHost",
     "Plane",
+    "Polling",
     "Port",
     "PortForward",
     "PortRange",
     "PortVlan",
     "Protocol",
     "Route",
+    "RouteLimits",
     "Segment",
     "Settings",
     "Sizes",
@@ -153,5 +155,6 @@ __all__ = [
     "Vxlan",
     "VxlanLink",
     "Wanted",
+    "Worker",
     "Written",
 ]

@@ -6,17 +6,13 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
+from .port import Plane, Port, Worker
+
 IPAddress = IPv4Address | IPv6Address
 
 CONFIG_VERSION = 1
 BYPASS_ALL = "*"
 """In `Config.bypass`: the owner accepts that every firewall chain and qdisc is passed."""
-
-
-class Plane(Enum):
-    """Which data path owns a port."""
-
-    XDP = "xdp"
 
 
 class Filtering(Enum):
@@ -70,16 +66,6 @@ LOCAL_PORTS = PortRange(32768, 60999)
 """Linux's default for net.ipv4.ip_local_port_range: the host's own connections."""
 LOCAL_PORTS_LEFT = 1000
 """At least so many of those stay with the host; without any, not even ping works."""
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """A network device that the gateway takes part in."""
-
-    name: str
-    device: str
-    plane: Plane = Plane.XDP
-    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +226,8 @@ class Config:
     ports: tuple[Port, ...] = ()
     nat44: Nat44 | None = None
     vxlan: tuple[Vxlan, ...] = ()
+    worker: Worker | None = None
+    """None: no port is the worker's, and it is not configured either."""
     bypass: tuple[str, ...] = ()
     """Names of chains and qdiscs that XDP may go past; BYPASS_ALL for all."""
     warnings: tuple[Notice, ...] = field(default=(), compare=False)
@@ -250,6 +238,9 @@ class Config:
             if port.name == name:
                 return port
         raise KeyError(name)
+
+    def ports_of(self, plane: Plane) -> tuple[Port, ...]:
+        return tuple(port for port in self.ports if port.plane is plane)
 
     @property
     def outside_port(self) -> Port | None:
