@@ -26,11 +26,12 @@ BPF_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -target bpf -mcp
 
 BPF_OBJECTS := $(patsubst bpf/%.bpf.c,build/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 NATIVE := $(if $(wildcard agent/native/build_native.py),build/lib/.built)
+WORKER := build/lib/.worker-built
 BENCH := $(if $(wildcard tests/bench/Makefile),bench-tool)
-WRAPPERS := build/bin/gwctl build/bin/gw-agent
+WRAPPERS := build/bin/gwctl build/bin/gw-agent build/bin/gw-worker
 
-PYTHON_SOURCES = agent $(wildcard tests)
-C_SOURCES = $(shell find bpf agent tests -name '*.[ch]' 2>/dev/null)
+PYTHON_SOURCES = agent dpdk $(wildcard tests)
+C_SOURCES = $(shell find bpf dpdk agent tests -name '*.[ch]' 2>/dev/null)
 
 .PHONY: all setup build demo check check-fast lint types format bench bench-tool clean clean-build
 
@@ -52,7 +53,7 @@ $(VENV)/.installed: .ci/dev-requirements.txt
 
 # ---- build ------------------------------------------------------------------------------
 
-build: $(BPF_OBJECTS) $(NATIVE) $(BENCH) $(WRAPPERS)
+build: $(BPF_OBJECTS) $(NATIVE) $(WORKER) $(BENCH) $(WRAPPERS)
 
 build/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 	@mkdir -p $(@D)
@@ -64,6 +65,12 @@ build/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 build/lib/.built: $(wildcard agent/native/*) $(wildcard bpf/include/*.h) Makefile
 	@mkdir -p $(@D)
 	$(PYTHON) agent/native/build_native.py build/lib
+	@touch $@
+
+# Knows itself which of its objects are current.
+$(WORKER): $(shell find dpdk -name '*.[ch]') dpdk/cffi_build.py Makefile
+	@mkdir -p $(@D)
+	$(PYTHON) dpdk/cffi_build.py build/lib build/dpdk
 	@touch $@
 
 bench-tool:
@@ -84,6 +91,7 @@ export WRAPPER
 
 build/bin/gwctl: MODULE := hybrid_gateway.cli
 build/bin/gw-agent: MODULE := hybrid_gateway.agent
+build/bin/gw-worker: MODULE := hybrid_gateway.worker
 $(WRAPPERS): Makefile
 	@mkdir -p $(@D)
 	@printf '%s\n' "$${WRAPPER//MODULE/$(MODULE)}" >$@
@@ -127,7 +135,7 @@ format: $(VENV)/.installed
 
 # What was compiled, but neither the developer tools nor cached images of virtual machines.
 clean-build:
-	rm -rf build/bpf build/lib build/bench build/bin
+	rm -rf build/bpf build/lib build/dpdk build/bench build/bin
 
 clean:
 	rm -rf build
