@@ -9,10 +9,22 @@ import click
 from ..client import Client
 from ..errors import UsageError
 from ..instance import DEFAULT_INSTANCE, Instance
-from ..lab import HOSTS, SECOND_HOSTS, GatewayProcess, Lab, leftovers
+from ..lab import (
+    HOSTS,
+    SECOND_HOSTS,
+    SFP_HOSTS,
+    WEST,
+    GatewayProcess,
+    Lab,
+    WorkerProcess,
+    leftovers,
+    second,
+    sfp,
+)
+from ..lab.daemon import Daemon
 from ..lab.namespaces import LabError
 from ..lab.network import DEFAULT_NAME
-from ..lab.second import RIGHT, Underlay, stand
+from ..lab.topology import ALL_HOSTS
 from .base import output
 
 NAME = click.option(
@@ -41,49 +53,78 @@ def _lab(name: str) -> Lab:
 @click.option("--agent/--no-agent", default=True, help="Start gw-agent, too.")
 @click.option(
     "--second-site",
-    type=click.Choice([underlay.name.lower() for underlay in Underlay]),
+    type=click.Choice([underlay.name.lower() for underlay in second.Underlay]),
     help="A segment stretched to a second site, by VXLAN over that.",
 )
-def up(name: str, agent: bool, second_site: str | None) -> None:
+@click.option("--sfp", "with_sfp", is_flag=True, help="Two ports of the DPDK worker, too.")
+def up(name: str, agent: bool, second_site: str | None, with_sfp: bool) -> None:
     """Build the lab; repair it when it stands already.
 
     With a second site there are left, left2 and right, too: hosts of one segment, the first two
-    at this gateway and the third at a plain Linux bridge, gw2, behind the router core.
+    at this gateway and the third at a plain Linux bridge, gw2, behind the router core. With SFP
+    ports there are east and west, between which gw-worker forwards.
     """
     site = _lab(name)
     site.up()
     if second_site:
-        stand(site, Underlay[second_site.upper()])
+        second.stand(site, second.Underlay[second_site.upper()])
+    keepers = leftovers.keeper_pids(name)
+    # What the worker has taken is not made anew under it.
+    if with_sfp and not keepers:
+        sfp.stand(site)
+        if agent:
+            keepers = [_started(WorkerProcess(site))]
     pids = leftovers.agent_pids(name)
-    if second_site and pids:
+    if (second_site or with_sfp) and pids:
         with Client(Instance(name)) as client:
             client.call("apply")
     if agent and not pids:
-        process = GatewayProcess(site)
-        process.start()
-        pids = [process.pid]
-    answer = asdict(site.state()) | {"agent": pids[0] if pids else None}
+        pids = [_started(GatewayProcess(site))]
+    workers = leftovers.worker_pids(name)
+    answer = asdict(site.state()) | {
+        "agent": pids[0] if pids else None,
+        "worker": workers[0] if workers else None,
+    }
+    lines = _to_try(name, second_site=bool(second_site), with_sfp=with_sfp)
+    lines.append(f"configuration: {site.config}")
+    if pids:
+        lines.append(f"gw-agent: process {pids[0]}, log {site.directory / 'agent.log'}")
+    if workers:
+        lines.append(f"gw-worker: process {workers[0]}, log {site.directory / 'worker.log'}")
+    output().show(answer, "\n".join(lines))
+
+
+def _to_try(name: str, *, second_site: bool, with_sfp: bool) -> list[str]:
+    execute, ctl = f"  gwctl lab exec{_option(name)}", f"  gwctl --instance {name}"
     lines = [
         f"lab {name} is up, its hosts are {', '.join(HOSTS)}; try",
-        f"  gwctl lab exec{_option(name)} lan -- ping -c 3 198.51.100.10",
-        f"  gwctl --instance {name} show sessions",
-        f"configuration: {site.config}",
+        f"{execute} lan -- ping -c 3 198.51.100.10",
+        f"{ctl} show sessions",
     ]
     if second_site:
         lines += [
             f"the second site's hosts are {', '.join(SECOND_HOSTS)}; try",
-            f"  gwctl lab exec{_option(name)} left -- ping -c 3 {RIGHT.ip}",
-            f"  gwctl --instance {name} show vxlan",
+            f"{execute} left -- ping -c 3 {second.RIGHT.ip}",
+            f"{ctl} show vxlan",
         ]
-    if pids:
-        lines.append(f"gw-agent: process {pids[0]}, log {site.directory / 'agent.log'}")
-    output().show(answer, "\n".join(lines))
+    if with_sfp:
+        lines += [
+            f"the hosts behind the worker's ports are {', '.join(SFP_HOSTS)}; try",
+            f"{execute} east -- ping -c 3 {WEST.ip}",
+            f"{ctl} show graph",
+        ]
+    return lines
+
+
+def _started(daemon: Daemon) -> int:
+    daemon.start()
+    return daemon.pid
 
 
 @lab.command()
 @NAME
 def down(name: str) -> None:
-    """Stop the lab's agent and remove everything."""
+    """Stop the lab's agent and worker and remove everything."""
     leftovers.remove(_lab(name))
     output().show({"name": name, "up": False}, f"lab {name} is gone")
 
@@ -93,7 +134,7 @@ def down(name: str) -> None:
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
 @NAME
-@click.argument("host", type=click.Choice([*HOSTS, *SECOND_HOSTS]))
+@click.argument("host", type=click.Choice(ALL_HOSTS))
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def execute(name: str, host: str, command: tuple[str, ...]) -> int:
     """Run COMMAND on a host of the lab; exits as it does."""
@@ -110,7 +151,12 @@ def status(name: str) -> int:
     """Say whether the lab stands and its agent runs; exits 1 when not."""
     state = _lab(name).state()
     pids = leftovers.agent_pids(name)
-    answer = asdict(state) | {"up": state.up, "agent": pids[0] if pids else None}
+    workers = leftovers.worker_pids(name)
+    answer = asdict(state) | {
+        "up": state.up,
+        "agent": pids[0] if pids else None,
+        "worker": workers[0] if workers else None,
+    }
     if not state.namespaces:
         text = f"lab {name} is down"
     elif state.up:
@@ -118,7 +164,8 @@ def status(name: str) -> int:
     else:
         text = "\n  ".join([f"lab {name} is incomplete, it lacks", *state.missing])
     agent = f"gw-agent: process {pids[0]}" if pids else "gw-agent does not run"
-    output().show(answer, f"{text}\n{agent}")
+    worker = f"\ngw-worker: process {workers[0]}" if workers else ""
+    output().show(answer, f"{text}\n{agent}{worker}")
     return 0 if state.up else 1
 
 

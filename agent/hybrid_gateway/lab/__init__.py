@@ -3,6 +3,7 @@
 
 from .gateway import GatewayProcess
 from .network import Lab, LabState
+from .sfp import EAST, SFP0, SFP1, WEST
 from .topology import (
     GW_INSIDE,
     HOSTS,
@@ -11,11 +12,14 @@ from .topology import (
     LAN2,
     ROUTER,
     SECOND_HOSTS,
+    SFP_HOSTS,
     WAN,
     Interface,
 )
+from .worker import WorkerProcess
 
 __all__ = [
+    "EAST",
     "GW_INSIDE",
     "HOSTS",
     "INTERNET",
@@ -23,9 +27,14 @@ __all__ = [
     "LAN2",
     "ROUTER",
     "SECOND_HOSTS",
+    "SFP0",
+    "SFP1",
+    "SFP_HOSTS",
     "WAN",
+    "WEST",
     "GatewayProcess",
     "Interface",
     "Lab",
     "LabState",
+    "WorkerProcess",
 ]

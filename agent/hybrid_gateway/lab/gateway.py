@@ -1,141 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The real gw-agent in the gateway's namespace: started, awaited, stopped, killed."""
+"""The real gw-agent in the gateway's namespace."""
 
-import os
-import select
-import signal
-import socket
-import subprocess
-import time
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
-from tempfile import mkdtemp
 
-from .namespaces import LabError
+from .daemon import Daemon
 from .network import Lab
 from .places import program
 
-START_SECONDS = 20.0
-STOP_SECONDS = 15.0
 
-
-class GatewayProcess:
+class GatewayProcess(Daemon):
     """One run of the agent of the instance that bears the lab's name.
 
-    `start` returns once the agent has reported READY=1 to systemd's notification socket,
-    which is the moment from which it forwards.
+    `start` returns once the agent is ready, which is the moment from which it forwards.
+    Forwarding stays on after `stop`.
     """
+
+    name = "gw-agent"
 
     def __init__(
         self, lab: Lab, config: Path | None = None, *, env: dict[str, str] | None = None
     ) -> None:
-        self._lab = lab
-        self._env = env or {}
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(lab, env=env)
         self.config = config or lab.config
-        self.log = lab.directory / "agent.log"
-        self.ready_after = 0.0
 
-    @property
-    def pid(self) -> int:
-        if self._process is None:
-            raise LabError("the agent was not started")
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def start(self, seconds: float = START_SECONDS) -> None:
-        """Start and wait for READY=1; LabError with the end of the log when it does not come."""
-        if self.running:
-            return
-        with ExitStack() as stack:
-            listener = stack.enter_context(_Listener())
-            begun = time.monotonic()
-            self._process = self._spawn(listener.path)
-            why = listener.wait_ready(self._process.pid, begun + seconds)
-            self.ready_after = time.monotonic() - begun
-            if why:
-                self._process.kill()
-                self._process.wait()
-                raise LabError(f"gw-agent {why}; the end of {self.log}:\n{self.log_end()}")
-
-    def stop(self) -> int:
-        """SIGTERM, as systemd does: forwarding stays on. Returns the exit code."""
-        return self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """SIGKILL: nothing of the agent's own can run any more."""
-        self._end(signal.SIGKILL)
-
-    def send_signal(self, number: signal.Signals) -> None:
-        """Any other signal, SIGSTOP for example."""
-        os.kill(self.pid, number)
-
-    def log_end(self, lines: int = 15) -> str:
-        try:
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
-        except FileNotFoundError:
-            return ""
-
-    def _spawn(self, notify: Path) -> subprocess.Popen[bytes]:
+    def argv(self) -> Sequence[str]:
         argv = [str(program("gw-agent")), "--instance", self._lab.name]
-        argv += ["--config", str(self.config)]
-        env = os.environ | {"NOTIFY_SOCKET": str(notify)} | self._env
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            # A session of its own: Ctrl-C in the terminal is for the command, not for the daemon.
-            return subprocess.Popen(
-                self._lab.argv("gw", argv),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=env,
-                start_new_session=True,
-            )
-
-    def _end(self, number: signal.Signals) -> int:
-        if self._process is None:
-            return 0
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-        try:
-            return self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise LabError(f"gw-agent ignored {number.name} for {STOP_SECONDS:.0f} s") from None
-
-
-class _Listener:
-    """The receiving end of sd_notify; a path, as abstract names are bound to a namespace."""
-
-    def __init__(self) -> None:
-        self._directory = Path(mkdtemp(prefix="gw-notify-"))
-        self.path = self._directory / "notify"
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._socket.bind(str(self.path))
-
-    def __enter__(self) -> "_Listener":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-        self.path.unlink(missing_ok=True)
-        self._directory.rmdir()
-
-    def wait_ready(self, pid: int, deadline: float) -> str:
-        """Empty once READY=1 arrived, otherwise what happened instead."""
-        end = os.pidfd_open(pid)
-        try:
-            while (patience := deadline - time.monotonic()) > 0:
-                ready, _, _ = select.select([self._socket.fileno(), end], [], [], patience)
-                if self._socket.fileno() in ready:
-                    if b"READY=1" in self._socket.recv(4096).split(b"\n"):
-                        return ""
-                elif end in ready:
-                    return "ended before it was ready"
-            return "was not ready in time"
-        finally:
-            os.close(end)
+        return [*argv, "--config", str(self.config)]

@@ -16,19 +16,30 @@ from .network import Lab
 from .places import program
 
 STOP_SECONDS = 15.0
+AGENT = ("/gw-agent", "hybrid_gateway.agent")
+WORKER = ("/gw-worker", "hybrid_gateway.worker")
+KEEPER = ("/lab/keeper.py",)
+"""How a word of the command line ends."""
 
 
 def agent_pids(instance: str) -> list[int]:
     """Processes that run gw-agent for that instance, whoever started them."""
-    return [
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and _is_agent(entry, instance)
-    ]
+    return _pids(AGENT, instance)
+
+
+def worker_pids(instance: str) -> list[int]:
+    """Likewise gw-worker."""
+    return _pids(WORKER, instance)
+
+
+def keeper_pids(instance: str) -> list[int]:
+    """Likewise who starts gw-worker again."""
+    return _pids(KEEPER, instance)
 
 
 def remove(lab: Lab) -> None:
-    """Detach and stop the lab's agent, then bring the lab down; fine when nothing is there."""
+    """Detach and stop the lab's agent and worker, then bring the lab down; fine when nothing is
+    there."""
     pids = agent_pids(lab.name)
     if pids:
         # A broken agent may refuse; what it leaves is removed below.
@@ -38,26 +49,45 @@ def remove(lab: Lab) -> None:
             timeout=STOP_SECONDS,
             check=False,
         )
-    for pid in pids:
+    for pid in (*pids, *keeper_pids(lab.name)):
+        _stop(pid)
+    for pid in worker_pids(lab.name):
         _stop(pid)
     gateway = lab.namespace("gw")
     if namespaces.exists(gateway):
+        _hand_back(lab)
         inode = namespaces.path(gateway).stat().st_ino
         namespace_lock(inode).unlink(missing_ok=True)
     lab.down()
     _remove_files(Instance(lab.name))
 
 
-def _is_agent(process: Path, instance: str) -> bool:
+def _pids(program: tuple[str, ...], instance: str) -> list[int]:
+    return [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and _runs(entry, program, instance)
+    ]
+
+
+def _runs(process: Path, program: tuple[str, ...], instance: str) -> bool:
     try:
         argv = (process / "cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
     words = [os.fsdecode(word) for word in argv]
-    runs_it = any(
-        word.endswith("/gw-agent") or word == "hybrid_gateway.agent" for word in words[:8]
-    )
-    return runs_it and any(pair == ("--instance", instance) for pair in pairwise(words))
+    if not any(pair == ("--instance", instance) for pair in pairwise(words)):
+        return False
+    # A keeper has the name of what it keeps among its arguments.
+    before = words[: words.index("--instance")]
+    return any(word.endswith(program) for word in before)
+
+
+def _hand_back(lab: Lab) -> None:
+    """Hugepages outlive the namespace: what a killed agent took for a killed worker is returned."""
+    if (Instance(lab.name).run_dir / "taken.json").exists():
+        argv = [str(program("gw-handback")), "--instance", lab.name]
+        lab.run("gw", argv, check=False)
 
 
 def _stop(pid: int) -> None:
@@ -70,7 +100,7 @@ def _stop(pid: int) -> None:
             signal.pidfd_send_signal(end, number)
             if select.select([end], [], [], STOP_SECONDS)[0]:
                 return
-        raise LabError(f"gw-agent {pid} does not end")
+        raise LabError(f"process {pid} does not end")
     except ProcessLookupError:
         return
     finally:

@@ -17,13 +17,13 @@ from .namespaces import LabError
 from .observed import facts, link_events
 from .places import lab_dir
 from .topology import (
+    ALL_HOSTS,
     CABLES,
     CONFIGURATION,
     ENDS,
     GW_INSIDE,
     HOSTS,
     OFFLOADS,
-    SECOND_HOSTS,
     SYSCTLS,
     Interface,
     address_script,
@@ -64,7 +64,7 @@ class Lab:
         return self.directory / "gateway.yaml"
 
     def namespace(self, host: str) -> str:
-        if host not in (*HOSTS, *SECOND_HOSTS):
+        if host not in ALL_HOSTS:
             raise LabError(
                 f"no host {host!r} in the lab, it has {', '.join(HOSTS)}", code="lab.unknown-host"
             )
@@ -100,7 +100,7 @@ class Lab:
 
     def down(self) -> None:
         """Remove the namespaces and the directory; fine when some or all are gone already."""
-        for host in (*HOSTS, *SECOND_HOSTS):
+        for host in ALL_HOSTS:
             namespaces.delete(self.namespace(host))
         shutil.rmtree(self.directory, ignore_errors=True)
 

@@ -14,6 +14,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 HOSTS = ("lan", "lan2", "gw", "wan")
 SECOND_HOSTS = ("left", "left2", "core", "gw2", "right")
 """Of a second site, if there is one: see second.py."""
+SFP_HOSTS = ("east", "west")
+"""Behind the ports of the DPDK worker, if there are any: see sfp.py."""
+ALL_HOSTS = (*HOSTS, *SECOND_HOSTS, *SFP_HOSTS)
 
 
 @dataclass(frozen=True, slots=True)
