@@ -21,13 +21,13 @@ from ..model import (
     Nat44,
     Notice,
     PerHost,
-    Plane,
     Port,
     PortRange,
     Timeouts,
 )
 from .document import Document, Path
 from .options import log_of, mss_clamp_of
+from .ports import ports_of, refuse_of_worker, worker_of
 from .schema import nearest
 from .static import check_ports_left, pool_of, refuse_without_local_ports, statics_of
 from .vxlan import vxlan_of
@@ -46,36 +46,22 @@ _TIMEOUT_MINIMA = {
 def build(document: Document) -> Config:
     """Adds problems to the document; the result counts only if it then has none."""
     notices: list[Notice] = []
-    ports = _ports(document)
+    ports = ports_of(document)
     nat44 = None
     if document.get("nat44") is not None:
         nat44 = _nat44(document, ports, notices)
+    vxlan = vxlan_of(document, ports)
+    refuse_of_worker(document, ports, nat44, vxlan)
     return Config(
         version=CONFIG_VERSION,
         path=document.file,
         ports=ports,
         nat44=nat44,
-        vxlan=vxlan_of(document, ports),
+        vxlan=vxlan,
+        worker=worker_of(document, ports, notices),
         bypass=_bypass(document),
         warnings=tuple(notices),
     )
-
-
-def _ports(document: Document) -> tuple[Port, ...]:
-    ports: list[Port] = []
-    owners: dict[str, str] = {}
-    for path, _ in document.under("ports"):
-        name = str(path[-1])
-        device = document.get(*path, "device")
-        if device is None:
-            continue
-        if device in owners:
-            message = f"device {device} is port {owners[device]} already"
-            document.add((*path, "device"), message, "config.conflict")
-            continue
-        owners[device] = name
-        ports.append(Port(name, device, Plane.XDP, document.line(path)))
-    return tuple(ports)
 
 
 def _bypass(document: Document) -> tuple[str, ...]:

@@ -67,6 +67,10 @@ class Document:
         """True when a problem was found with the value or with something around it."""
         return any(path[:length] in self._bad for length in range(len(path) + 1))
 
+    def has(self, *path: str | int) -> bool:
+        """Whether it is in the file, right or wrong."""
+        return path in self.lines
+
     def get(self, *path: str | int) -> Any:
         """A value that nothing is wrong with; None when it is absent or wrong."""
         if self.is_bad(path):

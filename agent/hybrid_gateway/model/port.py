@@ -25,6 +25,10 @@ class Polling(Enum):
     """Sleeps until the receive interrupt; refused of a driver that has none."""
 
 
+ON_A_DEVICE = ("net_af_packet", "net_af_xdp", "net_pcap")
+"""Drivers whose `iface` is a device that the kernel has; others make one of that name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """A network device that the gateway takes part in.
@@ -46,8 +50,11 @@ class Port:
 
     @property
     def iface(self) -> str | None:
-        """The kernel's device that a virtual port works on, of those that do."""
-        for argument in (self.vdev or "").split(",")[1:]:
+        """The kernel's device that a virtual port works on, of drivers that do."""
+        name, *arguments = (self.vdev or "").split(",")
+        if not name.startswith(ON_A_DEVICE):
+            return None
+        for argument in arguments:
             key, _, value = argument.partition("=")
             if key == "iface":
                 return value
