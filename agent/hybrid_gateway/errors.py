@@ -57,6 +57,12 @@ class KernelError(GwError):
         super().__init__(message, code=code, where=where)
 
 
+class DeviceError(GwError):
+    """A network device, a driver or hugepages cannot be had, or not be given back."""
+
+    default_code = "device"
+
+
 class NotRunningError(GwError):
     """No agent answers on the instance's socket."""
 
@@ -67,6 +73,92 @@ class PermissionDeniedError(GwError):
     """The caller is in neither of the groups that may do this."""
 
     default_code = "permission"
+
+
+class WorkerError(GwError):
+    """Something that the DPDK worker cannot do, or that it cannot be asked."""
+
+    default_code = "worker.failed"
+
+
+class WorkerAbsentError(WorkerError):
+    """No worker answers on the instance's socket, or it ended before it did."""
+
+    default_code = "worker.absent"
+
+
+class WorkerTimeoutError(WorkerError):
+    """It has the request and has not answered in time."""
+
+    default_code = "worker.timeout"
+
+
+class NotStartedError(WorkerError):
+    """The worker waits for `start`."""
+
+    default_code = "worker.not-started"
+
+
+class AlreadyStartedError(WorkerError):
+    """Cores and memory are for the life of a process: other ones need another worker."""
+
+    default_code = "worker.already-started"
+
+
+class NoHugepagesError(WorkerError):
+    """The kernel has too few hugepages, or the options ask for too few."""
+
+    default_code = "worker.no-hugepages"
+
+
+class BadCoreError(WorkerError):
+    """A CPU that does not exist, or is not this process's to use; or another bad option."""
+
+    default_code = "worker.bad-core"
+
+
+class NoSuchDeviceError(WorkerError):
+    """There is no such device, or DPDK has no driver for it."""
+
+    default_code = "worker.no-device"
+
+
+class DeviceBusyError(WorkerError):
+    """The device, its TAP or its name is in use."""
+
+    default_code = "worker.device-busy"
+
+
+class BadDeviceError(WorkerError):
+    """EAL or the driver refuses what the device is given."""
+
+    default_code = "worker.bad-device"
+
+
+class NotSupportedError(WorkerError):
+    """The driver does not have what was asked for, such as receive interrupts."""
+
+    default_code = "worker.not-supported"
+
+
+class NoSuchPortError(WorkerError):
+    """The worker has no port of that name."""
+
+    default_code = "worker.no-port"
+
+
+class MirrorTimeoutError(WorkerError):
+    """The worker's tables did not catch up with the kernel's in time."""
+
+    default_code = "worker.mirror-timeout"
+
+
+def worker_error(message: str, code: str, where: str | None = None) -> WorkerError:
+    """An error of the class that has this code, or WorkerError itself."""
+    for kind in WorkerError.__subclasses__():
+        if kind.default_code == code:
+            return kind(message, where=where)
+    return WorkerError(message, code=code, where=where)
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,9 @@ class Rtnl:
     def _dump_once(
         self, kind: int, attrs: tuple[tuple[str, Any], ...], fields: dict[str, Any]
     ) -> tuple[list[bytes], bool]:
-        sequence = self._send(kind, NLM_F_REQUEST | NLM_F_DUMP, attrs, fields)
+        return self._answers(kind, self._send(kind, NLM_F_REQUEST | NLM_F_DUMP, attrs, fields))
+
+    def _answers(self, kind: int, sequence: int) -> tuple[list[bytes], bool]:
         answers: list[bytes] = []
         consistent = True
         while True:
@@ -211,6 +213,23 @@ class Rtnl:
     def request(self, kind: int, flags: int, /, *attrs: tuple[str, Any], **fields: Any) -> None:
         """One change, acknowledged; KernelError with the kernel's errno when refused."""
         sequence = self._send(kind, NLM_F_REQUEST | NLM_F_ACK | flags, attrs, fields)
+        self._acknowledged(kind, sequence)
+
+    def request_raw(self, kind: int, flags: int, body: bytes) -> None:
+        """Likewise, of a message whose header alone is still missing."""
+        sequence = self._send_raw(kind, NLM_F_REQUEST | NLM_F_ACK | flags, body)
+        self._acknowledged(kind, sequence)
+
+    def dump_body(self, kind: int, body: bytes) -> list[bytes]:
+        """A dump whose request is such a message; repeated when the table changed underneath."""
+        for _ in range(DUMP_TRIES):
+            sequence = self._send_raw(kind, NLM_F_REQUEST | NLM_F_DUMP, body)
+            answers, consistent = self._answers(kind, sequence)
+            if consistent:
+                break
+        return answers
+
+    def _acknowledged(self, kind: int, sequence: int) -> None:
         while True:
             for answer, _, number, data in split(self._socket.recv(DUMP_BUFFER)):
                 if answer == NLMSG_ERROR and number == sequence:
@@ -223,13 +242,16 @@ class Rtnl:
     def _send(
         self, kind: int, flags: int, attrs: tuple[tuple[str, Any], ...], fields: dict[str, Any]
     ) -> int:
-        self._sequence = self._sequence % 0xFFFFFFFF + 1
         message = MESSAGES[kind]()
         message.update(fields)
         message["attrs"] = list(attrs)
-        message["header"].update(type=kind, flags=flags, sequence_number=self._sequence, pid=0)
         message.encode()
-        self._socket.send(message.data)
+        return self._send_raw(kind, flags, bytes(message.data[HEADER.size :]))
+
+    def _send_raw(self, kind: int, flags: int, body: bytes) -> int:
+        self._sequence = self._sequence % 0xFFFFFFFF + 1
+        head = HEADER.pack(HEADER.size + len(body), kind, flags, self._sequence, 0)
+        self._socket.send(head + body)
         return self._sequence
 
 

@@ -7,7 +7,7 @@ import fcntl
 import socket
 import struct
 
-from .errors import KernelError
+from ..errors import KernelError
 
 SIOCETHTOOL = 0x8946
 ETHTOOL_GDRVINFO = 0x03
