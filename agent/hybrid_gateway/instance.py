@@ -50,6 +50,15 @@ class Instance:
         return self.run_dir / "agent.lock"
 
     @property
+    def worker_socket(self) -> Path:
+        return self.run_dir / "worker.sock"
+
+    @property
+    def worker_lock(self) -> Path:
+        """As `lock`, of the DPDK worker."""
+        return self.run_dir / "worker.lock"
+
+    @property
     def state_dir(self) -> Path:
         return STATE_DIR / self.name
 

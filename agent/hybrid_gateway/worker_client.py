@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Calls of the DPDK worker over its socket; they block, and not for long."""
+
+import dataclasses
+import socket
+from enum import Enum
+from pathlib import Path
+from typing import Any, Self
+
+from .errors import WorkerAbsentError, WorkerError, WorkerTimeoutError, worker_error
+from .jsonrpc import Connection
+from .worker_values import (
+    GraphNode,
+    LcoreStatus,
+    MemoryStatus,
+    MirrorStatus,
+    PortStatus,
+    WorkerCounters,
+    WorkerGraph,
+    WorkerOptions,
+    WorkerPort,
+    WorkerStatus,
+    decoded,
+)
+
+__all__ = [
+    "GraphNode",
+    "LcoreStatus",
+    "MemoryStatus",
+    "MirrorStatus",
+    "PortStatus",
+    "WorkerClient",
+    "WorkerCounters",
+    "WorkerGraph",
+    "WorkerOptions",
+    "WorkerPort",
+    "WorkerStatus",
+]
+
+READ_SECONDS = 2.0
+START_SECONDS = 15.0
+"""EAL clears the hugepages that it takes: a gigabyte in half a second."""
+PORT_SECONDS = 10.0
+"""A NIC is reset, and a queue that does not drain is waited for."""
+
+
+class WorkerClient:
+    """One connection to a worker; a context manager.
+
+    Every call may raise WorkerAbsentError (nobody listens, or it ended meanwhile),
+    WorkerTimeoutError, or what the worker answered: a WorkerError, of the class that its meaning
+    has in errors.py.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        self._path = socket
+        self._connection = Connection(socket)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def connected(self) -> socket.socket:
+        """The connection's socket, to watch: readable between calls means that the worker ended."""
+        try:
+            return self._connection.connected(READ_SECONDS)
+        except OSError as error:
+            raise self._absent(error) from error
+
+    def status(self) -> WorkerStatus:
+        return decoded(WorkerStatus, self._call("status"))
+
+    def start(self, options: WorkerOptions) -> None:
+        """EAL, lcores, graph and mirror; once in the life of a worker."""
+        self._call("start", START_SECONDS, options=_plain(options))
+
+    def add_port(self, port: WorkerPort) -> PortStatus:
+        answer = self._call("port.add", PORT_SECONDS, port=_plain(port))
+        return decoded(PortStatus, answer)
+
+    def remove_port(self, name: str) -> None:
+        """Its TAP stays, without carrier. NoSuchPortError when there is none of that name."""
+        self._call("port.remove", PORT_SECONDS, name=name)
+
+    def counters(self) -> WorkerCounters:
+        return decoded(WorkerCounters, self._call("counters"))
+
+    def graph(self) -> WorkerGraph:
+        return decoded(WorkerGraph, self._call("graph"))
+
+    def wait_for_mirror(self, seconds: float = READ_SECONDS) -> None:
+        """Until what the kernel has said before is in the tables; MirrorTimeoutError if not."""
+        self._call("mirror.wait", seconds + READ_SECONDS, milliseconds=int(seconds * 1000))
+
+    def stop(self) -> None:
+        """Asks it to end; it answers first, and has ended when the connection is closed."""
+        self._call("stop")
+
+    def _call(self, method: str, timeout: float = READ_SECONDS, **params: Any) -> Any:
+        try:
+            answer = self._connection.call(method, params, timeout)
+        except TimeoutError as error:
+            message = f"the worker did not answer {method} within {timeout:g} s"
+            raise WorkerTimeoutError(message) from error
+        except ConnectionAbortedError as error:
+            raise WorkerAbsentError(f"the worker ended during {method}") from error
+        except OSError as error:
+            raise self._absent(error) from error
+        if "result" in answer:
+            return answer["result"]
+        raise _typed(answer.get("error"))
+
+    def _absent(self, error: OSError) -> WorkerError:
+        return WorkerAbsentError(f"{self._path}: the worker does not run: {error.strerror}")
+
+
+def _typed(error: Any) -> WorkerError:
+    data = error.get("data") if isinstance(error, dict) else None
+    if isinstance(data, dict):
+        return worker_error(str(data.get("message")), str(data.get("code")), data.get("where"))
+    message = error.get("message") if isinstance(error, dict) else error
+    return WorkerError(f"the worker refused the call: {message}", code="worker.protocol")
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """Of options and ports, which are flat."""
+    pairs = dataclasses.asdict(value).items()
+    return {name: one.value if isinstance(one, Enum) else one for name, one in pairs}
