@@ -12,7 +12,14 @@
 #include "../nexthop.h"
 #include "../port.h"
 
-enum gw_burst { GW_BURST = 256 }; /* RTE_GRAPH_BURST_SIZE: a node never gets more at once */
+/*
+ * The nodes between rx and tx never get more at once: rx brings at most so many frames a walk,
+ * none of them comes by a node twice, and what the kernel sends goes to tx alone.
+ */
+enum gw_burst {
+	GW_BURST = 256,
+	GW_AHEAD = 4, /* frames that are fetched into the cache before they are looked at */
+};
 
 static_assert(GW_BURST == RTE_GRAPH_BURST_SIZE, "scratch arrays of nodes have this size");
 
@@ -37,6 +44,9 @@ gw_node_send(struct rte_graph *graph, struct rte_node *node, void **objs, const 
 {
 	uint16_t start = 0;
 
+	// rte_graph calls no node without frames, but for sources.
+	if (!count)
+		__builtin_unreachable();
 	if (likely(!mixed)) {
 		rte_node_next_stream_move(graph, node, next[0]);
 		return;

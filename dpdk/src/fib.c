@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fib.h"
+
+#include <errno.h>
+
+#include <rte_errno.h>
+
+#include "compat.h"
+#include "error.h"
+#include "lcore.h"
+#include "nexthop.h"
+
+struct rte_fib *gw_fib4;
+struct rte_fib6 *gw_fib6;
+
+enum {
+	FIRST_LEVEL = 1 << 24, /* entries: both tables look at 24 bits at first */
+	GROUP = 256, /* entries of a group of a later level */
+	/* One bit of a two-byte entry says whether it leads to a group or a next hop. */
+	SMALL_GROUPS_MAX = (1 << 15) - 1,
+	/* A node of the RIB as rte_mempool has it: 48 (IPv4) or 56 (IPv6) bytes, a header of 64,
+	 * and what aligns it. The RIB takes two for a route. */
+	NODE = 128,
+	GROUPS4_MIN = 4096,
+	GROUPS6_PER_ROUTE =
+		1, /* /48s of different /32s: one for each level below /24, shared above */
+};
+
+static uint32_t
+groups4(uint32_t routes)
+{
+	// Longer prefixes than /24 are the box's own: its hosts and tunnels.
+	return RTE_MIN(RTE_MAX(routes / 16, (uint32_t)GROUPS4_MIN), (uint32_t)SMALL_GROUPS_MAX);
+}
+
+static uint32_t
+groups6(uint32_t routes, uint32_t tbl8)
+{
+	return tbl8 ? tbl8 : RTE_MAX(routes * GROUPS6_PER_ROUTE, 1024u);
+}
+
+static uint64_t
+table_bytes(uint64_t routes, uint64_t groups)
+{
+	uint64_t entry = groups > SMALL_GROUPS_MAX ? 4 : 2;
+
+	return entry * (FIRST_LEVEL + groups * GROUP) + routes * 2 * NODE;
+}
+
+uint64_t
+gw_fib4_bytes(uint32_t routes)
+{
+	return table_bytes(routes, groups4(routes));
+}
+
+uint64_t
+gw_fib6_bytes(uint32_t routes, uint32_t tbl8)
+{
+	return table_bytes(routes, groups6(routes, tbl8));
+}
+
+int
+gw_fib4_create(uint32_t routes)
+{
+	struct rte_fib_conf conf = {
+		.type = RTE_FIB_DIR24_8,
+		.default_nh = GW_NEXTHOP_NONE,
+		.max_routes = routes,
+		.dir24_8 = {.nh_sz = RTE_FIB_DIR24_8_2B, .num_tbl8 = groups4(routes)},
+	};
+
+	gw_fib4 = rte_fib_create("gw_fib4", SOCKET_ID_ANY, &conf);
+	if (!gw_fib4)
+		return gw_fail(rte_errno ?: ENOMEM,
+			       "no memory for %u IPv4 routes: %llu MB of hugepages", routes,
+			       (unsigned long long)gw_fib4_bytes(routes) >> 20);
+	return 0;
+}
+
+int
+gw_fib6_create(uint32_t routes, uint32_t tbl8)
+{
+	uint32_t groups = groups6(routes, tbl8);
+	struct rte_fib6_conf conf = {
+		.type = RTE_FIB6_TRIE,
+		.default_nh = GW_NEXTHOP_NONE,
+		.max_routes = routes,
+		.trie = {.nh_sz = groups > SMALL_GROUPS_MAX ? RTE_FIB6_TRIE_4B : RTE_FIB6_TRIE_2B,
+			 .num_tbl8 = groups},
+	};
+
+	gw_fib6 = rte_fib6_create("gw_fib6", SOCKET_ID_ANY, &conf);
+	if (!gw_fib6)
+		return gw_fail(rte_errno ?: ENOMEM,
+			       "no memory for %u IPv6 routes: %llu MB of hugepages", routes,
+			       (unsigned long long)gw_fib6_bytes(routes, tbl8) >> 20);
+	return 0;
+}
+
+void
+gw_fib_destroy(void)
+{
+	rte_fib_free(gw_fib4);
+	rte_fib6_free(gw_fib6);
+	gw_fib4 = NULL;
+	gw_fib6 = NULL;
+}
+
+int
+gw_fib4_add(uint32_t prefix, uint8_t depth, uint32_t nexthop)
+{
+	return rte_fib_add(gw_fib4, prefix, depth, nexthop);
+}
+
+int
+gw_fib4_delete(uint32_t prefix, uint8_t depth)
+{
+	return rte_fib_delete(gw_fib4, prefix, depth);
+}
+
+int
+gw_fib6_add(const uint8_t prefix[16], uint8_t depth, uint32_t nexthop)
+{
+	return rte_fib6_add(gw_fib6, GW_FIB6_ADDRESS(prefix), depth, nexthop);
+}
+
+int
+gw_fib6_delete(const uint8_t prefix[16], uint8_t depth)
+{
+	return rte_fib6_delete(gw_fib6, GW_FIB6_ADDRESS(prefix), depth);
+}
+
+uint32_t
+gw_fib4_find(uint32_t address)
+{
+	uint64_t nexthop = GW_NEXTHOP_NONE;
+
+	rte_fib_lookup_bulk(gw_fib4, &address, &nexthop, 1);
+	return nexthop;
+}
+
+uint32_t
+gw_fib6_find(const uint8_t address[16])
+{
+	uint64_t nexthop = GW_NEXTHOP_NONE;
+	gw_ip6_address wanted;
+
+	memcpy(&wanted, address, sizeof(wanted));
+	rte_fib6_lookup_bulk(gw_fib6, &wanted, &nexthop, 1);
+	return nexthop;
+}
+
+void
+gw_fib_settle(void)
+{
+	gw_grace_period();
+}

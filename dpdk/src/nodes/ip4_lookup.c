@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* IPv4: is the header sound (RFC 1812 section 5.2.2), and what does the FIB say? */
+#include <rte_ip.h>
+
+#include "../fib.h"
+#include "../neighbour.h"
+#include "ip_next.h"
+
+// Addresses of this and above are groups, reserved, or broadcast.
+static const uint32_t GROUPS = RTE_IPV4(224, 0, 0, 0);
+
+static inline bool
+sound(const struct rte_mbuf *mbuf, const struct rte_ipv4_hdr *ip, uint32_t length)
+{
+	if (unlikely(length < RTE_ETHER_HDR_LEN + sizeof(*ip)))
+		return false;
+	// A header with options has a checksum of another length: it is punted before this matters.
+	if (unlikely(ip->version_ihl < 0x45 || ip->version_ihl > 0x4f))
+		return false;
+
+	uint32_t total = rte_be_to_cpu_16(ip->total_length);
+
+	if (unlikely(total < sizeof(*ip) || length < RTE_ETHER_HDR_LEN + total))
+		return false;
+	if ((mbuf->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD)
+		return true;
+	return ip->version_ihl != 0x45 || rte_raw_cksum(ip, sizeof(*ip)) == 0xffff;
+}
+
+// 0.0.0.0/8, 127.0.0.0/8, groups: RFC 1812 section 5.3.7; whether they are martians, the kernel
+// knows better, for it has switches for that.
+static inline bool
+plain_source(uint32_t source)
+{
+	uint32_t net = source >> 24;
+
+	return net != 0 && net != 127 && source < GROUPS;
+}
+
+// The destination, or 0 for what is the kernel's; then the mark has the reason.
+static inline uint32_t
+destination(struct rte_mbuf *mbuf)
+{
+	const struct rte_ipv4_hdr *ip =
+		rte_pktmbuf_mtod_offset(mbuf, const struct rte_ipv4_hdr *, RTE_ETHER_HDR_LEN);
+
+	if (unlikely(!sound(mbuf, ip, rte_pktmbuf_data_len(mbuf)))) {
+		gw_because(mbuf, GW_PUNT_MALFORMED);
+		return 0;
+	}
+	if (unlikely(ip->version_ihl != 0x45)) {
+		gw_because(mbuf, GW_PUNT_OPTIONS);
+		return 0;
+	}
+	if (unlikely(!plain_source(rte_be_to_cpu_32(ip->src_addr)))) {
+		gw_because(mbuf, GW_PUNT_SOURCE);
+		return 0;
+	}
+
+	uint32_t address = rte_be_to_cpu_32(ip->dst_addr);
+
+	if (unlikely(address >= GROUPS || address == 0)) {
+		gw_because(mbuf, address ? GW_PUNT_MULTICAST : GW_PUNT_LOCAL);
+		return 0;
+	}
+	return address;
+}
+
+// Kernel: net.ipv4.fib_multipath_hash_policy 0, the addresses.
+static uint32_t
+flow(struct rte_mbuf *mbuf)
+{
+	const struct rte_ipv4_hdr *ip =
+		rte_pktmbuf_mtod_offset(mbuf, const struct rte_ipv4_hdr *, RTE_ETHER_HDR_LEN);
+
+	return gw_flow_hash(&ip->src_addr, sizeof(ip->src_addr), &ip->dst_addr);
+}
+
+static void
+neighbours(struct rte_mbuf **mbufs, const uint64_t *nexthops, uint32_t *found, uint16_t count)
+{
+	struct gw_neighbour4_key keys[RTE_HASH_LOOKUP_BULK_MAX];
+	const void *pointers[RTE_HASH_LOOKUP_BULK_MAX];
+	void *data[RTE_HASH_LOOKUP_BULK_MAX];
+	uint64_t hits = 0;
+
+	for (uint16_t i = 0; i < count; i++) {
+		const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(
+			mbufs[i], const struct rte_ipv4_hdr *, RTE_ETHER_HDR_LEN);
+
+		keys[i].address = ip->dst_addr;
+		keys[i].interface = gw_nexthops[nexthops[i]].interface;
+		pointers[i] = &keys[i];
+	}
+	rte_hash_lookup_bulk_data(gw_neighbours4, pointers, count, &hits, data);
+	for (uint16_t i = 0; i < count; i++)
+		found[i] = hits >> i & 1 ? (uint32_t)(uintptr_t)data[i] : GW_NEXTHOP_NONE;
+}
+
+static uint16_t
+ip4_lookup(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t count)
+{
+	uint32_t addresses[GW_BURST];
+	uint64_t nexthops[GW_BURST];
+	uint8_t next[GW_BURST];
+	struct gw_ip_burst burst = {flow, neighbours, nexthops, next};
+
+	for (uint16_t i = 0; i < count; i++) {
+		if (likely(i + GW_AHEAD < count))
+			rte_prefetch0(
+				rte_pktmbuf_mtod((struct rte_mbuf *)objs[i + GW_AHEAD], void *));
+		addresses[i] = destination(objs[i]);
+	}
+	rte_fib_lookup_bulk(gw_fib4, addresses, nexthops, count);
+	for (uint16_t i = 0; i < count; i++) {
+		// What was refused above keeps its reason, whatever the table has for 0.0.0.0.
+		if (unlikely(addresses[i] == 0))
+			nexthops[i] = GW_NEXTHOP_REFUSED;
+		rte_prefetch0(&gw_nexthops[nexthops[i]]);
+	}
+	gw_node_send(graph, node, objs, next, count, gw_ip_next(&burst, objs, count));
+	return count;
+}
+
+static struct rte_node_register registration = {
+	.name = "ip4-lookup",
+	.process = ip4_lookup,
+	.init = gw_node_init,
+	.nb_edges = GW_IP_EDGES,
+	.next_nodes =
+		{
+			[GW_IP_REWRITE] = "ip4-rewrite",
+			[GW_IP_PUNT] = "punt",
+			[GW_IP_DROP] = "drop",
+		},
+};
+RTE_NODE_REGISTER(registration)

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The last step of routing: out by which port, and with which Ethernet header. */
+#ifndef GW_IP_REWRITE_H
+#define GW_IP_REWRITE_H
+
+#include <rte_hash.h>
+
+#include "../fdb.h"
+#include "node.h"
+
+enum gw_rewrite_edge { GW_REWRITE_TX, GW_REWRITE_PUNT, GW_REWRITE_EDGES };
+
+/* Where the FDB has the next hop's MAC address; GW_NO_PORT: not at a port of ours. */
+static inline uint16_t
+gw_bridge_port(const struct gw_nexthop *nexthop)
+{
+	struct gw_fdb_key key = {.bridge = nexthop->interface};
+	int32_t place;
+
+	memcpy(&key.mac, nexthop->header, sizeof(key.mac));
+	place = rte_hash_lookup(gw_fdb, &key);
+	return place < 0 ? (uint16_t)GW_NO_PORT : gw_fdb_entries[place].port;
+}
+
+/* `length` and `hops` are those of the IP header. GW_PUNT_… when it does not go out from here. */
+static inline int
+gw_rewrite_refuses(const struct gw_nexthop *nexthop, uint32_t length, uint8_t hops)
+{
+	if (unlikely(hops <= 1))
+		return GW_PUNT_TTL;
+	if (unlikely(length > nexthop->mtu))
+		return GW_PUNT_TOO_BIG;
+	return -1;
+}
+
+/* Sets mbuf->port and the Ethernet addresses; false: a bridge does not know where. */
+static inline bool
+gw_rewrite_ethernet(struct rte_mbuf *mbuf, struct gw_nexthop *nexthop, uint32_t now)
+{
+	uint16_t port = nexthop->port;
+
+	if (unlikely(nexthop->kind == GW_NEXTHOP_BRIDGE)) {
+		port = gw_bridge_port(nexthop);
+		if (port == (uint16_t)GW_NO_PORT)
+			return false;
+	}
+	memcpy(rte_pktmbuf_mtod(mbuf, void *), nexthop->header, sizeof(nexthop->header));
+	mbuf->port = port;
+	// The line stays clean as long as the second does not change.
+	if (nexthop->used != now)
+		nexthop->used = now;
+	return true;
+}
+
+#endif

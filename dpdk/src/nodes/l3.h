@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Where a frame for a MAC address of ours goes; for ports, and for bridges. */
+#ifndef GW_L3_H
+#define GW_L3_H
+
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+
+#include "node.h"
+
+enum gw_l3_edge { GW_L3_IP4, GW_L3_IP6, GW_L3_OTHER, GW_L3_PUNT };
+
+/* For protocols that are not routed, and devices that the kernel routes for. */
+static inline uint8_t
+gw_l3_punt(struct rte_mbuf *mbuf, uint16_t type, uint32_t flags)
+{
+	enum gw_counter reason = GW_PUNT_ETHERTYPE;
+
+	if (type == RTE_BE16(RTE_ETHER_TYPE_IPV4))
+		reason = flags & GW_IF_FORWARD4 ? GW_PUNT_RP_FILTER : GW_PUNT_NOT_FORWARDING;
+	else if (type == RTE_BE16(RTE_ETHER_TYPE_IPV6))
+		reason = GW_PUNT_NOT_FORWARDING;
+	else if (type == RTE_BE16(RTE_ETHER_TYPE_ARP))
+		reason = GW_PUNT_ARP;
+	else if (type == RTE_BE16(RTE_ETHER_TYPE_VLAN) || type == RTE_BE16(RTE_ETHER_TYPE_QINQ))
+		reason = GW_PUNT_VLAN;
+	gw_because(mbuf, reason);
+	return GW_L3_PUNT;
+}
+
+/* `flags` are those of the L3 device; IP frames are not looked into here. */
+static inline uint8_t
+gw_l3_edge(struct rte_mbuf *mbuf, const struct rte_ether_hdr *ether, uint32_t flags)
+{
+	if (likely(ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4)) &&
+	    likely((flags & (GW_IF_FORWARD4 | GW_IF_RP_FILTER)) == GW_IF_FORWARD4))
+		return GW_L3_IP4;
+	if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6) && likely(flags & GW_IF_FORWARD6))
+		return GW_L3_IP6;
+	return gw_l3_punt(mbuf, ether->ether_type, flags);
+}
+
+#endif
