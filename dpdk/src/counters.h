@@ -27,7 +27,7 @@
 	X(PUNT_VLAN) /* tagged */                                                                  \
 	X(PUNT_SOURCE) /* a source that the kernel judges: loopback, group, 0.0.0.0 */             \
 	X(PUNT_NOT_FORWARDING) /* forwarding is off on the device */                               \
-	X(PUNT_RP_FILTER) /* the owner wants reverse path filtering, which is the kernel's */      \
+	X(PUNT_RP_FILTER) /* no way back to the source: the kernel judges */                       \
 	X(PUNT_POLICY) /* policy routing, or a full table: the kernel forwards it all */           \
 	X(PUNT_BRIDGE_MISS) /* destination or source not in the FDB, or at a kernel port */        \
 	X(PUNT_PROMISCUOUS) /* for another host, and somebody listens */                           \

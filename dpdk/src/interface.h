@@ -19,7 +19,8 @@ enum gw_interface_flags {
 	GW_IF_UP = 1,
 	GW_IF_FORWARD4 = 2, /* net.ipv4.conf.DEV.forwarding */
 	GW_IF_FORWARD6 = 4,
-	GW_IF_RP_FILTER = 8, /* IPv4 frames that come in here are the kernel's to judge */
+	GW_IF_RP_FILTER = 8, /* rp_filter 1 or 2: IPv4 sources need a way back (RFC 3704) */
+	GW_IF_RP_STRICT = 512, /* rp_filter 1: by this device */
 	GW_IF_BRIDGE = 16, /* a bridge; else the TAP of a port */
 	GW_IF_PROMISC = 32, /* somebody listens: frames for others go to the kernel */
 	GW_IF_BRIDGED = 64, /* a port of the bridge `master` */

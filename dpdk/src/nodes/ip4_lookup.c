@@ -97,6 +97,43 @@ neighbours(struct rte_mbuf **mbufs, const uint64_t *nexthops, uint32_t *found, u
 		found[i] = hits >> i & 1 ? (uint32_t)(uintptr_t)data[i] : GW_NEXTHOP_NONE;
 }
 
+// Whether frames from there may come in by `interface`. What is not a plain route by one device
+// (several next hops, other devices, no route) is for the kernel to judge.
+static inline bool
+way_back(const struct gw_nexthop *nexthop, uint16_t interface, bool strict)
+{
+	bool plain = nexthop->kind == GW_NEXTHOP_CONNECTED || nexthop->kind == GW_NEXTHOP_PORT ||
+		     nexthop->kind == GW_NEXTHOP_BRIDGE;
+
+	if (!plain)
+		return nexthop->kind == GW_NEXTHOP_GROUP && !strict;
+	return !strict || nexthop->interface == interface;
+}
+
+// RFC 3704, as the kernel's rp_filter; all frames of a burst came in by one device.
+static __rte_noinline void
+filter_sources(struct rte_mbuf **mbufs, uint32_t *addresses, uint16_t count)
+{
+	const uint16_t interface = gw_mark(mbufs[0])->interface;
+	const bool strict = gw_interfaces[interface].flags & GW_IF_RP_STRICT;
+	uint32_t sources[GW_BURST];
+	uint64_t nexthops[GW_BURST];
+
+	for (uint16_t i = 0; i < count; i++) {
+		const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(
+			mbufs[i], const struct rte_ipv4_hdr *, RTE_ETHER_HDR_LEN);
+
+		sources[i] = addresses[i] ? rte_be_to_cpu_32(ip->src_addr) : 0;
+	}
+	rte_fib_lookup_bulk(gw_fib4, sources, nexthops, count);
+	for (uint16_t i = 0; i < count; i++) {
+		if (!addresses[i] || way_back(&gw_nexthops[nexthops[i]], interface, strict))
+			continue;
+		gw_because(mbufs[i], GW_PUNT_RP_FILTER);
+		addresses[i] = 0;
+	}
+}
+
 static uint16_t
 ip4_lookup(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t count)
 {
@@ -111,6 +148,8 @@ ip4_lookup(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t
 				rte_pktmbuf_mtod((struct rte_mbuf *)objs[i + GW_AHEAD], void *));
 		addresses[i] = destination(objs[i]);
 	}
+	if (gw_interfaces[gw_mark(objs[0])->interface].flags & GW_IF_RP_FILTER)
+		filter_sources((struct rte_mbuf **)objs, addresses, count);
 	rte_fib_lookup_bulk(gw_fib4, addresses, nexthops, count);
 	for (uint16_t i = 0; i < count; i++) {
 		// What was refused above keeps its reason, whatever the table has for 0.0.0.0.

@@ -12,13 +12,11 @@ enum gw_l3_edge { GW_L3_IP4, GW_L3_IP6, GW_L3_OTHER, GW_L3_PUNT };
 
 /* For protocols that are not routed, and devices that the kernel routes for. */
 static inline uint8_t
-gw_l3_punt(struct rte_mbuf *mbuf, uint16_t type, uint32_t flags)
+gw_l3_punt(struct rte_mbuf *mbuf, uint16_t type)
 {
 	enum gw_counter reason = GW_PUNT_ETHERTYPE;
 
-	if (type == RTE_BE16(RTE_ETHER_TYPE_IPV4))
-		reason = flags & GW_IF_FORWARD4 ? GW_PUNT_RP_FILTER : GW_PUNT_NOT_FORWARDING;
-	else if (type == RTE_BE16(RTE_ETHER_TYPE_IPV6))
+	if (type == RTE_BE16(RTE_ETHER_TYPE_IPV4) || type == RTE_BE16(RTE_ETHER_TYPE_IPV6))
 		reason = GW_PUNT_NOT_FORWARDING;
 	else if (type == RTE_BE16(RTE_ETHER_TYPE_ARP))
 		reason = GW_PUNT_ARP;
@@ -33,11 +31,11 @@ static inline uint8_t
 gw_l3_edge(struct rte_mbuf *mbuf, const struct rte_ether_hdr *ether, uint32_t flags)
 {
 	if (likely(ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4)) &&
-	    likely((flags & (GW_IF_FORWARD4 | GW_IF_RP_FILTER)) == GW_IF_FORWARD4))
+	    likely(flags & GW_IF_FORWARD4))
 		return GW_L3_IP4;
 	if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6) && likely(flags & GW_IF_FORWARD6))
 		return GW_L3_IP6;
-	return gw_l3_punt(mbuf, ether->ether_type, flags);
+	return gw_l3_punt(mbuf, ether->ether_type);
 }
 
 #endif
