@@ -16,6 +16,7 @@ from .link import (
     VxlanLink,
 )
 from .port import DEFAULT_HUGEPAGES, Plane, Polling, Port, RouteLimits, Worker
+from .step import Step, StepKind, StepValue
 from .system import (
     IP_FORWARD,
     LO_FORWARDING,
@@ -35,9 +36,6 @@ from .system import (
     Settings,
     Sizes,
     StaticMapping,
-    Step,
-    StepKind,
-    StepValue,
     Sysctl,
     Wanted,
     Written,
@@ -80,6 +78,15 @@ from .wanted import (
     Static,
     Timeouts,
     Vxlan,
+)
+from .worker import (
+    ObservedWorker,
+    PortSetup,
+    RunningPort,
+    TakenPort,
+    WantedWorker,
+    WorkerSetup,
+    WorkerState,
 )
 
 __all__ = [
@@ -124,6 +131,7 @@ __all__ = [
     "NextHop",
     "Notice",
     "Observed",
+    "ObservedWorker",
     "Offload",
     "OneToOne",
     "PerHost",
@@ -132,10 +140,12 @@ __all__ = [
     "Port",
     "PortForward",
     "PortRange",
+    "PortSetup",
     "PortVlan",
     "Protocol",
     "Route",
     "RouteLimits",
+    "RunningPort",
     "Segment",
     "Settings",
     "Sizes",
@@ -148,6 +158,7 @@ __all__ = [
     "StepKind",
     "StepValue",
     "Sysctl",
+    "TakenPort",
     "Timeouts",
     "Vni",
     "VniEntry",
@@ -155,6 +166,9 @@ __all__ = [
     "Vxlan",
     "VxlanLink",
     "Wanted",
+    "WantedWorker",
     "Worker",
+    "WorkerSetup",
+    "WorkerState",
     "Written",
 ]

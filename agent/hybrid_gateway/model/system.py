@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is there, what should be there, and the steps between: for observe, plan and apply."""
+"""What is there and what should be there: for observe, plan and apply."""
 
 from dataclasses import dataclass, field
-from enum import Enum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 
 from .link import Link
@@ -18,6 +17,7 @@ from .wanted import (
     Static,
     Timeouts,
 )
+from .worker import ObservedWorker, WantedWorker
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +217,8 @@ class Wanted:
     """VXLAN devices, which carry the TC program that cuts and no XDP."""
     mirrored: tuple[MirrorPort, ...] = ()
     """Every port of every bridge whose stations XDP has to know."""
+    worker: WantedWorker | None = None
+    """None: no port is to be the worker's, or none can be at the moment."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -284,60 +286,8 @@ class Observed:
     """Neighbours that are managed, by whomever."""
     managed_changed: frozenset[NextHop] = frozenset()
     """The ones among them, or gone since, that we made so."""
+    worker: ObservedWorker = field(default_factory=ObservedWorker)
     written: Written = Written()
 
     def link(self, name: str) -> Link | None:
         return next((link for link in self.links if link.name == name), None)
-
-
-class StepKind(Enum):
-    """Everything that a plan can consist of, in the order of the work: see plan.py."""
-
-    DETACH = "detach"
-    DETACH_TUNNEL = "detach-tunnel"
-    FORGET = "forget"
-    RESTORE_OFFLOAD = "restore-offload"
-    RESTORE_SYSCTL = "restore-sysctl"
-    REMOVE_TABLE = "remove-table"
-    LOAD = "load"
-    MIRROR = "mirror"
-    SYSCTL = "sysctl"
-    TABLE = "table"
-    OFFLOAD = "offload"
-    SETTINGS = "settings"
-    ADDRESSES = "addresses"
-    STATICS = "statics"
-    PREFIXES = "prefixes"
-    VNIS = "vnis"
-    DEVICES = "devices"
-    ATTACH = "attach"
-    ATTACH_TUNNEL = "attach-tunnel"
-    MANAGE = "manage"
-
-
-StepValue = (
-    Sizes
-    | Settings
-    | Sysctl
-    | FallbackTable
-    | Offload
-    | Attachment
-    | NextHop
-    | tuple[IPv4Address, ...]
-    | tuple[StaticMapping, ...]
-    | tuple[IPv4Network, ...]
-    | tuple[Device, ...]
-    | tuple[VniEntry, ...]
-    | Stations
-    | None
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One change: to what, and in words; `value` is what `apply` needs to do it."""
-
-    kind: StepKind
-    subject: str
-    text: str
-    value: StepValue = None

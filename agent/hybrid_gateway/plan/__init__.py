@@ -7,7 +7,7 @@ The same two models always give the same steps, so what `gwctl plan` prints is w
 
 from collections.abc import Iterator
 
-from .model import (
+from ..model import (
     IP_FORWARD,
     LO_FORWARDING,
     Attachment,
@@ -19,6 +19,7 @@ from .model import (
     StepKind,
     Wanted,
 )
+from .worker import WorkerPlanner
 
 
 class Planner:
@@ -32,11 +33,13 @@ class Planner:
         self._fresh = wanted.sizes is not None and wanted.sizes != observed.written.sizes
 
         self._forgets = tuple(self._restored(forwarding=True))
+        self._worker = WorkerPlanner(wanted.worker, observed.worker)
 
     def steps(self) -> tuple[Step, ...]:
         """Removals from the top layer down, then additions from the bottom up."""
         return (
             *self._forgets,
+            *self._worker.removals(),
             *self._removals(),
             *self._restored(forwarding=False),
             *self._programs(),
@@ -44,6 +47,7 @@ class Planner:
             *self._tables(),
             *self._ports(),
             *self._sysctls(forwarding=True),
+            *self._worker.additions(),
         )
 
     # ---- removals ---------------------------------------------------------------------

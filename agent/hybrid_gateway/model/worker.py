@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The DPDK worker as it should be and as it is."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from .port import Polling, Port, RouteLimits
+
+
+class WorkerState(Enum):
+    """Whether there is a worker to talk to, and if not, what becomes of its ports."""
+
+    ABSENT = "absent"
+    """Nobody listens, and the kernel has all its devices."""
+    STARTING = "starting"
+    """It died a moment ago; its ports wait for the next one."""
+    RUNNING = "running"
+    GIVEN_BACK = "given back"
+    """It did not come back, or dies again and again: the kernel has its devices."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """What a worker is started with, and keeps for its life."""
+
+    cores: tuple[int, ...]
+    """CPUs of the data path."""
+    memory: int
+    """Bytes of hugepages."""
+    routes: RouteLimits = field(default_factory=RouteLimits)
+    pci: bool = False
+    """It looks at the PCI bus."""
+    physical: bool = False
+    """Devices are given physical addresses: there is no IOMMU between."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortSetup:
+    """A port that the worker should have."""
+
+    name: str
+    port: Port
+    polling: Polling = Polling.ADAPTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class TakenPort:
+    """A device that was taken from the kernel, which has a TAP in its place."""
+
+    name: str
+    tap: str
+    device: str
+    """As EAL has it: a PCI address, or a virtual device on the renamed one."""
+    wire: bool = False
+    """The kernel still has it, under another name: the virtual device's `iface`."""
+
+    def serves(self, port: Port) -> bool:
+        """Whether it is the device that this port names."""
+        if port.pci:
+            return self.device == port.pci
+        if port.device:
+            return self.tap == port.device and not _is_virtual(self.device)
+        return self.port.vdev == port.vdev
+
+    @property
+    def port(self) -> Port:
+        """One of the configuration that would have it taken again."""
+        if not _is_virtual(self.device):
+            return Port(self.name, pci=self.device)
+        if not self.wire:
+            return Port(self.name, vdev=self.device)
+        name, *arguments = self.device.split(",")
+        own = (f"iface={self.tap}" if a.startswith("iface=") else a for a in arguments)
+        return Port(self.name, vdev=",".join((name, *own)))
+
+
+def _is_virtual(device: str) -> bool:
+    return device.startswith("net_")
+
+
+@dataclass(frozen=True, slots=True)
+class RunningPort:
+    """A port that the worker has."""
+
+    name: str
+    tap: str
+    device: str
+    polling: Polling = Polling.ADAPTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class WantedWorker:
+    """The worker by its configuration and the devices that are there."""
+
+    setup: WorkerSetup
+    ports: tuple[PortSetup, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedWorker:
+    """The worker as it was found, with what was taken from the kernel for it."""
+
+    state: WorkerState = WorkerState.ABSENT
+    reason: str = ""
+    """Of a state that is no good one, in words."""
+    setup: WorkerSetup | None = None
+    """None: it has not been started, or there is none."""
+    ports: tuple[RunningPort, ...] = ()
+    taken: tuple[TakenPort, ...] = ()
+    reserved: int = 0
+    """Bytes of hugepages that were added to what the host had."""
+    online: tuple[int, ...] = ()
+    """CPUs."""
+    missing: frozenset[str] = frozenset()
+    """Names of ports whose device is not there at the moment."""
+    physical: frozenset[str] = frozenset()
+    """Names of ports whose device has to be given physical addresses."""
