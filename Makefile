@@ -28,7 +28,7 @@ BPF_OBJECTS := $(patsubst bpf/%.bpf.c,build/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 NATIVE := $(if $(wildcard agent/native/build_native.py),build/lib/.built)
 WORKER := build/lib/.worker-built
 BENCH := $(if $(wildcard tests/bench/Makefile),bench-tool)
-WRAPPERS := build/bin/gwctl build/bin/gw-agent build/bin/gw-worker
+WRAPPERS := $(addprefix build/bin/,gwctl gw-agent gw-worker gw-handback)
 
 PYTHON_SOURCES = agent dpdk $(wildcard tests)
 C_SOURCES = $(shell find bpf dpdk agent tests -name '*.[ch]' 2>/dev/null)
@@ -92,6 +92,7 @@ export WRAPPER
 build/bin/gwctl: MODULE := hybrid_gateway.cli
 build/bin/gw-agent: MODULE := hybrid_gateway.agent
 build/bin/gw-worker: MODULE := hybrid_gateway.worker
+build/bin/gw-handback: MODULE := hybrid_gateway.devices.handback
 $(WRAPPERS): Makefile
 	@mkdir -p $(@D)
 	@printf '%s\n' "$${WRAPPER//MODULE/$(MODULE)}" >$@

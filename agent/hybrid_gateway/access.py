@@ -9,6 +9,8 @@ import grp
 import os
 import socket
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
@@ -50,18 +52,33 @@ def access_of(uid: int, groups: set[int]) -> Access:
 
 def peer_access(connection: socket.socket) -> Access:
     """What the process that connected may do; NONE when the kernel does not tell who it is."""
-    try:
-        size = struct.calcsize("iII")
-        raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-        _, uid, gid = struct.unpack("iII", raw)
-    except (OSError, struct.error):
+    peer = _peer(connection)
+    if peer is None:
         return Access.NONE
+    uid, gid = peer
     groups = {gid}
     # Fails for a peer in more groups than fit: then only its primary group counts.
     with contextlib.suppress(OSError):
         raw = connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * _GROUPS_MAX)
         groups.update(struct.unpack(f"{len(raw) // 4}I", raw))
     return access_of(uid, groups)
+
+
+def root_access(connection: socket.socket) -> Access:
+    """As peer_access, of a socket that no group may use."""
+    peer = _peer(connection)
+    return Access.WRITE if peer and peer[0] in (0, os.geteuid()) else Access.NONE
+
+
+def _peer(connection: socket.socket) -> tuple[int, int] | None:
+    """The user and the primary group at the other end."""
+    try:
+        size = struct.calcsize("iII")
+        raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        _, uid, gid = struct.unpack("iII", raw)
+    except (OSError, struct.error):
+        return None
+    return uid, gid
 
 
 def restrict(path: Path) -> None:
@@ -85,3 +102,18 @@ def restrict(path: Path) -> None:
     # Debian's /run has ACLs; without them, members of gw-admin have to be in gw as well.
     with contextlib.suppress(OSError):
         os.setxattr(path, "system.posix_acl_access", acl)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who may use a socket."""
+
+    who: str
+    """In words, for whoever may not."""
+    peer_access: Callable[[socket.socket], Access]
+    restrict: Callable[[Path], None]
+    """What is done to the socket's file, which only its owner can use until then."""
+
+
+BY_GROUP = Admission("root and the groups gw-admin and gw", peer_access, restrict)
+ROOT_ONLY = Admission("root", root_access, lambda path: path.chmod(0o600))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hybrid_gateway import api
-from hybrid_gateway.access import Access, access_of
+from hybrid_gateway.access import Access, Admission, access_of, restrict
 from hybrid_gateway.client import Client
 from hybrid_gateway.errors import (
     ConfigError,
@@ -96,6 +96,12 @@ class FakeAgent:
         return {"detach": detach}
 
 
+class Caller:
+    """Whoever connects, and what they may do."""
+
+    access = Access.WRITE
+
+
 Scenario = Callable[[Path], Awaitable[None]]
 
 
@@ -104,7 +110,8 @@ def serve(tmp_path: Path, scenario: Scenario) -> None:
 
     async def run() -> None:
         path = tmp_path / "gw" / "agent.sock"
-        server = api.Server(FakeAgent(), path)
+        admission = Admission("root", lambda _: Caller.access, restrict)
+        server = api.Server(FakeAgent(), path, admission=admission)
         await server.start()
         try:
             await asyncio.wait_for(scenario(path), 20)
@@ -254,7 +261,7 @@ def test_changes_run_one_at_a_time(tmp_path: Path) -> None:
 
 def test_readers_look_and_do_not_touch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(path: Path) -> None:
-        monkeypatch.setattr(api, "peer_access", lambda _: Access.READ)
+        monkeypatch.setattr(Caller, "access", Access.READ)
         assert "result" in await ask(path, method="check")
         for request in (
             {"method": "apply"},
@@ -268,23 +275,23 @@ def test_readers_look_and_do_not_touch(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_strangers_learn_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(path: Path) -> None:
-        monkeypatch.setattr(api, "peer_access", lambda _: Access.NONE)
+        monkeypatch.setattr(Caller, "access", Access.NONE)
         assert (await ask(path, method="status"))["error"]["data"]["code"] == "permission"
-        monkeypatch.setattr(api, "peer_access", lambda _: Access.READ)
+        monkeypatch.setattr(Caller, "access", Access.READ)
 
     serve(tmp_path, scenario)
 
 
 def test_readers_cannot_shut_others_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(path: Path) -> None:
-        monkeypatch.setattr(api, "peer_access", lambda _: Access.READ)
+        monkeypatch.setattr(Caller, "access", Access.READ)
         idle = [await asyncio.open_unix_connection(path) for _ in range(api.READERS_MAX)]
         # One question on each, so that all are known to be accepted.
         for reader, writer in idle:
             writer.write(b'{"jsonrpc":"2.0","id":1,"method":"status"}\n')
             await reader.readline()
         assert "too many" in (await ask(path, method="status"))["error"]["message"]
-        monkeypatch.setattr(api, "peer_access", lambda _: Access.WRITE)
+        monkeypatch.setattr(Caller, "access", Access.WRITE)
         assert "result" in await ask(path, method="status")
         for _, writer in idle:
             writer.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The agent's socket: JSON-RPC 2.0, one object a line of at most 1 MiB.
+"""A daemon's socket: JSON-RPC 2.0, one object a line of at most 1 MiB.
 
 Whatever a client sends, only its own connection suffers. Answers come in the
 order of the requests; methods that change something run one at a time.
@@ -19,14 +19,15 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 from typing import Any
 
-from ..access import Access, peer_access, restrict
+from ..access import BY_GROUP, Access, Admission
 from ..errors import GwError, PermissionDeniedError
-from .methods import METHODS, Agent, Method
+from .methods import METHODS, Method
 
 LINE_MAX = 1 << 20
 READERS_MAX = 16
 """Connections of the group gw at a time; those that may write are never turned away."""
 IDLE_MAX = 300.0
+"""Of the same: root may hold a connection to see when the daemon ends."""
 LINGER_MAX = 1.0
 WRITE_MAX = 30.0
 PAGE_MAX = 2000
@@ -81,18 +82,27 @@ def _error(
 
 
 class Server:
-    """Listens for one agent; `start` and `stop` belong to the agent's event loop."""
+    """Listens for one daemon; `start` and `stop` belong to the daemon's event loop."""
 
-    def __init__(self, agent: Agent, path: Path) -> None:
-        self._agent = agent
+    def __init__(
+        self,
+        served: object,
+        path: Path,
+        methods: Mapping[str, Method] = METHODS,
+        admission: Admission = BY_GROUP,
+    ) -> None:
+        """`served` has the functions that `methods` name."""
+        self._served = served
         self._path = path
+        self._methods = methods
+        self._admission = admission
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._readers = 0
         self._changes = asyncio.Lock()
 
     async def start(self) -> None:
-        """Make the socket. The caller holds the instance's lock, so an old one is stale."""
+        """Make the socket. The caller holds a lock, so an old one is stale."""
         self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         self._path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -104,7 +114,7 @@ class Server:
             raise GwError(f"{self._path}: {error.strerror}", code="agent.socket") from error
         finally:
             os.umask(mask)
-        restrict(self._path)
+        self._admission.restrict(self._path)
         self._server = await asyncio.start_unix_server(
             self._connected, sock=listener, limit=LINE_MAX
         )
@@ -123,12 +133,12 @@ class Server:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        access = peer_access(writer.get_extra_info("socket"))
+        access = self._admission.peer_access(writer.get_extra_info("socket"))
         reading = int(access is not Access.WRITE)
         self._readers += reading
         try:
             if access is Access.NONE:
-                error = PermissionDeniedError("only root and the groups gw-admin and gw may ask")
+                error = PermissionDeniedError(f"only {self._admission.who} may ask")
                 await _send(writer, _error(None, GW_ERROR, error.message, error.to_json()))
             elif reading and self._readers > READERS_MAX:
                 await _send(writer, _error(None, GW_ERROR, "too many connections; try again"))
@@ -145,9 +155,10 @@ class Server:
     async def _converse(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, access: Access
     ) -> None:
+        patience = None if access is Access.WRITE else IDLE_MAX
         while True:
             try:
-                line = await asyncio.wait_for(reader.readuntil(b"\n"), IDLE_MAX)
+                line = await asyncio.wait_for(reader.readuntil(b"\n"), patience)
             except asyncio.LimitOverrunError:
                 await _send(writer, _error(None, PARSE_ERROR, "a line is longer than 1 MiB"))
                 return
@@ -172,12 +183,12 @@ class Server:
             data = error.to_json() | {"exit_code": error.exit_code}
             return _error(request_id, GW_ERROR, error.message, data)
         except Exception:
-            # A fault in one method must not end the agent.
+            # A fault in one method must not end the daemon.
             log.exception("%s failed", request["method"])
-            return _error(request_id, INTERNAL_ERROR, "internal error; the agent's log has it")
+            return _error(request_id, INTERNAL_ERROR, "internal error; the log has it")
 
     async def _call(self, name: str, given: Mapping[str, Any], access: Access) -> Any:
-        method = METHODS.get(name)
+        method = self._methods.get(name)
         if method is None:
             raise RequestError(METHOD_NOT_FOUND, f"there is no method {name[:60]}")
         params = _params(method, given)
@@ -187,7 +198,7 @@ class Server:
             raise PermissionDeniedError("only root and members of the group gw-admin may do this")
         lock = self._changes if method.access is Access.WRITE else contextlib.nullcontext()
         async with lock:
-            result = getattr(self._agent, method.function)(**params)
+            result = getattr(self._served, method.function)(**params)
             return await result if inspect.isawaitable(result) else result
 
 
