@@ -74,6 +74,11 @@ lcore_main(void *argument)
 		tick(lcore);
 		gw_polling_rest(lcore);
 		before = after;
+		if (!lcore->received) {
+			// It may have slept.
+			before = rte_rdtsc();
+			lcore->idle_cycles += before - after;
+		}
 	}
 	rte_rcu_qsbr_thread_offline(gw_rcu, lcore->index);
 	return 0;
