@@ -18,12 +18,14 @@ from .model import (
     Nat44,
     Observed,
     Offload,
+    Plane,
     Segment,
     Settings,
     Sizes,
     Sysctl,
     Wanted,
 )
+from .resolve_worker import core_problems, warnings_of, worker_of
 from .roles import Roles, devices_of, roles_of
 from .segments import Found, segments_of
 from .translation import Translation, pool_of, translation
@@ -35,8 +37,8 @@ NO_SESSIONS = Sizes(1024, 1)
 
 def check_devices(config: Config, observed: Observed) -> None:
     """ConfigError naming the line of every device that does not exist or does not fit."""
-    problems = []
-    for port in config.ports:
+    problems = core_problems(config, observed.worker)
+    for port in config.ports_of(Plane.XDP):
         link = observed.link(port.device)
         key = f"ports.{port.name}.device"
         if link is None:
@@ -88,8 +90,9 @@ def _refused_vxlan(config: Config, observed: Observed) -> list[Problem]:
         entry = config.vxlan[obstacle.index]
         key = f"vxlan[{obstacle.index}].{obstacle.key}"
         problems.append(Problem(config.path, entry.line, key, obstacle.message, obstacle.code))
-    there = [link for port in config.ports if (link := observed.link(port.device))]
-    if len(there) == len(config.ports) and all(link.master for link in there):
+    ports = config.ports_of(Plane.XDP)
+    there = [link for port in ports if (link := observed.link(port.device))]
+    if len(there) == len(ports) and all(link.master for link in there):
         message = "no port is one of its own, by which VXLAN could arrive: " + (
             "all of `ports` are ports of bridges" if there else "`ports` is empty"
         )
@@ -100,8 +103,19 @@ def _refused_vxlan(config: Config, observed: Observed) -> list[Problem]:
 
 def resolve(config: Config, observed: Observed) -> Wanted:
     """What should be there; a device that is missing is a warning and takes no part."""
+    wanted = _of_xdp(config, observed)
+    return replace(
+        wanted,
+        worker=worker_of(config, observed.worker),
+        warnings=(*wanted.warnings, *warnings_of(config, observed)),
+    )
+
+
+def _of_xdp(config: Config, observed: Observed) -> Wanted:
     nat = config.nat44
     if nat is None and not config.vxlan:
+        if config.worker:
+            return Wanted()
         return Wanted(warnings=("nat44 is not configured: the kernel forwards everything",))
     vxlan = segments_of(config, observed)
     roles = roles_of(config, observed, vxlan.segments)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from .model import BRIDGE_FORWARDING, Config, Device, Link, Observed, Segment
+from .model import BRIDGE_FORWARDING, Config, Device, Link, Observed, Plane, Segment
 from .segments import untagged
 
 SLOTS = 1024
@@ -42,10 +42,15 @@ def roles_of(config: Config, observed: Observed, segments: Sequence[Segment] = (
     )
     outside = None
     ports = []
-    for port in config.ports:
+    given_back = {one.tap for one in observed.worker.taken}
+    for port in config.ports_of(Plane.XDP):
         link = observed.link(port.device)
         if link is None:
             warnings.append(f"port {port.name}: device {port.device} does not exist at the moment")
+            continue
+        if link.name in given_back:
+            # What bears its name is a TAP, until the worker has let go of the device.
+            warnings.append(f"port {port.name}: the worker has {port.device}")
             continue
         if port.name == part.outside:
             outside = link
@@ -160,7 +165,7 @@ def _unbridged(ports: Sequence[Device], part: _Part, observed: Observed) -> list
 def _idle(config: Config, observed: Observed, ports: frozenset[int]) -> list[str]:
     """What is configured well and moves nothing, as no frame can come or go there."""
     found = []
-    for port in config.ports:
+    for port in config.ports_of(Plane.XDP):
         link = observed.link(port.device)
         if link and link.ifindex in ports and not link.running:
             state = "has no carrier" if link.up else "is down"

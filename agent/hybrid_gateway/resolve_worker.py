@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the DPDK worker should be, by the configuration and what is there. Pure."""
+
+from collections.abc import Iterator
+
+from .errors import Problem
+from .model import (
+    IP_FORWARD,
+    Config,
+    Observed,
+    ObservedWorker,
+    Plane,
+    Polling,
+    Port,
+    PortSetup,
+    WantedWorker,
+    WorkerSetup,
+    WorkerState,
+)
+
+NOT_RUNNING = {
+    WorkerState.ABSENT: "the worker does not run",
+    WorkerState.GIVEN_BACK: "the worker was given up",
+}
+
+
+def core_problems(config: Config, observed: ObservedWorker) -> list[Problem]:
+    """CPUs that the worker cannot have."""
+    worker = config.worker
+    if worker is None or not observed.online:
+        return []
+    there = ", ".join(map(str, observed.online))
+    return [
+        Problem(
+            config.path,
+            worker.line,
+            "worker.cores",
+            f"CPU {core} is not online; {there} {'are' if len(observed.online) > 1 else 'is'}",
+            "config.no-core",
+        )
+        for core in worker.cores
+        if core not in observed.online
+    ]
+
+
+def worker_of(config: Config, observed: ObservedWorker) -> WantedWorker | None:
+    """None as well when the kernel is to have all of its devices for now: see `warnings_of`."""
+    worker = config.worker
+    if worker is None or observed.state in NOT_RUNNING:
+        return None
+    ports = config.ports_of(Plane.DPDK)
+    before = observed.setup
+    return WantedWorker(
+        WorkerSetup(
+            worker.cores or observed.online[-1:] or (0,),
+            worker.hugepages,
+            worker.routes,
+            # Whoever has it keeps it: to lose it is no reason to start anew.
+            pci=any(_on_pci(port) for port in ports) or bool(before and before.pci),
+            physical=any(port.name in observed.physical for port in ports)
+            or bool(before and before.physical),
+        ),
+        tuple(
+            _setup(port, port.polling or worker.polling)
+            for port in ports
+            if port.name not in observed.missing
+        ),
+    )
+
+
+def _on_pci(port: Port) -> bool:
+    return bool(port.device or port.pci)
+
+
+def _setup(port: Port, polling: Polling) -> PortSetup:
+    # Without its line: a port that has moved in the file is the same port.
+    return PortSetup(
+        port.name, Port(port.name, port.device, port.plane, 0, port.pci, port.vdev), polling
+    )
+
+
+def warnings_of(config: Config, observed: Observed) -> Iterator[str]:
+    """What the owner should know: who has the ports, and what is not there."""
+    worker = observed.worker
+    ports = config.ports_of(Plane.DPDK)
+    if not ports:
+        return
+    names = ", ".join(port.name for port in ports)
+    because = f": {worker.reason}" if worker.reason else ""
+    if worker.state in NOT_RUNNING:
+        yield f"{NOT_RUNNING[worker.state]}{because}; the kernel has its ports ({names})"
+        return
+    if worker.state is WorkerState.STARTING:
+        yield f"the worker is waited for{because}; nothing moves on its ports ({names})"
+        return
+    for port in ports:
+        if port.name in worker.missing:
+            yield f"port {port.name}: {port.where} does not exist at the moment"
+    forward = next((s.value for s in observed.sysctls if s.name == IP_FORWARD), "1")
+    if forward == "0" and not config.nat44:
+        yield f"{IP_FORWARD} is 0: the worker forwards no IPv4"
