@@ -18,9 +18,9 @@ enum {
 	GROUP = 256, /* entries of a group of a later level */
 	/* One bit of a two-byte entry says whether it leads to a group or a next hop. */
 	SMALL_GROUPS_MAX = (1 << 15) - 1,
-	/* A node of the RIB as rte_mempool has it: 48 (IPv4) or 56 (IPv6) bytes, a header of 64,
-	 * and what aligns it. The RIB takes two for a route. */
-	NODE = 128,
+	/* A node of the RIB as rte_mempool has it: 48 (IPv4) or 56 (IPv6) bytes, a header of 64, and
+	 * what spreads objects over the memory's channels. The RIB takes two for a route. */
+	NODE = 192,
 	GROUPS4_MIN = 4096,
 	GROUPS6_PER_ROUTE =
 		1, /* /48s of different /32s: one for each level below /24, shared above */
