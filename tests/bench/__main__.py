@@ -4,14 +4,27 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Protocol
 
-from tests.bench import nat44, plot, report
+from tests.bench import nat44, report
+from tests.bench.group import Outcome
+from tests.bench.measure import Note
 from tests.bench.path import ROOT
 from tests.bench.vxlan import group as vxlan
 
 ROUNDS = 9
-GROUPS = ("nat44", "vxlan")
+
+
+class Measures(Protocol):
+    """A group's module."""
+
+    def measure(self, rounds: int, note: Note, *, bare: bool = False) -> Outcome: ...
+    def profiled(self, note: Note, *, bare: bool = False) -> Iterable[str]:
+        """Where the time goes, as tables."""
+
+
+GROUPS: dict[str, Measures] = {"nat44": nat44, "vxlan": vxlan}
 
 
 def arguments() -> argparse.Namespace:
@@ -32,23 +45,15 @@ def arguments() -> argparse.Namespace:
 def measured(group: str, rounds: int, notes: list[str], *, bare: bool) -> report.Results:
     """One group, drawn as well."""
     picture = ROOT / f"build/bench-{group}.svg"
-    if group == "nat44":
-        hits = nat44.measure(rounds, notes.append, bare=bare)
-        drawn = bool(hits.hits and hits.openings)
-        if drawn:
-            plot.draw_nat44(hits, picture)
-        return report.Results(hits.figures, hits.failures, [picture] if drawn else [])
-    frames = vxlan.measure(rounds, notes.append, bare=bare)
-    drawn = bool(frames.series and frames.limits)
-    if drawn:
-        plot.draw_vxlan(frames, picture)
-    return report.Results(frames.figures, frames.failures, [picture] if drawn else [])
+    outcome = GROUPS[group].measure(rounds, notes.append, bare=bare)
+    if outcome.drawable:
+        outcome.draw(picture)
+    return report.Results(outcome.figures, outcome.failures, [picture] if outcome.drawable else [])
 
 
-def profile(groups: Sequence[str], notes: list[str], *, bare: bool) -> None:
+def profile(groups: Iterable[str], notes: list[str], *, bare: bool) -> None:
     for group in groups:
-        profiled = nat44.profiled if group == "nat44" else vxlan.profiled
-        for table in profiled(notes.append, bare=bare):
+        for table in GROUPS[group].profiled(notes.append, bare=bare):
             print(table, end="\n\n")
 
 
@@ -58,7 +63,7 @@ def main() -> int:
         print("the benchmark makes network namespaces: run it as root", file=sys.stderr)
         return 1
     notes: list[str] = []
-    groups = [chosen.group] if chosen.group else GROUPS
+    groups = [chosen.group] if chosen.group else list(GROUPS)
     if chosen.profile:
         profile(groups, notes, bare=chosen.bare)
         return 0

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Alternating runs: every round measures every contender, so that a drift meets all alike."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
+from typing import Protocol, TypeVar
 
 from tests.bench.contenders import Contender, Evidence
 from tests.bench.generator import Exchange, Result, Traffic
@@ -42,12 +44,31 @@ class Case:
         return self.sent.total if self.fresh and not self.closes else 0
 
 
+class Named(Protocol):
+    """A case, as far as figures and pictures know it."""
+
+    @property
+    def name(self) -> str: ...
+
+
+class Run(Protocol):
+    @property
+    def ns_per_frame(self) -> float: ...
+
+    @property
+    def waited_share(self) -> float:
+        """Of the run, that something else had the core."""
+
+
+R = TypeVar("R", bound=Run)
+
+
 @dataclass(frozen=True)
 class Series:
     """All rounds of one case, by the contenders' labels, in the order of the rounds."""
 
-    case: Case
-    results: dict[str, list[Result]]
+    case: Named
+    results: Mapping[str, Sequence[Run]]
 
     def ns_per_frame(self, label: str) -> list[float]:
         return [result.ns_per_frame for result in self.results[label]]
@@ -66,12 +87,12 @@ class Series:
         return 1e9 / median(self.ns_per_frame(label))
 
 
-def run_once(contender: Contender, case: Case, note: Note) -> Result:
+def least_disturbed(run: Callable[[], R], note: Note) -> R:
     """The first run that nothing disturbed, else the one that was disturbed least."""
-    results: list[Result] = []
+    results: list[R] = []
     for _ in range(TRIES):
         try:
-            results.append(_try_once(contender, case))
+            results.append(run())
         except MeasurementError as error:
             note(f"{error}; the run was repeated")
             failure = error
@@ -81,6 +102,10 @@ def run_once(contender: Contender, case: Case, note: Note) -> Result:
     if not results:
         raise failure
     return min(results, key=lambda result: result.waited_share)
+
+
+def run_once(contender: Contender, case: Case, note: Note) -> Result:
+    return least_disturbed(lambda: _try_once(contender, case), note)
 
 
 def _try_once(contender: Contender, case: Case) -> Result:
@@ -116,15 +141,16 @@ def _complaints(contender: Contender, case: Case, result: Result, found: Evidenc
     yield from contender.complaints(case.sent, result, found)
 
 
-def alternate(
-    case: Case,
-    contenders: Sequence[Contender],
-    rounds: int,
-    note: Note,
-) -> Series:
-    results: dict[str, list[Result]] = {contender.label: [] for contender in contenders}
+def in_turn(case: Named, runs: Mapping[str, Callable[[], Run]], rounds: int, note: Note) -> Series:
+    """Every round has one run of each contender, by its label."""
+    results: dict[str, list[Run]] = {label: [] for label in runs}
     for number in range(rounds):
         progress(f"{case.name}: round {number + 1} of {rounds}")
-        for contender in contenders:
-            results[contender.label].append(run_once(contender, case, note))
+        for label, run in runs.items():
+            results[label].append(least_disturbed(run, note))
     return Series(case, results)
+
+
+def alternate(case: Case, contenders: Sequence[Contender], rounds: int, note: Note) -> Series:
+    runs = {contender.label: partial(_try_once, contender, case) for contender in contenders}
+    return in_turn(case, runs, rounds, note)

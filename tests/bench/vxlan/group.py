@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The group vxlan: what a VTEP costs, against the kernel's own device and its own limits."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from statistics import median
+from pathlib import Path
 
-from tests.bench.measure import Case, MeasurementError, Note, Series, alternate
-from tests.bench.nat44 import REFERENCE_REDIRECT_NS
+from tests.bench import group, plot
+from tests.bench.group import LIMIT, REFERENCE_REDIRECT_NS, costs, reference
+from tests.bench.measure import Case, Note, Series, alternate
 from tests.bench.profile import profile
 from tests.bench.report import Figure
 from tests.bench.vxlan import cases, mirror
@@ -22,6 +23,7 @@ from tests.bench.vxlan.path import TunnelSetup
 from tests.bench.vxlan.transfer import check_transfer
 
 BASELINE, PEER, OURS = "redirect", "kernel", "gateway"
+SIDES = plot.Sides(BASELINE, PEER, "the kernel's VXLAN device", OURS)
 NAMES = {cases.WHOLE.name: "kernel VXLAN, jumbo"}
 LIMITS_NS = {"v4": 120.0, "v6": 170.0}
 """Where a bare redirect takes REFERENCE_REDIRECT_NS."""
@@ -31,37 +33,35 @@ TIMES_THE_KERNEL = 2.5
 
 
 @dataclass
-class Outcome:
-    """What could be measured, and why the rest could not."""
-
-    series: list[Series] = field(default_factory=list)
-    limits: list[Figure] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-
+class Outcome(group.Outcome):
     @property
     def figures(self) -> list[Figure]:
-        return [*_redirect(self.series), *map(_figure, self.series), *self.limits]
+        redirect = reference("vxlan.redirect", self.series, BASELINE, REFERENCE_REDIRECT_NS)
+        return [*redirect, *map(_figure, self.series), *self.limits]
+
+    def draw(self, path: Path) -> None:
+        with plot.picture(path, [6, 4], self.series, SIDES) as (left, right):
+            plot.cost_bars(left, self.series, SIDES, _short)
+            left.set_title("A frame: ns over a bare redirect", loc="left")
+            left.set_xlabel("underlay and bytes; 1500 are cut for XDP, and whole for the kernel")
+            plot.limits(right, self.limits, "vxlan.")
 
 
 def measure(rounds: int, note: Note, *, bare: bool = False) -> Outcome:
     """All figures of the group; with `bare` of the XDP plane alone, without an agent."""
-    group = Group(rounds, note, bare)
+    parts = Group(rounds, note, bare)
     for setup, in_setup in cases.SMALL:
-        group.beside_kernel(in_setup, setup, setup)
-    group.beside_kernel([cases.WHOLE], cases.WHOLE_SETUP, cases.JUMBO_SETUP)
-    group.whole_frames()
-    group.attempt(lambda: check_transfer(note, bare=bare))
-    group.attempt(lambda: group.outcome.limits.extend(mirror.measure(note, bare=bare)))
-    return group.outcome
+        parts.beside_kernel(in_setup, setup, setup)
+    parts.beside_kernel([cases.WHOLE], cases.WHOLE_SETUP, cases.JUMBO_SETUP)
+    parts.whole_frames()
+    parts.attempt(lambda: check_transfer(note, bare=bare))
+    parts.attempt(lambda: parts.outcome.limits.extend(mirror.measure(note, bare=bare)))
+    return parts.outcome
 
 
-class Group:
-    """One part after the other, each with paths of its own."""
-
+class Group(group.Group[Outcome]):
     def __init__(self, rounds: int, note: Note, bare: bool) -> None:
-        self.outcome = Outcome()
-        self._rounds = rounds
-        self._note = note
+        super().__init__(Outcome(), rounds, note)
         self._bare = bare
 
     def beside_kernel(
@@ -81,16 +81,10 @@ class Group:
         """How many times what the kernel takes where nothing has to be cut."""
         for series in self.outcome.series:
             if series.case is cases.WHOLE:
-                ours, peer = costs(series)
+                ours, peer = costs(series, BASELINE, OURS, PEER)
                 name = f"{series.case.name}.times"
-                figure = Figure(name, ours / peer, "x", "limit", TIMES_THE_KERNEL)
+                figure = Figure(name, ours / peer, "x", LIMIT, TIMES_THE_KERNEL)
                 self.outcome.limits.append(figure)
-
-    def attempt(self, part: Callable[[], None]) -> None:
-        try:
-            part()
-        except MeasurementError as error:
-            self.outcome.failures.append(str(error))
 
     def _alternate(self, case: Case, contenders: Sequence[TunnelContender]) -> None:
         series = alternate(case, contenders, self._rounds, self._note)
@@ -106,26 +100,19 @@ def profiled(note: Note, *, bare: bool = False) -> Iterator[str]:
             yield profile(ours, in_setup, note)
 
 
-def costs(series: Series) -> tuple[float, float]:
-    """Of the gateway and of the kernel, ns a frame over the bare redirect."""
-    ours, peer = (median(series.cost(label, BASELINE)) for label in (OURS, PEER))
-    return ours, peer
-
-
-def _redirect(all_series: Sequence[Series]) -> Iterator[Figure]:
-    runs = [ns for series in all_series for ns in series.ns_per_frame(BASELINE)]
-    if runs:
-        yield Figure("vxlan.redirect", median(runs), "ns", "reference", REFERENCE_REDIRECT_NS)
+def _short(name: str) -> str:
+    _, way, *what = name.split(".")
+    return f"{way}\n{', '.join(what)}"
 
 
 def _figure(series: Series) -> Figure:
-    ours, peer = costs(series)
+    ours, peer = costs(series, BASELINE, OURS, PEER)
     name = series.case.name
     return Figure(name, ours, "ns", NAMES.get(name, "kernel VXLAN"), peer)
 
 
 def _beside_limits(series: Series) -> str:
-    ours, peer = costs(series)
+    ours, peer = costs(series, BASELINE, OURS, PEER)
     reference = LIMITS_NS[series.case.name.split(".")[2]]
     # The quietest run tells what the machine can do.
     limit = reference * min(series.ns_per_frame(BASELINE)) / REFERENCE_REDIRECT_NS
