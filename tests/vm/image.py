@@ -33,10 +33,12 @@ GUEST_PACKAGES = (
     "iproute2",
     "ethtool",
     "iputils-ping",
+    "netplan.io",
 )
-# Of what the build takes, what compiles the native extension for the suite's own Python and
-# libbpf; the compiler of BPF programs is many times as large, and its objects fit any kernel.
-BUILD_PACKAGES = re.compile(r"gcc|pkg-config|(lib|zlib).*-dev|python3-.*")
+# Of what the build takes, what compiles the extensions for the suite's own Python, libbpf and
+# DPDK; the compiler of BPF programs is many times as large, and its objects fit any kernel.
+# libdpdk-dev also brings every driver of DPDK, whatever their packages are called in the suite.
+BUILD_PACKAGES = re.compile(r"gcc|pkgconf|(lib|zlib).*-dev|python3-.*")
 
 # Drivers that find the root disk. The list keeps the initrd small: unpacking all of
 # Debian's would double the boot time on an emulated CPU.
@@ -71,7 +73,15 @@ ExecStart=/usr/local/sbin/gw-vm-boot
 WantedBy=multi-user.target
 """
 # A package is only unpacked once: what nobody reads in a guest stays out.
-EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+EXCLUDED = (
+    *(f"/usr/share/{folder}/*" for folder in ("doc", "man", "locale", "info")),
+    *(f"/usr/lib/*/{library}.a" for library in ("librte_*", "libIPSec_MB", "libcrypto")),
+    "/lib/modules/*/kernel/sound/*",
+    *(
+        f"/lib/modules/*/kernel/drivers/{kind}/*"
+        for kind in ("gpu", "iio", "infiniband", "media", "net/wireless", "scsi", "staging", "usb")
+    ),
+)
 DISK_SIZE = "4G"
 
 

@@ -14,6 +14,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 
@@ -37,21 +38,54 @@ class Result:
     stderr: str
 
 
-@dataclass(frozen=True)
-class Nic:
-    """A virtio NIC of the guest: `tap` is the host's end, `slot` gives enp0s<slot>."""
-
-    tap: str
-    slot: int
-    mac: str
-
-
 # XDP on virtio takes one more transmit queue for each CPU: with fewer queues the driver shares
 # them behind a lock. 2 CPUs: 2 pairs for the stack, 2 for XDP, and 2 vectors for each pair
 # besides those of configuration and control.
 CPUS = 2
 QUEUES = 2 * CPUS
 VECTORS = 2 * QUEUES + 2
+
+
+class Model(Enum):
+    """What a NIC is, as QEMU's -device has it."""
+
+    XDP = f"virtio-net-pci,mq=on,vectors={VECTORS}"
+    """Its driver addresses memory as the kernel does: the IOMMU does not concern it."""
+    VIRTIO = "virtio-net-pci,disable-legacy=on,iommu_platform=on"
+    E1000E = "e1000e"
+
+
+class Bus(Enum):
+    """Where a NIC is plugged in; the name that the guest gives it begins so."""
+
+    MAPPED = "enp0s"
+    """Behind the IOMMU."""
+    BARE = "enp65s"
+    """Of a second host bridge, which the IOMMU does not cover, as if the box had none. One port."""
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A NIC of the guest: `tap` is the host's end, `slot` the number of the device on its bus."""
+
+    tap: str
+    slot: int
+    mac: str
+    model: Model = Model.XDP
+    bus: Bus = Bus.MAPPED
+
+    @property
+    def device(self) -> str:
+        """The netdev in the guest."""
+        return f"{self.bus.value}{self.slot}"
+
+    @property
+    def pci(self) -> str:
+        """The PCI address in the guest."""
+        return f"0000:{BUS_NUMBERS[self.bus]:02x}:{self.slot:02x}.0"
+
+
+BUS_NUMBERS = {Bus.MAPPED: 0, Bus.BARE: 0x41}
 
 
 class Guest:
@@ -163,23 +197,32 @@ class Guest:
 
 def _qemu(image: Image, place: Path, systemd: bool, nics: tuple[Nic, ...]) -> list[str]:
     init = "" if systemd else "init=/usr/local/sbin/gw-vm-boot"
-    append = f"console=ttyS0 root=/dev/vda rw quiet panic=-1 {init}"
+    append = f"console=ttyS0 root=/dev/vda rw quiet panic=-1 intel_iommu=on iommu=pt {init}"
     # Without systemd nobody asks for a reboot, and a panic is the end.
     reboots = "" if systemd else "-no-reboot"
     share = f"local,path={CHECKOUT},mount_tag=checkout,security_model=none,readonly=on"
     # No guest outlives the process that started it, however that one ends.
     command = f"""setpriv --pdeathsig KILL
         qemu-system-x86_64 -nodefaults -display none {reboots}
-        -accel tcg,thread=multi -cpu max -machine q35 -smp {CPUS} -m 1536
+        -accel tcg,thread=multi -cpu max -machine q35,kernel-irqchip=split -smp {CPUS} -m 2048
+        -device intel-iommu,intremap=on,caching-mode=on
         -kernel {image.kernel} -initrd {image.initrd} -append '{append}'
-        -drive if=virtio,format=raw,snapshot=on,file={image.disk}
+        -drive if=none,id=root,format=raw,snapshot=on,file={image.disk}
+        -device virtio-blk-pci,drive=root
         -serial file:{place}/console
         -device virtio-serial-pci -chardev socket,id=orders,path={place}/orders
         -device virtserialport,chardev=orders,name=gw
         -virtfs {share},multidevs=remap -device virtio-rng-pci"""
-    for number, nic in enumerate(nics):
+    if any(nic.bus is Bus.BARE for nic in nics):
+        # Last, for what says nothing about its bus is plugged into the latest one.
         command += f"""
-        -netdev tap,id=n{number},ifname={nic.tap},queues={QUEUES},script=no,downscript=no
-        -device virtio-net-pci,netdev=n{number},mac={nic.mac},addr={nic.slot:#x}"""
-        command += f",mq=on,vectors={VECTORS},romfile="
+        -device pxb-pcie,id=host,bus_nr={BUS_NUMBERS[Bus.BARE] - 1},bypass_iommu=on
+        -device pcie-root-port,id=bare,bus=host,chassis=1"""
+    for number, nic in enumerate(nics):
+        queues = f",queues={QUEUES}" if nic.model is Model.XDP else ""
+        bus = "pcie.0" if nic.bus is Bus.MAPPED else "bare"
+        command += f"""
+        -netdev tap,id=n{number},ifname={nic.tap}{queues},script=no,downscript=no
+        -device {nic.model.value},netdev=n{number},mac={nic.mac}"""
+        command += f",bus={bus},addr={nic.slot:#x},romfile="
     return shlex.split(command)

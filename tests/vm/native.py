@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The native extension for the guest's Python, where that is not the host's."""
+"""The extension modules for the guest's Python and DPDK, where those are not the host's."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from pathlib import Path
 
 from tests.vm.image import CACHE, CHECKOUT, Image
 
-SOURCES = ("agent/native/*", "bpf/include/*.h")
+SOURCES = ("agent/native/*", "bpf/include/*.h", "dpdk/*.py", "dpdk/include/*.h", "dpdk/src/**/*.?")
 
 # In a mount namespace of its own, so that nothing stays mounted in the tree whatever happens.
 BUILD = """
 set -eu
 mount --bind "$1" "$2/mnt"
-exec chroot "$2" /usr/bin/python3 /mnt/agent/native/build_native.py "/mnt/$3"
+for script in agent/native/build_native.py dpdk/cffi_build.py; do
+    chroot "$2" /usr/bin/python3 "/mnt/$script" "/mnt/$3"
+done
 """
+BUILT = ".built"
 
 
 def native_library(image: Image) -> Path:
-    """Folder with `_gw_native` for the image's Python, relative to the checkout.
+    """Folder with `_gw_native` and `_gw_worker` for the image, relative to the checkout.
 
     Compiled in the image's root, so at the host's speed; kept until a source changes.
     """
@@ -32,11 +35,12 @@ def native_library(image: Image) -> Path:
                 digest.update(source.read_bytes())
     folder = CACHE / f"native-{image.suite}-{digest.hexdigest()[:12]}"
     output = folder.relative_to(CHECKOUT)
-    if not any(folder.glob("_gw_native*.so")):
+    if not (folder / BUILT).exists():
         for old in CACHE.glob(f"native-{image.suite}-*"):
             shutil.rmtree(old)
         subprocess.run(
             ["unshare", "--mount", "sh", "-c", BUILD, "sh", CHECKOUT, image.root, output],
             check=True,
         )
+        (folder / BUILT).touch()
     return output
