@@ -59,6 +59,11 @@ class Instance:
         return self.run_dir / "worker.lock"
 
     @property
+    def taken_file(self) -> Path:
+        """What was taken from the kernel for the worker; gone at a reboot, as all of that is."""
+        return self.run_dir / "taken.json"
+
+    @property
     def state_dir(self) -> Path:
         return STATE_DIR / self.name
 

@@ -9,11 +9,12 @@ from . import bypass, segment_tables, sysctl
 from .bpf import DataPlane
 from .devices import HIDING, Ethtool
 from .mirror import Mirror
-from .model import Config, Link, NextHop, Observed, Offload, VtepRoute, Wanted, Written
+from .model import Config, Link, NextHop, Observed, Offload, Plane, VtepRoute, Wanted, Written
 from .netlink import NUD_NOARP, NUD_PERMANENT, Netlink
 from .nft import Nft
 from .restore import RestoreFile
 from .vtep_routes import VtepRoutes
+from .worker_view import WorkerView
 
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -36,7 +37,9 @@ class Part(Flag):
     """Filters, ours among them, and qdiscs."""
     VTEPS = auto()
     """Which of them the mirror knows."""
-    ALL = LINKS | ADDRESSES | ROUTES | NEIGHBOURS | TABLE | TC | VTEPS
+    WORKER = auto()
+    """Its process, and what was taken from the kernel for it."""
+    ALL = LINKS | ADDRESSES | ROUTES | NEIGHBOURS | TABLE | TC | VTEPS | WORKER
 
 
 class Observer:
@@ -49,8 +52,10 @@ class Observer:
         nft: Nft,
         mirror: Mirror,
         restore: RestoreFile,
+        worker: WorkerView,
     ) -> None:
         self._dataplane = dataplane
+        self._worker = worker
         self._mirror = mirror
         self._routes = VtepRoutes(netlink)
         self._netlink = netlink
@@ -59,13 +64,23 @@ class Observer:
         self._last: Observed | None = None
         self._config: Config | None = None
 
-    def observe(self, config: Config | None, written: Written, parts: Part = Part.ALL) -> Observed:
+    def observe(
+        self,
+        config: Config | None,
+        written: Written,
+        parts: Part = Part.ALL,
+        *,
+        asked: bool = False,
+    ) -> Observed:
         """Everything that the plan for this configuration can hang on; None: for no plan.
 
-        Without ALL only the named parts are read anew, the rest is as it was last time.
+        Without ALL only the named parts are read anew, the rest is as it was last time. `asked`:
+        the worker is looked at whatever was thought of it before.
         """
         if parts & Part.LINKS or self._last is None or config is not self._config:
             self._last = self._everything(config, written)
+            worker = self._worker.look(config, asked=asked)
+            self._last = replace(self._last, worker=worker)
             self._config = config
             return self._last
         last = self._last
@@ -81,6 +96,8 @@ class Observer:
             last = replace(last, table=self._nft.fingerprint())
         if parts & Part.TC:
             last = self._with_programs(last)
+        if parts & Part.WORKER:
+            last = replace(last, worker=self._worker.look(config))
         self._last = replace(
             last,
             managed=self._managed(outside, last.vteps),
@@ -130,7 +147,7 @@ class Observer:
 
     @staticmethod
     def _ports(config: Config | None, links: tuple[Link, ...]) -> tuple[Link, ...]:
-        names = {port.device for port in config.ports} if config else set()
+        names = {port.device for port in config.ports_of(Plane.XDP)} if config else set()
         return tuple(link for link in links if link.name in names)
 
     @staticmethod

@@ -76,11 +76,15 @@ class RestoreFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._place = where_we_are()
+        self.accepted: frozenset[str] = frozenset()
+        """Ports that the owner lets the worker have although they may be the only way in. Unlike
+        the changes it outlives the boot, which must not refuse what was accepted."""
         self.changes = self._load()
 
     def _load(self) -> Changes:
         try:
             stored = json.loads(self._path.read_bytes())
+            self.accepted = frozenset(map(str, stored.get("accepted", ())))
             if stored["version"] != VERSION or stored["place"] != self._place:
                 return Changes()
             return _changes(stored)
@@ -103,13 +107,20 @@ class RestoreFile:
                 [offload.ifindex, offload.device, offload.feature, offload.on]
                 for offload in sorted(changes.offloads)
             ],
+            "accepted": sorted(self.accepted),
             "managed": [[hop.ifindex, str(hop.address)] for hop in sorted(changes.managed)],
         }
         write_atomically(self._path, json.dumps(stored, indent=1).encode() + b"\n")
 
+    def accept(self, ports: frozenset[str]) -> None:
+        """These and no others."""
+        if ports != self.accepted:
+            self.accepted = ports
+            self.save()
+
     def remove(self) -> None:
         """Forgets everything, and the directory too when nothing else is in it."""
-        self.changes = Changes()
+        self.changes, self.accepted = Changes(), frozenset()
         self._path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._path.parent.rmdir()

@@ -22,6 +22,7 @@ from hybrid_gateway.nft import Nft
 from hybrid_gateway.plan import Planner
 from hybrid_gateway.resolve import resolve
 from hybrid_gateway.restore import RestoreFile
+from hybrid_gateway.worker_view import WorkerView
 from tests.unit.site import CONFIG, OBSERVED
 from tests.unit.test_plan import done
 
@@ -137,6 +138,7 @@ def executor(system: Recorder, tmp_path: Path) -> Executor:
         cast(Nft, system),
         cast(Mirror, system),
         RestoreFile(tmp_path / "state.json"),
+        cast(WorkerView, system),
         tmp_path / "pins",
     )
 

@@ -21,6 +21,7 @@ from .follower import Follower
 from .lock import locked
 from .saver import Saver
 from .trace import trace
+from .worker import WorkerFollower
 
 log = logging.getLogger("gw-agent")
 
@@ -135,12 +136,14 @@ async def serve(instance: Instance, config: Path) -> None:
     try:
         # Events from before the first look make the second one; none is missed in between.
         follower, saver = Follower(engine, loop), Saver(engine, loop)
+        worker = WorkerFollower(engine, loop, follower.attempt)
         try:
             engine.start()
             server = Server(Agent(engine, done), instance.socket)
             await server.start()
             try:
                 follower.start()
+                worker.start()
                 saver.start()
                 loop.add_signal_handler(signal.SIGHUP, follower.attempt, lambda: reload(engine))
                 notify("READY=1", f"MAINPID={os.getpid()}")
@@ -151,6 +154,7 @@ async def serve(instance: Instance, config: Path) -> None:
                 await server.stop()
                 await saver.stop()
         finally:
+            worker.stop()
             follower.stop()
     finally:
         engine.close()

@@ -15,7 +15,17 @@ from ..errors import GwError
 from ..events import RouteEvent
 from ..instance import Instance
 from ..mirror import Mirror
-from ..model import BYPASS_ALL, Config, Link, NatLog, Observed, Step, StepKind, Wanted
+from ..model import (
+    BYPASS_ALL,
+    Config,
+    Link,
+    NatLog,
+    Observed,
+    Step,
+    StepKind,
+    Wanted,
+    WorkerState,
+)
 from ..natlog import SessionLog
 from ..netlink import Netlink
 from ..nft import Nft
@@ -24,9 +34,22 @@ from ..plan import Planner
 from ..resolve import check_devices, resolve
 from ..restore import RestoreFile
 from ..vtep_routes import VtepIndex
+from ..worker_view import NOBODY, Caller, WorkerView
 from . import links, routes
 
 log = logging.getLogger(__name__)
+
+
+WORKER_STEPS = frozenset(
+    {
+        StepKind.RESERVE_MEMORY,
+        StepKind.START_WORKER,
+        StepKind.TAKE,
+        StepKind.ADD_PORT,
+        StepKind.REMOVE_PORT,
+        StepKind.STOP_WORKER,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +81,8 @@ class Engine:
         self.state = "starting"
         self.since = time.time()
         self.error: GwError | None = None
+        self._served = False
+        """Whether the worker has ports."""
         self.notes: tuple[str, ...] = ()
         self.bypassed: tuple[str, ...] = ()
         self.unsaved = ""
@@ -67,11 +92,20 @@ class Engine:
         self.dataplane = DataPlane(instance.name, objects)
         self.mirror = Mirror(self.dataplane, self.netlink)
         self.session_log = SessionLog(self.dataplane)
+        self.worker = WorkerView.of(instance)
         self._restore = RestoreFile(instance.state_file)
         nft = Nft()
-        self._observer = Observer(self.dataplane, self.netlink, nft, self.mirror, self._restore)
+        self._observer = Observer(
+            self.dataplane, self.netlink, nft, self.mirror, self._restore, self.worker
+        )
         self._executor = Executor(
-            self.dataplane, self.netlink, nft, self.mirror, self._restore, instance.pin_dir
+            self.dataplane,
+            self.netlink,
+            nft,
+            self.mirror,
+            self._restore,
+            self.worker,
+            instance.pin_dir,
         )
 
     def close(self) -> None:
@@ -83,20 +117,21 @@ class Engine:
 
     # ---- what is asked for ------------------------------------------------------------
 
-    def prepare(self, path: str | Path | None) -> Prepared:
+    def prepare(self, path: str | Path | None, caller: Caller = NOBODY) -> Prepared:
         """Reads, checks and plans; changes nothing."""
         config = load(Path(path) if path else self.config_path)
-        observed = self._observer.observe(config, self._executor.written)
+        observed = self._observer.observe(config, self._executor.written, asked=True)
         check_devices(config, observed)
+        self.worker.check(config, observed.worker, self._restore.accepted, caller)
         self.dataplane.verify()
         wanted = resolve(config, observed)
         self._observer.refuse_bypass(config, observed.links)
         self._observer.foreign_programs(wanted)
         return Prepared(config, observed, wanted, Planner(wanted, observed).steps())
 
-    def apply(self, path: str | Path | None) -> Prepared:
+    def apply(self, path: str | Path | None, caller: Caller = NOBODY) -> Prepared:
         """Does what `prepare` planned; on an error everything is as it was before."""
-        prepared = self.prepare(path)
+        prepared = self.prepare(path, caller)
         try:
             self._run(prepared.steps, prepared.config)
         finally:
@@ -105,12 +140,17 @@ class Engine:
         if path:
             self.config_path = Path(path)
         self.config, self.wanted, self.error = prepared.config, prepared.wanted, None
+        self.worker.forgive()
+        self._restore.accept(self.worker.accepted_by(prepared.config))
         self._seen(prepared.observed)
         self.notes = tuple(self._executor.notes)
         self.look_for_bypass()
         self._follow()
         self._set_state()
         self._follow_mirror(prepared.steps)
+        if any(step.kind is StepKind.GIVE_BACK for step in prepared.steps):
+            # What XDP was to have of it could not be planned before it was there again.
+            self.reconcile(Part.ALL)
         return prepared
 
     def start(self) -> None:
@@ -120,12 +160,13 @@ class Engine:
         only tells of (a missing device, a firewall that appeared later) is no reason to
         refuse then, and an error is kept for `status` and tried again.
         """
-        if not self.dataplane.attached():
-            self.apply(None)
+        if not self.dataplane.attached() and not self.worker.taken():
+            self.apply(None, Caller(starting=True))
             return
         config = load(self.config_path)
         self.dataplane.verify()
         self._refuse_to_abandon(config)
+        self.worker.problems(config, self._restore.accepted)
         self.config = config
         self.reconcile(Part.ALL)
         self._drop_saved(config)
@@ -136,14 +177,15 @@ class Engine:
     def _refuse_to_abandon(self, config: Config) -> None:
         """ConfigError for a name that is wrong: the port that it meant is here, and forwards."""
         observed = self._observer.observe(config, self._executor.written)
-        named = {port.device for port in config.ports}
+        named = {port.device for port in config.ports if port.device}
         attached = self.dataplane.attached()
         if any(link.ifindex in attached and link.name not in named for link in observed.links):
             check_devices(config, observed)
 
     def detach(self) -> tuple[Step, ...]:
         """Takes away everything that was ever put anywhere, and forgets the configuration."""
-        observed = self._observer.observe(None, self._executor.written)
+        self.worker.rouse()
+        observed = self._observer.observe(None, self._executor.written, asked=True)
         steps = Planner(Wanted(), observed).steps()
         try:
             self._run(steps, None)
@@ -229,11 +271,20 @@ class Engine:
         except GwError as error:
             if str(error) != str(self.error):
                 log.error("%s", error)
+            if self._executor.failed in WORKER_STEPS and self.worker.give_up(
+                error.message, final=True
+            ):
+                # Better without it than with devices that nobody serves.
+                self.reconcile(Part.ALL)
+                return
             self.error = error
         self._set_state()
 
     def _seen(self, observed: Observed) -> None:
         self.links, self._vteps = observed.links, VtepIndex(observed.vteps)
+        worker = self.wanted.worker
+        serving = observed.worker.state is WorkerState.RUNNING
+        self._served = bool(worker and worker.ports and serving)
         self.mirror.watch(hop.ifindex for hop in self.wanted.managed)
 
     def _warn_of_lost(self, steps: tuple[Step, ...]) -> None:
@@ -318,7 +369,8 @@ class Engine:
             and any(not port.outside for port in attached)
         )
         bridging = bool(self.wanted.segments and attached)
-        self._change_state("forwarding" if translating or bridging else "kernel")
+        forwarding = translating or bridging or self._served
+        self._change_state("forwarding" if forwarding else "kernel")
 
     def _change_state(self, state: str) -> None:
         if state != self.state:

@@ -16,12 +16,14 @@ from ..model import Device, Sizes, Step, StepKind, VniEntry, Written
 from ..netlink import Netlink
 from ..nft import Nft
 from ..restore import RestoreFile
+from ..worker_view import WorkerView
 from .host import HostSteps
 from .plane import PlaneSteps
 from .record import Record
 from .table import TableSteps
 from .undo import Undo
 from .vxlan import VxlanSteps
+from .worker import WorkerSteps
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ class Executor:
         nft: Nft,
         mirror: Mirror,
         restore: RestoreFile,
+        worker: WorkerView,
         pins: Path,
     ) -> None:
         self._record = Record()
@@ -43,6 +46,9 @@ class Executor:
         self._vxlan = VxlanSteps(dataplane, mirror, self._record)
         self._table = TableSteps(nft, mirror, self._record)
         self._host = HostSteps(netlink, restore)
+        self._worker = WorkerSteps(worker)
+        self.failed: StepKind | None = None
+        """Of the step that the last plan ended with."""
         self._actions: dict[StepKind, Callable[[Any], Undo]] = {
             StepKind.DETACH: self._plane.detach,
             StepKind.DETACH_TUNNEL: self._vxlan.detach,
@@ -64,6 +70,14 @@ class Executor:
             StepKind.ATTACH: self._plane.attach,
             StepKind.ATTACH_TUNNEL: self._vxlan.attach,
             StepKind.MANAGE: self._host.manage,
+            StepKind.REMOVE_PORT: self._worker.remove,
+            StepKind.GIVE_BACK: self._worker.give_back,
+            StepKind.STOP_WORKER: self._worker.stop,
+            StepKind.RELEASE_MEMORY: self._worker.release,
+            StepKind.RESERVE_MEMORY: self._worker.reserve,
+            StepKind.START_WORKER: self._worker.start,
+            StepKind.TAKE: self._worker.take,
+            StepKind.ADD_PORT: self._worker.add,
         }
 
     @property
@@ -74,7 +88,7 @@ class Executor:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the owner should know about the steps that were done last."""
-        return (*self._record.notes, *self._host.notes)
+        return (*self._record.notes, *self._host.notes, *self._worker.notes)
 
     def follow_senders(self) -> None:
         """The mirror knows other VTEPs than before: the nftables table lets them in."""
@@ -110,15 +124,17 @@ class Executor:
         """All of them or none; raises the error of the step that failed, which it names."""
         self._record.notes.clear()
         self._host.notes.clear()
+        self._worker.notes.clear()
         done: list[tuple[Step, Undo]] = []
-        doing = ""
+        doing, self.failed = "", None
         unexpected = self._host.expect(steps)
         try:
             for step in steps:
-                doing = f"{step.kind.value} {step.subject}"
+                doing, self.failed = f"{step.kind.value} {step.subject}", step.kind
                 done.append((step, self._actions[step.kind](step.value)))
-            doing = "putting the new programs in force"
+            doing, self.failed = "putting the new programs in force", None
             self._plane.finish()
+            self._worker.finish()
         except BaseException as error:  # whatever it was, half a plan must not stay
             self._unwind(done)
             unexpected()

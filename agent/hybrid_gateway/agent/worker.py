@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Follows the DPDK worker: what becomes of its ports when it dies, and when it is back."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from ..errors import WorkerAbsentError
+from ..model import WorkerState
+from ..observe import Part
+from ..worker_client import WorkerClient
+from ..worker_process import peer
+from ..worker_view import RESTART_SECONDS, Judgement
+from .engine import Engine
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.1
+"""Between two attempts to reach a worker whose ports wait for it."""
+IDLE_SECONDS = 1.0
+"""Between two attempts where nothing waits."""
+CRASHES_MAX = 3
+CRASHES_SECONDS = 60.0
+"""So many deaths within so long are enough: the kernel has the ports until the next apply."""
+
+
+class WorkerFollower:
+    """Holds a connection to the worker, whose end tells of its death at once; never waits for it.
+
+    `attempt` runs what may fail: the follower's, whose errors are in the status.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        loop: asyncio.AbstractEventLoop,
+        attempt: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._engine = engine
+        self._view = engine.worker
+        self._loop = loop
+        self._attempt = attempt
+        self._client: WorkerClient | None = None
+        self._socket = -1
+        self._pid = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None
+        """When a worker that died is given up, by the loop's clock."""
+
+    def start(self) -> None:
+        if self._view.taken() and not self._connect():
+            # It died before this agent began, or with the last one.
+            self._await("it is not there")
+        self._look_later()
+
+    def stop(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._disconnect()
+
+    # ---- the connection ---------------------------------------------------------------
+
+    def _connect(self) -> bool:
+        client = self._view.client()
+        try:
+            connection = client.connected()
+            self._pid = peer(connection)
+        except (WorkerAbsentError, OSError):
+            client.close()
+            return False
+        self._client, self._socket = client, connection.fileno()
+        self._loop.add_reader(self._socket, self._attempt, self._ended)
+        return True
+
+    def _disconnect(self) -> None:
+        if self._client:
+            self._loop.remove_reader(self._socket)
+            self._client.close()
+        self._client = None
+
+    def _ended(self) -> None:
+        """Nothing is ever asked by this connection, so that only its end can be read."""
+        pid = self._pid
+        self._disconnect()
+        self._look_later(0.0)
+        if pid in self._view.leaving:
+            self._view.leaving.discard(pid)
+            return
+        if self._view.taken() and self._engine.config:
+            self._died(pid)
+        else:
+            self._engine.reconcile(Part.WORKER)
+
+    # ---- what becomes of its ports ----------------------------------------------------
+
+    def _died(self, pid: int) -> None:
+        log.error("the worker (process %d) died", pid)
+        now = time.monotonic()
+        crashes = self._view.crashes
+        crashes[:] = [*(then for then in crashes if now - then < CRASHES_SECONDS), now]
+        if len(crashes) >= CRASHES_MAX:
+            times = f"{len(crashes)} times within {CRASHES_SECONDS:.0f} s"
+            self._give_up(f"it died {times}", final=True)
+        else:
+            self._await(f"it died (process {pid})")
+
+    def _await(self, reason: str) -> None:
+        self._view.judgement = Judgement(WorkerState.STARTING, reason)
+        self._deadline = self._loop.time() + RESTART_SECONDS
+        self._engine.reconcile(Part.WORKER)
+
+    def _give_up(self, reason: str, *, final: bool = False) -> None:
+        log.error("the worker is given up: %s", reason)
+        self._deadline = None
+        self._view.give_up(reason, final=final)
+        self._engine.reconcile(Part.ALL)
+
+    def _look_later(self, seconds: float | None = None) -> None:
+        if seconds is None:
+            seconds = LOOK_SECONDS if self._deadline is not None else IDLE_SECONDS
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self._attempt, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        try:
+            if self._client is None and self._connect():
+                self._returned()
+            elif self._deadline is not None and self._loop.time() >= self._deadline:
+                self._give_up(f"it did not come back within {RESTART_SECONDS:.0f} s")
+        finally:
+            self._look_later()
+
+    def _returned(self) -> None:
+        """One that was given up for good stays so."""
+        self._deadline = None
+        if self._view.judgement and self._view.judgement.final:
+            return
+        self._view.judgement = None
+        self._engine.reconcile(Part.ALL)

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The DPDK worker as the agent sees it: its process, and what was taken from the kernel for it."""
+
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import (
+    ConfigError,
+    DeviceError,
+    Problem,
+    RefusedError,
+    WorkerAbsentError,
+    WorkerError,
+    WorkerTimeoutError,
+)
+from .instance import Instance
+from .model import (
+    Config,
+    ObservedWorker,
+    Plane,
+    Port,
+    RouteLimits,
+    RunningPort,
+    TakenPort,
+    WorkerSetup,
+    WorkerState,
+)
+from .worker_client import WorkerClient, WorkerOptions, WorkerStatus
+from .worker_process import Process
+
+if TYPE_CHECKING:
+    from .devices.handover import Handover, Taken
+    from .devices.hugepages import Hugepages
+
+log = logging.getLogger(__name__)
+
+MB = 1 << 20
+ONLINE = Path("/sys/devices/system/cpu/online")
+PCI_DEVICES = Path("/sys/bus/pci/devices")
+MUTE_SECONDS = 10.0
+"""A worker that did not answer is not asked again for so long, but on request."""
+RESTART_SECONDS = 3.0
+"""A worker that died is waited for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks for a configuration, as far as it makes a difference to the worker."""
+
+    force: bool = False
+    """Ports may be taken that may be the owner's only way in."""
+    sessions: tuple[IPv4Address | IPv6Address, ...] = ()
+    """From where the caller is logged in."""
+    starting: bool = False
+    """The agent itself, before there is a worker perhaps."""
+
+
+NOBODY = Caller()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What became of a worker that died: it is waited for, or was given up."""
+
+    state: WorkerState
+    reason: str
+    final: bool = False
+    """Until the owner applies the configuration again, whatever the worker does."""
+
+
+class WorkerView:
+    """Looks, and asks; what it changes is the worker's process alone, when told to end it."""
+
+    def __init__(self, socket: Path, handover: "Handover", hugepages: "Hugepages") -> None:
+        self._socket = socket
+        self.handover = handover
+        self.hugepages = hugepages
+        self.judgement: Judgement | None = None
+        """Of whoever follows the worker; None: it is as it looks."""
+        self.leaving: set[int] = set()
+        """Processes that were told to end: their death is no crash."""
+        self.crashes: list[float] = []
+        """When it died of late, by time.monotonic()."""
+        self._mute_until = 0.0
+
+    @classmethod
+    def of(cls, instance: Instance) -> "WorkerView":
+        # Imported here: only a gateway with a worker needs them.
+        try:
+            from .devices.handover import Handover
+            from .devices.hugepages import Hugepages
+        except ImportError:  # not there yet
+            return cls(instance.worker_socket, _Nothing(), _Nothing())  # type: ignore
+
+        record = instance.taken_file
+        return cls(instance.worker_socket, Handover(record), Hugepages(record))
+
+    def forgive(self) -> None:
+        """The owner has had a look: whatever it did before, it is given another chance."""
+        self.judgement = None
+        self.crashes.clear()
+
+    def client(self) -> WorkerClient:
+        """A connection of its own, for a few calls; a context manager."""
+        return WorkerClient(self._socket)
+
+    # ---- looking ----------------------------------------------------------------------
+
+    def taken(self) -> tuple[TakenPort, ...]:
+        """By the record, sorted by name."""
+        return tuple(_taken(one) for _, one in sorted(self.handover.taken().items()))
+
+    def status(self) -> WorkerStatus:
+        """WorkerTimeoutError at once from a worker that did not answer a moment ago."""
+        if time.monotonic() < self._mute_until:
+            raise WorkerTimeoutError("the worker runs and does not answer")
+        try:
+            with self.client() as client:
+                return client.status()
+        except WorkerTimeoutError:
+            self._mute_until = time.monotonic() + MUTE_SECONDS
+            raise
+
+    def look(self, config: Config | None, *, asked: bool = False) -> ObservedWorker:
+        """The worker and its devices now; when `asked`, whatever was thought of it before."""
+        taken = self.taken()
+        if asked:
+            self._mute_until = 0.0
+        state, reason, status = self._state(taken, asked=asked)
+        ports = config.ports_of(Plane.DPDK) if config else ()
+        missing = frozenset(port.name for port in ports if not _is_there(port, taken))
+        return ObservedWorker(
+            state=state,
+            reason=reason,
+            setup=_setup(status) if status else None,
+            ports=_running(status) if status else (),
+            taken=taken,
+            reserved=self.hugepages.status().reserved,
+            online=online(),
+            missing=missing,
+            physical=frozenset(self._physical(port for port in ports if port.name not in missing)),
+        )
+
+    def _state(
+        self, taken: Sequence[TakenPort], *, asked: bool
+    ) -> tuple[WorkerState, str, WorkerStatus | None]:
+        judged = None if asked else self.judgement
+        if judged and judged.state is WorkerState.GIVEN_BACK:
+            return judged.state, judged.reason, None
+        try:
+            return WorkerState.RUNNING, "", self.status()
+        except WorkerAbsentError:
+            if judged:
+                return judged.state, judged.reason, None
+            if taken and not asked:
+                return WorkerState.STARTING, "it is not there", None
+            return WorkerState.ABSENT, "", None
+        except WorkerTimeoutError as error:
+            if asked:
+                raise
+            return WorkerState.STARTING, error.message, None
+
+    def _physical(self, ports: Iterable[Port]) -> Iterator[str]:
+        for port in ports:
+            # What is wrong with a device is for `check` to say.
+            with contextlib.suppress(DeviceError):
+                if self.handover.iova_pa(port):
+                    yield port.name
+
+    # ---- what stands in the way -------------------------------------------------------
+
+    def check(
+        self, config: Config, observed: ObservedWorker, accepted: frozenset[str], caller: Caller
+    ) -> None:
+        """ConfigError for devices that the worker cannot have; RefusedError for one that it must
+        not have; WorkerAbsentError when there is none to have them."""
+        if config.worker is None:
+            return
+        if caller.force:
+            accepted |= self.accepted_by(config)
+        if problems := self.problems(config, accepted, caller.sessions):
+            raise ConfigError(problems)
+        if observed.state is not WorkerState.RUNNING and not caller.starting:
+            self.wait(RESTART_SECONDS)
+
+    def problems(
+        self,
+        config: Config,
+        accepted: frozenset[str],
+        sessions: Sequence[IPv4Address | IPv6Address] = (),
+    ) -> list[Problem]:
+        """Of devices that cannot be had; RefusedError for one that may be the only way in, unless
+        it is `accepted`."""
+        found = []
+        for port in config.ports_of(Plane.DPDK):
+            key = f"ports.{port.name}.{_key(port)}"
+            try:
+                self.handover.check(port, force=_acceptance(port) in accepted, sessions=sessions)
+            except RefusedError as error:
+                error.where = f"{config.path}:{port.line}: {key}"
+                raise
+            except DeviceError as error:
+                found.append(Problem(config.path, port.line, key, error.message, error.code))
+        return found
+
+    @staticmethod
+    def accepted_by(config: Config) -> frozenset[str]:
+        """What is remembered when a configuration was applied: that these devices may be taken."""
+        return frozenset(_acceptance(port) for port in config.ports_of(Plane.DPDK))
+
+    def give_up(self, reason: str, *, final: bool) -> bool:
+        """Its ports are the kernel's from now on; False: that was decided before."""
+        before = self.judgement
+        self.judgement = Judgement(WorkerState.GIVEN_BACK, reason, final)
+        return before is None or before.state is not WorkerState.GIVEN_BACK
+
+    # ---- its process ------------------------------------------------------------------
+
+    def wait(self, seconds: float, *, fresh: bool = False) -> None:
+        """Until one listens, which with `fresh` has not been started; WorkerAbsentError if not."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                with self.client() as client:
+                    if not (client.status().started and fresh):
+                        return
+            except WorkerAbsentError:
+                pass
+            if time.monotonic() >= end:
+                message = f"no worker listens on {self._socket}: systemctl status gw-worker"
+                raise WorkerAbsentError(message)
+            time.sleep(0.02)
+
+    def rouse(self) -> None:
+        """One that runs and does not answer is killed."""
+        self._mute_until = 0.0
+        try:
+            self.status()
+        except WorkerTimeoutError:
+            self.end()
+        except WorkerError:
+            pass
+
+    def end(self) -> None:
+        """Has its process end and waits until it has; kills one that does not do so itself."""
+        with self.client() as client:
+            try:
+                connection = client.connected()
+            except WorkerAbsentError:
+                return
+            process = Process(connection)
+            self.leaving.add(process.pid)
+            try:
+                client.stop()
+            except WorkerAbsentError:
+                pass
+            except WorkerError as error:
+                log.warning("%s: it is killed", error)
+                process.kill()
+            process.wait()
+
+
+def _acceptance(port: Port) -> str:
+    return f"{port.name}={port.where}"
+
+
+def online() -> tuple[int, ...]:
+    """CPUs, ascending; empty when the kernel does not say."""
+    try:
+        text = ONLINE.read_text().strip()
+    except OSError:
+        return ()
+    found: list[int] = []
+    for part in text.split(",") if text else ():
+        low, _, high = part.partition("-")
+        found += range(int(low), int(high or low) + 1)
+    return tuple(found)
+
+
+def options_of(setup: WorkerSetup) -> WorkerOptions:
+    return WorkerOptions(
+        cores=setup.cores,
+        memory_mb=setup.memory // MB,
+        routes4=setup.routes.ipv4,
+        routes6=setup.routes.ipv6,
+        no_pci=not setup.pci,
+        iova_pa=setup.physical,
+    )
+
+
+def _setup(status: WorkerStatus) -> WorkerSetup | None:
+    options = status.options
+    if not status.started or options is None:
+        return None
+    return WorkerSetup(
+        options.cores,
+        options.memory_mb * MB,
+        RouteLimits(options.routes4, options.routes6),
+        not options.no_pci,
+        options.iova_pa,
+    )
+
+
+def _running(status: WorkerStatus) -> tuple[RunningPort, ...]:
+    return tuple(
+        RunningPort(name, port.tap, port.device, port.polling)
+        for name, port in sorted(status.ports.items())
+    )
+
+
+def _taken(one: "Taken") -> TakenPort:
+    return TakenPort(one.port, one.tap, one.eal, one.kind == "wire")
+
+
+def _key(port: Port) -> str:
+    return "device" if port.device else "pci" if port.pci else "vdev"
+
+
+def _is_there(port: Port, taken: Sequence[TakenPort]) -> bool:
+    """Its device; one that is made when it is asked for always is."""
+    mine = next((one for one in taken if one.name == port.name and one.serves(port)), None)
+    if mine and not mine.wire:
+        return mine.device.startswith("net_") or (PCI_DEVICES / mine.device).exists()
+    if port.pci:
+        return (PCI_DEVICES / port.pci).exists()
+    device = Port("", vdev=mine.device).iface if mine else port.device or port.iface
+    if device is None:
+        return True
+    try:
+        socket.if_nametoindex(device)
+    except OSError:
+        return False
+    return True
+
+
+class _Nothing:
+    reserved = 0
+
+    def taken(self):  # type: ignore
+        return {}
+
+    def status(self):  # type: ignore
+        return self
