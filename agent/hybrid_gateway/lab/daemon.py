@@ -11,12 +11,22 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Protocol
 
 from .namespaces import LabError
-from .network import Lab
 
 START_SECONDS = 20.0
 STOP_SECONDS = 15.0
+
+
+class Place(Protocol):
+    """Where a daemon runs: a lab, or what stands for one."""
+
+    name: str
+    directory: Path
+
+    def argv(self, host: str, argv: Sequence[str]) -> list[str]:
+        """The command line that runs `argv` on the host."""
 
 
 class Daemon:
@@ -25,7 +35,7 @@ class Daemon:
     name = "daemon"
     """As messages have it, and the file of its log."""
 
-    def __init__(self, lab: Lab, *, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, lab: Place, *, env: Mapping[str, str] | None = None) -> None:
         self._lab = lab
         self._env = dict(env or {})
         self._process: subprocess.Popen[bytes] | None = None
