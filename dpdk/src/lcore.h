@@ -55,7 +55,10 @@ void gw_graph_destroy(struct gw_lcore *lcore);
 int gw_polling_create(struct gw_lcore *lcore);
 void gw_polling_destroy(struct gw_lcore *lcore);
 void gw_polling_rest(struct gw_lcore *lcore);
-/* A port joins or leaves the lcore: its interrupt, if it has one. -ENOTSUP: has none. */
+/*
+ * A port joins or leaves the lcore: what announces its frames. port.c calls them, beside those
+ * of the list. -ENOTSUP: nothing does, and it wants to sleep until something does.
+ */
 int gw_polling_add(struct gw_lcore *lcore, struct gw_worker_port *port);
 void gw_polling_remove(struct gw_lcore *lcore, struct gw_worker_port *port);
 

@@ -16,6 +16,8 @@ enum gw_port_limits {
 	GW_TX_DESCRIPTORS = 512,
 	GW_PUNT_RING = 512, /* frames that wait for the TAP's writer */
 	GW_INJECT_RING = 512, /* frames that the kernel has sent */
+	GW_RX_BURST = 64, /* frames of one port before the next has its turn */
+	GW_INJECT_BURST = 32, /* of each port, a walk */
 };
 
 enum gw_port_state {
@@ -50,20 +52,50 @@ struct gw_worker_port {
 	int tap_fd;
 	uint8_t probed; /* ours to close */
 	uint8_t link_up; /* carrier that the TAP was told */
+	uint8_t promiscuous; /* the kernel wants it */
+	uint8_t hears_all; /* promiscuous for good: it cannot do less and get what it must */
+	uint8_t removed; /* its bus says so */
+	uint16_t rx_descriptors, tx_descriptors; /* wanted */
 	uint16_t mtu; /* that the device has */
-	uint64_t punted, injected; /* the exception thread's */
+	uint32_t netdev; /* ifindex of the kernel's device below it (af_packet, af_xdp), or 0 */
+	int wait_fd; /* socket on that netdev, readable when frames wait, or -1 */
+
+	/* the exception thread's, after it is attached */
+	uint32_t tap_mtu; /* frames to read are that long; the mirror writes it */
+	uint8_t tap_stalled; /* not read: there is no room for more frames */
+	uint8_t tap_gone; /* somebody deleted it */
+	uint64_t punted, injected;
+	uint64_t tap_refused, cut_off; /* frames: DROP_TAP, DROP_TX_TOO_LONG */
 };
 
 extern struct gw_worker_port gw_ports[GW_WORKER_PORTS];
 
 /* The calls of gw_worker.h that concern ports are in port.c; the mirror calls these. */
 
-/* The TAP's state in the kernel changed: the device follows; what it cannot is its `problem`. */
+/*
+ * The TAP's state in the kernel changed: the device follows; what it cannot is its `problem`.
+ * With gw_control held, as the next one.
+ */
 void gw_port_follow(struct gw_worker_port *port, int up, uint32_t mtu,
 		    const struct rte_ether_addr *mac, int promiscuous);
 
-/* Carrier of the devices to the TAPs, vanished devices; called every second by the control thread. */
+/*
+ * Carrier of the devices to the TAPs, and vanished devices. Called every second by the mirror's
+ * thread, and better at once when a device below a port changes.
+ */
 void gw_ports_watch(void);
+
+/* The same of one port. */
+void gw_port_watch(struct gw_worker_port *port);
+
+/* With the configuration that its new MTU needs; a port that does not come back is LOST. */
+int gw_port_restart(struct gw_worker_port *port);
+
+/* Its device is gone: it is polled no more, and waits to be removed. */
+void gw_port_lose(struct gw_worker_port *port);
+
+/* What the TAP's MTU asks for, as far as the device goes; else it is a problem. */
+uint16_t gw_port_choose_mtu(struct gw_worker_port *port);
 
 /* The port whose TAP has that ifindex, or NULL. */
 struct gw_worker_port *gw_port_by_ifindex(uint32_t ifindex);

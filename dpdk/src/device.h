@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The Ethernet device of a port: DPDK's side of it. */
+#ifndef GW_DEVICE_H
+#define GW_DEVICE_H
+
+#include "port.h"
+
+/*
+ * Probes a PCI address or a vdev string; the port id. -EBUSY: there already; -ENODEV: not
+ * there, or no driver takes it; -EINVAL: EAL does not understand it.
+ */
+int gw_device_open(const char *device);
+void gw_device_close(uint16_t id);
+
+/*
+ * Configures and starts the device of a port whose id, polling, mac and mtu are set. It gets
+ * that address; what else it can and cannot do is in the port then.
+ */
+int gw_device_start(struct gw_worker_port *port);
+void gw_device_stop(struct gw_worker_port *port);
+
+/* What a frame on the wire may have at most, given the driver and our buffers; an IP packet. */
+uint32_t gw_device_max_mtu(const struct gw_worker_port *port);
+
+/* -EBUSY: not while it runs. */
+int gw_device_set_mtu(struct gw_worker_port *port, uint16_t mtu);
+int gw_device_set_mac(struct gw_worker_port *port, const struct rte_ether_addr *mac);
+int gw_device_set_promiscuous(struct gw_worker_port *port, int on);
+
+/* Name of the driver, as DPDK has it. */
+void gw_device_driver(const struct gw_worker_port *port, char *name, size_t size);
+int gw_device_link_up(const struct gw_worker_port *port);
+int gw_device_gone(const struct gw_worker_port *port);
+
+#endif

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "exception.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "lcore.h"
+#include "mark.h"
+#include "thread.h"
+#include "worker.h"
+
+enum exception_limits {
+	BATCH = 64, // frames of one port and direction before the next has its turn
+	STASH = 64, // mbufs kept for reading, as this thread has no cache in the pool
+	SEGMENTS = 8, // of one frame, read or written
+	RETRY_MS = 1, // until a TAP is read again that has been left alone
+};
+
+static struct {
+	pthread_t thread;
+	pthread_mutex_t lock; // of `ports`; the thread holds it while it works
+	uint32_t wanted; // who waits for the lock: the thread lets them in between two rounds
+	int epoll, wake;
+	bool stopping;
+	bool asleep; // or about to be: a wake is wanted
+	uint32_t stalled; // ports whose TAP is not read at the moment
+	uint64_t retry_at; // TSC: when they are looked at again
+	struct gw_worker_port *ports[GW_WORKER_PORTS];
+	uint32_t count;
+	struct rte_mbuf *stash[STASH];
+	uint32_t stashed;
+} self = {.lock = PTHREAD_MUTEX_INITIALIZER, .epoll = -1, .wake = -1};
+
+static void
+enter(void)
+{
+	__atomic_fetch_add(&self.wanted, 1, __ATOMIC_SEQ_CST);
+	pthread_mutex_lock(&self.lock);
+	__atomic_fetch_sub(&self.wanted, 1, __ATOMIC_SEQ_CST);
+}
+
+static void
+leave(void)
+{
+	pthread_mutex_unlock(&self.lock);
+}
+
+// The thread's own way in; a mutex that is let go and taken at once would starve the others.
+static void
+enter_last(void)
+{
+	while (__atomic_load_n(&self.wanted, __ATOMIC_SEQ_CST))
+		sched_yield();
+	pthread_mutex_lock(&self.lock);
+}
+
+static bool
+to_tap(int fd, const struct rte_mbuf *mbuf)
+{
+	struct iovec parts[SEGMENTS];
+	int count = 0;
+
+	if (likely(mbuf->nb_segs == 1))
+		return write(fd, rte_pktmbuf_mtod(mbuf, void *), mbuf->data_len) >= 0;
+	if (mbuf->nb_segs > SEGMENTS)
+		return false;
+	for (; mbuf; mbuf = mbuf->next) {
+		parts[count].iov_base = rte_pktmbuf_mtod(mbuf, void *);
+		parts[count++].iov_len = mbuf->data_len;
+	}
+	return writev(fd, parts, count) >= 0;
+}
+
+// Ring to TAP. A TAP that is down or full loses the frame: nobody waits for it.
+static uint32_t
+punt_some(struct gw_worker_port *port)
+{
+	struct rte_mbuf *mbufs[BATCH];
+	uint32_t count, done = 0;
+
+	count = rte_ring_sc_dequeue_burst(port->to_kernel, (void **)mbufs, BATCH, NULL);
+	for (uint32_t i = 0; i < count; i++)
+		done += to_tap(port->tap_fd, mbufs[i]);
+	port->punted += done;
+	port->tap_refused += count - done;
+	rte_pktmbuf_free_bulk(mbufs, count);
+	return count;
+}
+
+static bool
+fill_stash(uint32_t least)
+{
+	const uint32_t missing = STASH - self.stashed;
+
+	if (self.stashed >= least)
+		return true;
+	if (rte_pktmbuf_alloc_bulk(gw_the_worker.mbufs, self.stash + self.stashed, missing) < 0)
+		return false;
+	self.stashed = STASH;
+	return true;
+}
+
+// The topmost mbufs of the stash become a frame of that length.
+static struct rte_mbuf *
+take_frame(uint32_t length)
+{
+	struct rte_mbuf *first = self.stash[--self.stashed], *last = first;
+
+	first->pkt_len = length;
+	for (;;) {
+		last->data_len = RTE_MIN(length, (uint32_t)rte_pktmbuf_tailroom(last));
+		length -= last->data_len;
+		if (likely(length == 0))
+			return first;
+		last->next = self.stash[--self.stashed];
+		last = last->next;
+		first->nb_segs++;
+	}
+}
+
+// One frame, or NULL with errno. A frame that fills all of its room may have been cut off.
+static struct rte_mbuf *
+from_tap(struct gw_worker_port *port, uint32_t segments)
+{
+	struct iovec parts[SEGMENTS];
+	size_t room = 0;
+	ssize_t length;
+
+	for (uint32_t i = 0; i < segments; i++) {
+		struct rte_mbuf *mbuf = self.stash[self.stashed - 1 - i];
+
+		parts[i].iov_base = rte_pktmbuf_mtod(mbuf, void *);
+		parts[i].iov_len = rte_pktmbuf_tailroom(mbuf);
+		room += parts[i].iov_len;
+	}
+	length = readv(port->tap_fd, parts, segments);
+	if (length <= 0)
+		return NULL;
+	if (unlikely((size_t)length == room)) {
+		port->cut_off++;
+		errno = EMSGSIZE;
+		return NULL;
+	}
+	return take_frame(length);
+}
+
+// Segments that hold a frame of the TAP's MTU with a VLAN tag, and a byte more.
+static uint32_t
+segments_of(const struct gw_worker_port *port)
+{
+	const uint32_t longest = port->tap_mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
+	const uint32_t room =
+		rte_pktmbuf_data_room_size(gw_the_worker.mbufs) - RTE_PKTMBUF_HEADROOM;
+
+	return RTE_MIN(longest / room + 1, (uint32_t)SEGMENTS);
+}
+
+static void
+listen_to(struct gw_worker_port *port, bool readable)
+{
+	struct epoll_event event = {.events = readable ? EPOLLIN : 0, .data.ptr = port};
+
+	if (port->tap_stalled == !readable)
+		return;
+	port->tap_stalled = !readable;
+	self.stalled += readable ? -1 : 1;
+	if (!readable)
+		self.retry_at = rte_rdtsc() + rte_get_tsc_hz() / 1000 * RETRY_MS;
+	epoll_ctl(self.epoll, EPOLL_CTL_MOD, port->tap_fd, &event);
+}
+
+// The TAP was deleted: there is nothing more to read, ever.
+static void
+forget_tap(struct gw_worker_port *port)
+{
+	port->tap_gone = 1;
+	epoll_ctl(self.epoll, EPOLL_CTL_DEL, port->tap_fd, NULL);
+}
+
+/*
+ * TAP to ring. With no room in the ring, or no mbufs, the frames stay in the TAP's own queue,
+ * where the kernel's senders see that it fills.
+ */
+static void
+inject_some(struct gw_worker_port *port)
+{
+	const struct gw_mark mark = {.interface = port->interface, .from = port->id};
+	const uint32_t segments = segments_of(port);
+	const uint32_t room = RTE_MIN(rte_ring_free_count(port->from_kernel), (uint32_t)BATCH);
+	struct rte_mbuf *mbufs[BATCH];
+	uint32_t count = 0;
+
+	errno = 0;
+	while (count < room && fill_stash(segments)) {
+		struct rte_mbuf *mbuf = from_tap(port, segments);
+
+		if (mbuf == NULL && errno == EMSGSIZE)
+			continue;
+		if (mbuf == NULL)
+			break;
+		mbuf->port = port->id;
+		*gw_mark(mbuf) = mark;
+		mbufs[count++] = mbuf;
+	}
+	if (errno == EBADFD)
+		forget_tap(port);
+	else if (count == 0 && errno == 0)
+		listen_to(port, false);
+	if (count == 0)
+		return;
+	rte_ring_sp_enqueue_bulk(port->from_kernel, (void **)mbufs, count, NULL);
+	port->injected += count;
+	gw_lcore_wake(&gw_lcores[port->lcore]);
+}
+
+static bool
+anything_to_punt(void)
+{
+	for (uint32_t i = 0; i < self.count; i++) {
+		if (!rte_ring_empty(self.ports[i]->to_kernel))
+			return true;
+	}
+	return false;
+}
+
+// How long to wait for events; unless it is 0, a lcore that punts from now on writes to `wake`.
+static int
+patience(void)
+{
+	if (anything_to_punt())
+		return 0;
+	__atomic_store_n(&self.asleep, true, __ATOMIC_SEQ_CST);
+	if (anything_to_punt())
+		return 0;
+	return self.stalled ? RETRY_MS : -1;
+}
+
+// One round of the ports; returns how long to wait for the next.
+static int
+work(const struct epoll_event *events, int count)
+{
+	uint64_t times;
+
+	for (int i = 0; i < count; i++) {
+		struct gw_worker_port *port = events[i].data.ptr;
+
+		if (port == NULL)
+			times = read(self.wake, &times, sizeof(times));
+		else if (port->from_kernel != NULL) // else it went while we waited
+			inject_some(port);
+	}
+	for (uint32_t i = 0; i < self.count; i++)
+		punt_some(self.ports[i]);
+	if (self.stalled && rte_rdtsc() >= self.retry_at) {
+		for (uint32_t i = 0; i < self.count; i++)
+			listen_to(self.ports[i], true);
+	}
+	return patience();
+}
+
+static void *
+run(void *nothing)
+{
+	struct epoll_event events[GW_WORKER_PORTS + 1];
+	int count = 0;
+
+	while (!__atomic_load_n(&self.stopping, __ATOMIC_ACQUIRE)) {
+		int timeout;
+
+		enter_last();
+		timeout = work(events, count);
+		leave();
+		count = epoll_wait(self.epoll, events, RTE_DIM(events), timeout);
+		__atomic_store_n(&self.asleep, false, __ATOMIC_RELAXED);
+	}
+	return nothing;
+}
+
+void
+gw_exception_wake(void)
+{
+	const uint64_t once = 1;
+
+	// The frames are in the ring before we look; the thread looks at the ring after it says so.
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (likely(!__atomic_load_n(&self.asleep, __ATOMIC_RELAXED)))
+		return;
+	if (__atomic_exchange_n(&self.asleep, false, __ATOMIC_SEQ_CST))
+		eventfd_write(self.wake, once);
+}
+
+static int
+open_epoll(void)
+{
+	struct epoll_event event = {.events = EPOLLIN}; // data.ptr NULL: it is no port
+
+	self.epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (self.epoll < 0)
+		return gw_fail(errno, "epoll: %s", strerror(errno));
+	self.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (self.wake < 0 || epoll_ctl(self.epoll, EPOLL_CTL_ADD, self.wake, &event) < 0)
+		return gw_fail(errno, "eventfd: %s", strerror(errno));
+	return 0;
+}
+
+static void
+close_epoll(void)
+{
+	if (self.wake >= 0)
+		close(self.wake);
+	if (self.epoll >= 0)
+		close(self.epoll);
+	self.wake = self.epoll = -1;
+}
+
+int
+gw_exception_start(void)
+{
+	int result = open_epoll();
+
+	self.stopping = false;
+	if (result == 0)
+		result = gw_thread_start(&self.thread, "gw-exception", run, NULL);
+	if (result < 0)
+		close_epoll();
+	return result;
+}
+
+void
+gw_exception_stop(void)
+{
+	if (self.epoll < 0)
+		return;
+	__atomic_store_n(&self.stopping, true, __ATOMIC_RELEASE);
+	eventfd_write(self.wake, 1);
+	pthread_join(self.thread, NULL);
+	close_epoll();
+	rte_pktmbuf_free_bulk(self.stash, self.stashed);
+	self.stashed = 0;
+}
+
+static struct rte_ring *
+make_ring(const char *way, uint16_t port, uint32_t size, unsigned int flags)
+{
+	char name[RTE_RING_NAMESIZE];
+
+	snprintf(name, sizeof(name), "gw-%s-%u", way, port);
+	return rte_ring_create(name, size, SOCKET_ID_ANY, flags);
+}
+
+static void
+free_ring(struct rte_ring **ring)
+{
+	struct rte_ring *gone = *ring;
+	void *mbuf;
+
+	*ring = NULL;
+	while (gone && rte_ring_sc_dequeue(gone, &mbuf) == 0)
+		rte_pktmbuf_free(mbuf);
+	rte_ring_free(gone);
+}
+
+int
+gw_exception_attach(struct gw_worker_port *port)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = port};
+	int failed = 0;
+
+	// Any lcore may punt; this thread alone takes, and it alone injects, for one lcore.
+	port->to_kernel = make_ring("punt", port->id, GW_PUNT_RING, RING_F_SC_DEQ);
+	port->from_kernel =
+		make_ring("inject", port->id, GW_INJECT_RING, RING_F_SP_ENQ | RING_F_SC_DEQ);
+	if (!port->to_kernel || !port->from_kernel) {
+		failed = rte_errno;
+		gw_exception_detach(port);
+		return gw_fail(failed, "rings to the kernel: %s", rte_strerror(failed));
+	}
+	enter();
+	self.ports[self.count++] = port;
+	if (epoll_ctl(self.epoll, EPOLL_CTL_ADD, port->tap_fd, &event) < 0)
+		failed = errno;
+	leave();
+	if (failed) {
+		gw_exception_detach(port);
+		return gw_fail(failed, "epoll of TAP %s: %s", port->tap, strerror(failed));
+	}
+	return 0;
+}
+
+void
+gw_exception_detach(struct gw_worker_port *port)
+{
+	enter();
+	for (uint32_t i = 0; i < self.count; i++) {
+		if (self.ports[i] != port)
+			continue;
+		listen_to(port, true);
+		epoll_ctl(self.epoll, EPOLL_CTL_DEL, port->tap_fd, NULL);
+		self.ports[i] = self.ports[--self.count];
+		break;
+	}
+	free_ring(&port->to_kernel);
+	free_ring(&port->from_kernel);
+	leave();
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* To the kernel, by the TAP of the port that the frame came in by. */
+#include "../exception.h"
+#include "node.h"
+
+// At most GW_BURST, of one port. A frame that does not fit into the ring is dropped, and counts as nothing else.
+static void
+punt_run(struct gw_lcore *lcore, uint16_t from, struct rte_mbuf **mbufs, uint16_t count)
+{
+	struct rte_ring *ring = gw_ports[from].to_kernel;
+	uint8_t reasons[GW_BURST];
+	uint16_t taken;
+
+	// Once in the ring, the frames are the other thread's.
+	for (uint16_t i = 0; i < count; i++)
+		reasons[i] = gw_mark(mbufs[i])->reason;
+	taken = likely(ring != NULL) ? rte_ring_enqueue_burst(ring, (void **)mbufs, count, NULL) :
+				       0;
+	for (uint16_t i = 0; i < taken; i++)
+		gw_count(lcore, from, reasons[i], 1);
+	if (unlikely(taken < count)) {
+		gw_count(lcore, from, GW_DROP_PUNT_FULL, count - taken);
+		rte_pktmbuf_free_bulk(mbufs + taken, count - taken);
+	}
+}
+
+static uint16_t
+punt(struct rte_graph *graph __rte_unused, struct rte_node *node, void **objs, uint16_t count)
+{
+	struct gw_lcore *lcore = gw_node_lcore(node);
+	struct rte_mbuf **mbufs = (struct rte_mbuf **)objs;
+	uint16_t start = 0;
+
+	for (uint16_t i = 1; i <= count; i++) {
+		const uint8_t from = gw_mark(mbufs[start])->from;
+
+		if (i < count && i - start < GW_BURST && gw_mark(mbufs[i])->from == from)
+			continue;
+		punt_run(lcore, from, mbufs + start, i - start);
+		start = i;
+	}
+	gw_exception_wake();
+	return count;
+}
+
+static struct rte_node_register registration = {
+	.name = "punt",
+	.process = punt,
+	.init = gw_node_init,
+};
+RTE_NODE_REGISTER(registration)
