@@ -10,7 +10,12 @@ import pytest
 
 from hybrid_gateway.lab import Lab, leftovers
 
-pytest_plugins = ["tests.bpf.fixtures", "tests.forward.fixtures", "tests.forward.sites"]
+pytest_plugins = [
+    "tests.bpf.fixtures",
+    "tests.forward.fixtures",
+    "tests.forward.fibre",
+    "tests.forward.sites",
+]
 
 
 @pytest.fixture(scope="session")

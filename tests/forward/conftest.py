@@ -11,6 +11,7 @@ import pytest
 
 from hybrid_gateway.lab import Lab, leftovers
 from hybrid_gateway.model import DEFAULT_PORTS, FALLBACK_PORTS
+from tests.forward.fibre import FIBRES
 from tests.forward.fixtures import QUIET, watch_over
 from tests.forward.sites import SITES
 from tests.lib.gateway import Gateway
@@ -20,9 +21,14 @@ from tests.lib.traffic import Wires
 
 @pytest.fixture(autouse=True)
 def watched(request: pytest.FixtureRequest) -> None:
-    """Every test here is under the watch: over the outside port, or over the sites' underlay."""
-    of_sites = SITES.intersection(request.fixturenames)
-    request.getfixturevalue("underlay_watch" if of_sites else "leak_watch")
+    """Every test here is under the watch: over the outside port, over the sites' underlay, or over
+    the hosts behind the worker's ports."""
+    if SITES.intersection(request.fixturenames):
+        request.getfixturevalue("underlay_watch")
+    elif FIBRES.intersection(request.fixturenames):
+        request.getfixturevalue("fibre_watch")
+    else:
+        request.getfixturevalue("leak_watch")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ PACKET_STATISTICS = 6
 PACKET_AUXDATA = 8
 PACKET_IGNORE_OUTGOING = 23
 TP_STATUS_CSUMNOTREADY = 1 << 3
+TP_STATUS_VLAN_VALID = 1 << 4
 ETH_P_ALL = 3
 SO_RCVBUFFORCE = 33
 
@@ -75,7 +76,7 @@ class PacketSocket:
                 data, extra, _, _ = self._socket.recvmsg(FRAME_MAX, 64)
             except BlockingIOError:
                 return
-            yield Frame(data, not _status(extra) & TP_STATUS_CSUMNOTREADY)
+            yield _frame(data, extra)
 
     def frames_until(self, deadline: float) -> Iterator[Frame]:
         """What has arrived and what arrives until `deadline` (time.monotonic)."""
@@ -95,11 +96,15 @@ class PacketSocket:
         return int(struct.unpack("=II", raw)[1])
 
 
-def _status(extra: list[tuple[int, int, bytes]]) -> int:
-    for level, kind, data in extra:
+def _frame(data: bytes, extra: list[tuple[int, int, bytes]]) -> Frame:
+    """As it was on the wire: the kernel has put the VLAN tag beside it."""
+    for level, kind, told in extra:
         if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
-            return int(AUXDATA.unpack_from(data)[0])
-    return 0
+            status, _, _, _, _, tci, tpid = AUXDATA.unpack_from(told)
+            if status & TP_STATUS_VLAN_VALID:
+                data = data[:12] + struct.pack("!HH", tpid, tci) + data[12:]
+            return Frame(data, not status & TP_STATUS_CSUMNOTREADY)
+    return Frame(data, True)
 
 
 @dataclass

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Ports of the worker as their owner sees them: plan, apply, show, status, and taken away again."""
+
+from typing import Any
+
+from scapy.layers.inet import ICMP
+from scapy.packet import Raw
+
+from hybrid_gateway.lab import EAST, SFP0
+from tests.forward.fibre import CONFIGURATION, PORTS, Fibre
+from tests.forward.test_worker_crash import OURS, addresses, in_the_kernel, is_tap, routed
+from tests.forward.test_worker_follow import forwarded, is_reply
+from tests.lib.fibre import from_east, header
+from tests.lib.gateway import BASE
+from tests.lib.packets import PAYLOAD
+from tests.lib.traffic import SILENCE_SECONDS
+
+
+def steps(fibre: Fibre, text: str) -> list[dict[str, Any]]:
+    """What `gwctl plan` would do with this configuration."""
+    fibre.gateway.config.write_text(text)
+    answer = fibre.gateway.ctl_json("plan", "--config", str(fibre.gateway.config))
+    return list(answer["steps"])
+
+
+def test_nothing_is_left_to_do(fibre: Fibre) -> None:
+    assert steps(fibre, CONFIGURATION) == []
+
+
+def test_taken_away_and_back(fibre: Fibre) -> None:
+    """Without its section the port is the kernel's, with all that it had."""
+    routed(fibre)
+    planned = steps(fibre, BASE)
+    assert all(any(port in str(step) for step in planned) for port in PORTS), planned
+    fibre.gateway.apply(BASE)
+    assert in_the_kernel(fibre)
+    assert steps(fibre, BASE) == []
+    planned = steps(fibre, CONFIGURATION)
+    assert all(any(port in str(step) for step in planned) for port in PORTS), planned
+    fibre.gateway.apply(CONFIGURATION)
+    for name in PORTS:
+        assert is_tap(fibre, name)
+        assert addresses(fibre, name) == OURS[name]
+    assert "198.19.0.0/24" in fibre.lab.run("gw", ["ip", "route"])
+    assert steps(fibre, CONFIGURATION) == []
+    fibre.meet()
+    forwarded(fibre)
+
+
+def test_one_of_them_goes(fibre: Fibre) -> None:
+    """The other one forwards all the time."""
+    one = "".join(line for line in CONFIGURATION.splitlines(keepends=True) if "sfp1:" not in line)
+    pid = fibre.worker.worker
+    fibre.gateway.apply(one)
+    assert is_tap(fibre, "sfp0")
+    assert not is_tap(fibre, "sfp1")
+    assert list(fibre.status().ports) == ["sfp0"]
+    fibre.gateway.apply(CONFIGURATION)
+    assert fibre.taken()
+    assert fibre.worker.worker == pid
+    fibre.meet()
+    forwarded(fibre)
+
+
+def test_what_the_port_is_called(fibre: Fibre) -> None:
+    """The TAP has the device's own name and MAC address."""
+    link = fibre.lab.run("gw", ["ip", "link", "show", SFP0.device])
+    assert SFP0.mac in link
+
+
+def test_shown(fibre: Fibre) -> None:
+    port = fibre.port("sfp0")
+    assert port["plane"] == "dpdk"
+    for command in (["show", "ports"], ["show", "counters"], ["status"], ["show", "graph"]):
+        said = fibre.gateway.ctl(*command).stdout
+        assert command[-1] == "graph" or "sfp0" in said, said
+
+
+def test_the_graph(fibre: Fibre) -> None:
+    forwarded(fibre)
+    nodes = {node["name"]: node for node in fibre.gateway.ctl_json("show", "graph")["nodes"]}
+    for name in ("rx", "classify", "ip4-lookup", "ip4-rewrite", "tx"):
+        assert nodes[name]["packets"] > 0, name
+    assert "drop" in nodes
+    assert fibre.gateway.ctl("show", "graph", "--dot").stdout.startswith("digraph")
+
+
+def test_counters_count(fibre: Fibre) -> None:
+    before = fibre.counters("sfp0").get("FORWARD_IP4", 0)
+    forwarded(fibre)
+    assert fibre.counters("sfp0")["FORWARD_IP4"] == before + 1
+    assert "FORWARD_IP4" in fibre.gateway.ctl("show", "counters").stdout
+
+
+def test_nothing_is_received_twice(fibre: Fibre) -> None:
+    """By the worker and, on the device that it works on, by the kernel."""
+    assert addresses(fibre, f"{SFP0.device}-wire") == set()
+    request = header(EAST.ip, SFP0.ip) / ICMP(id=3, seq=1) / Raw(PAYLOAD)
+    fibre.wires.forget("east")
+    fibre.wires.send(from_east(request), at="east")
+    replies = list(fibre.wires.arriving("east", is_reply, SILENCE_SECONDS))
+    assert len(replies) == 1

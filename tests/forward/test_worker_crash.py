@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whoever dies, the ports do not: the worker takes them again, or the kernel has them back."""
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from hybrid_gateway.lab import EAST, SFP0, SFP1
+from hybrid_gateway.lab.sfp import SFP_IPV6
+from tests.forward.fibre import PORTS, TAKEN_SECONDS, Fibre
+from tests.forward.test_worker_follow import forwarded
+from tests.lib.fibre import datagram, from_east, is_marked
+from tests.lib.gateway import eventually
+
+BACK_SECONDS = 15.0
+"""Five are promised; the machine of the tests is busy."""
+ROUTE = "198.19.0.0/24"
+
+
+def device(fibre: Fibre, name: str) -> dict[str, Any]:
+    """As `ip` has it, with its addresses; empty when there is none."""
+    listed = json.loads(fibre.lab.run("gw", ["ip", "-d", "-j", "addr", "show"]))
+    return next((dict(link) for link in listed if link["ifname"] == name), {})
+
+
+def is_tap(fibre: Fibre, name: str) -> bool:
+    return bool(device(fibre, name).get("linkinfo", {}).get("info_kind") == "tun")
+
+
+def addresses(fibre: Fibre, name: str) -> set[str]:
+    return {
+        f"{address['local']}/{address['prefixlen']}"
+        for address in device(fibre, name).get("addr_info", [])
+        if address["scope"] == "global"
+    }
+
+
+OURS = {port.device: {str(port.network), f"{SFP_IPV6[port]}/64"} for port in (SFP0, SFP1)}
+
+
+def in_the_kernel(fibre: Fibre) -> bool:
+    """The devices are themselves again, with all that they had."""
+    there = all(device(fibre, name) and not is_tap(fibre, name) for name in PORTS)
+    return (
+        there
+        and not any(device(fibre, f"{name}-wire") for name in PORTS)
+        and all(addresses(fibre, name) == OURS[name] for name in PORTS)
+        and all("LOWER_UP" in device(fibre, name)["flags"] for name in PORTS)
+        and ROUTE in fibre.lab.run("gw", ["ip", "route"])
+    )
+
+
+def gets_through(fibre: Fibre) -> bool:
+    """Whichever plane it is that forwards."""
+    fibre.wires.forget("west")
+    fibre.wires.send(from_east(datagram()), at="east")
+    return any(True for _ in fibre.wires.arriving("west", is_marked, 0.2))
+
+
+def routed(fibre: Fibre) -> None:
+    """A route by hand, which nothing but the kernel remembers."""
+    fibre.lab.run("gw", ["ip", "route", "replace", ROUTE, "via", "198.18.1.10", "proto", "zebra"])
+
+
+def crashed(fibre: Fibre) -> None:
+    """The worker dies, and is started again."""
+    before = fibre.worker.crash()
+    eventually(
+        lambda: fibre.worker.worker not in (None, before), "the worker is back", BACK_SECONDS
+    )
+
+
+def test_a_restarted_worker_takes_its_ports_again(fibre: Fibre) -> None:
+    """Addresses, routes and the devices' indices stay: nobody but the worker was away."""
+    routed(fibre)
+    indices = [device(fibre, name)["ifindex"] for name in PORTS]
+    crashed(fibre)
+    eventually(lambda: _takes(fibre), "it has its ports", BACK_SECONDS)
+    assert [device(fibre, name)["ifindex"] for name in PORTS] == indices
+    assert all(addresses(fibre, name) == OURS[name] for name in PORTS)
+    assert ROUTE in fibre.lab.run("gw", ["ip", "route"])
+    fibre.mirrored()
+    counts = fibre.counting()
+    forwarded(fibre)
+    forwarded(fibre, 6)
+    counts.expect(FORWARD_IP4=1, FORWARD_IP6=1)
+    assert fibre.gateway.call("status")["state"] == "forwarding"
+
+
+def _takes(fibre: Fibre) -> bool:
+    try:
+        return fibre.taken()
+    except OSError:
+        return False
+
+
+def test_a_worker_that_stays_away(fresh_fibre: Fibre) -> None:
+    """Its ports are the kernel's again, which forwards; and the worker's when it is back."""
+    fibre = fresh_fibre
+    routed(fibre)
+    fibre.worker.leave()
+    fibre.worker.crash()
+    eventually(lambda: in_the_kernel(fibre), "the kernel has its devices", BACK_SECONDS)
+    eventually(lambda: gets_through(fibre), "the kernel forwards", BACK_SECONDS)
+    status = json.dumps(fibre.gateway.call("status"))
+    assert "worker" in status
+    fibre.worker.keep()
+    eventually(lambda: _takes(fibre), "the worker has its ports", BACK_SECONDS)
+    assert all(is_tap(fibre, name) for name in PORTS)
+    assert all(addresses(fibre, name) == OURS[name] for name in PORTS)
+    fibre.meet()
+    forwarded(fibre)
+
+
+def test_three_crashes(fresh_fibre: Fibre) -> None:
+    """Given back and left alone, which `gwctl status` says, until `gwctl apply`."""
+    fibre = fresh_fibre
+    routed(fibre)
+    for _ in range(2):
+        crashed(fibre)
+        eventually(lambda: _takes(fibre), "it has its ports", BACK_SECONDS)
+    crashed(fibre)
+    eventually(lambda: in_the_kernel(fibre), "the kernel has its devices", BACK_SECONDS)
+    eventually(lambda: gets_through(fibre), "the kernel forwards", BACK_SECONDS)
+    said = fibre.gateway.ctl("status", check=False).stdout
+    assert "three times" in said or "3 times" in said, said
+    assert in_the_kernel(fibre)
+    fibre.gateway.ctl("apply", "--config", str(fibre.gateway.config))
+    eventually(lambda: _takes(fibre), "the worker has its ports", BACK_SECONDS)
+    fibre.meet()
+    forwarded(fibre)
+
+
+def test_the_agent_is_not_needed(fibre: Fibre) -> None:
+    """Forwarding goes on without it, and follows the kernel; another one finds all in place."""
+    fibre.gateway.process.kill()
+    forwarded(fibre)
+    with fibre.given("route add blackhole 198.18.1.10"):
+        fibre.wires.send_and_expect_nothing(
+            from_east(datagram()), at="east", to="west", wanted=is_marked
+        )
+    pid = fibre.worker.worker
+    fibre.gateway.start()
+    assert fibre.worker.worker == pid
+    assert fibre.taken()
+    counts = fibre.counting()
+    forwarded(fibre)
+    counts.expect(FORWARD_IP4=1)
+
+
+def test_both_die(fresh_fibre: Fibre) -> None:
+    """What systemd runs after the worker gives back what the agent's record says."""
+    fibre = fresh_fibre
+    routed(fibre)
+    fibre.gateway.process.kill()
+    fibre.worker.crash()
+    eventually(lambda: in_the_kernel(fibre), "the kernel has its devices", BACK_SECONDS)
+    eventually(lambda: gets_through(fibre), "the kernel forwards", BACK_SECONDS)
+    fibre.gateway.start()
+    eventually(lambda: _takes(fibre), "the worker has its ports", BACK_SECONDS)
+    fibre.meet()
+    forwarded(fibre)
+
+
+def test_the_agent_dies_before_the_worker_is_back(fresh_fibre: Fibre) -> None:
+    """A new agent finds the TAPs of a dead worker, and a worker that has no ports."""
+    fibre = fresh_fibre
+    fibre.gateway.process.kill()
+    os.kill(fibre.worker.pid, 19)  # the keeper sleeps: nobody hands anything back
+    try:
+        fibre.worker.crash()
+    finally:
+        fibre.gateway.start()
+        os.kill(fibre.worker.pid, 18)
+    eventually(lambda: _takes(fibre), "the worker has its ports", BACK_SECONDS)
+    fibre.meet()
+    forwarded(fibre)
+
+
+def test_the_cable_itself_goes(fresh_fibre: Fibre) -> None:
+    """The device of a port vanishes: that is said, and the other port goes on."""
+    fibre = fresh_fibre
+    fibre.lab.run("west", ["ip", "link", "del", "eth0"])
+    eventually(
+        lambda: bool(fibre.port("sfp1").get("problem")), "the port has a problem", TAKEN_SECONDS
+    )
+    counts = fibre.counting()
+    assert fibre.worker.worker is not None
+    fibre.wires.send(from_east(datagram(EAST.ip, SFP0.ip)), at="east")
+    counts.expect_some(PUNT_LOCAL=1)
+    assert "sfp1" in fibre.gateway.ctl("status", check=False).stdout
+
+
+@pytest.mark.parametrize("end", ["detach", "stop of the worker"])
+def test_given_back_in_good_order(fresh_fibre: Fibre, end: str) -> None:
+    fibre = fresh_fibre
+    routed(fibre)
+    if end == "detach":
+        fibre.gateway.ctl("detach", "--stay")
+        assert in_the_kernel(fibre)
+    else:
+        fibre.worker.stop()
+        eventually(lambda: in_the_kernel(fibre), "the kernel has its devices", BACK_SECONDS)
+    eventually(lambda: gets_through(fibre), "the kernel forwards", BACK_SECONDS)
