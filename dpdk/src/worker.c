@@ -117,13 +117,16 @@ start_eal(const struct gw_worker_options *options)
 	arguments[count++] = "--lcores";
 	arguments[count++] = lcores;
 	arguments[count++] = memory;
-	arguments[count++] = "--in-memory";
 	arguments[count++] = "--no-telemetry";
 	arguments[count++] = "--log-level=*:error";
-	if (options->flags & GW_WORKER_NO_HUGE)
+	if (options->flags & GW_WORKER_NO_HUGE) {
+		// EAL refuses --in-memory with it, which would mean these two.
 		arguments[count++] = "--no-huge";
-	else
+		arguments[count++] = "--no-shconf";
+	} else {
+		arguments[count++] = "--in-memory";
 		arguments[count++] = limit;
+	}
 	if (options->flags & GW_WORKER_NO_PCI)
 		arguments[count++] = "--no-pci";
 	if (options->flags & GW_WORKER_IOVA_PA)

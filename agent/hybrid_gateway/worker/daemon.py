@@ -37,6 +37,8 @@ async def serve(instance: Instance) -> bool:
         # Connections last: who sees one end may have the devices.
         await service.end()
         await server.stop()
+        # The loop gives the signals back their defaults, and a second one would end us as a crash.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     return not service.failed
 
 
