@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Start and stop of all that there is once in the process. */
-#define _GNU_SOURCE // CPU_SET
 #include "worker.h"
 
 #include <errno.h>
-#include <sched.h>
-#include <stdio.h>
-#include <string.h>
 
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_malloc.h>
 
 #include "counters.h"
+#include "eal.h"
 #include "error.h"
 #include "exception.h"
 #include "fdb.h"
@@ -44,102 +41,6 @@ const char *
 gw_counter_name(uint32_t counter)
 {
 	return counter < GW_COUNTER_COUNT ? names[counter] : "";
-}
-
-static bool
-repeated(const struct gw_worker_options *options, uint32_t index)
-{
-	for (uint32_t i = 0; i < index; i++)
-		if (options->cores[i] == options->cores[index])
-			return true;
-	return false;
-}
-
-// The CPUs that the process may use, and of those the ones that are left to all other threads.
-static int
-check_cores(const struct gw_worker_options *options, cpu_set_t *rest)
-{
-	cpu_set_t all;
-
-	if (!options->core_count || options->core_count > GW_WORKER_LCORES)
-		return gw_fail(EINVAL, "%u cores; 1 to %d are possible", options->core_count,
-			       GW_WORKER_LCORES);
-	if (sched_getaffinity(0, sizeof(all), &all))
-		return gw_fail(errno, "which CPUs there are is not known");
-	*rest = all;
-	for (uint32_t i = 0; i < options->core_count; i++) {
-		uint16_t core = options->cores[i];
-
-		if (core >= CPU_SETSIZE || !CPU_ISSET(core, &all))
-			return gw_fail(EINVAL, "core %u does not exist, or is not ours to use",
-				       core);
-		if (repeated(options, i))
-			return gw_fail(EINVAL, "core %u is named twice", core);
-		CPU_CLR(core, rest);
-	}
-	// With one CPU, or all of them for data, everything shares.
-	if (!CPU_COUNT(rest))
-		*rest = all;
-	return 0;
-}
-
-// As EAL wants it: 0@(…) for the thread that starts it, then the data lcores from 1 on.
-static void
-lcores_argument(const struct gw_worker_options *options, const cpu_set_t *rest, char *text,
-		size_t size)
-{
-	int length = snprintf(text, size, "0@(");
-
-	for (int cpu = 0, count = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, rest))
-			length += snprintf(text + length, size - length, "%s%d", count++ ? "," : "",
-					   cpu);
-	length += snprintf(text + length, size - length, ")");
-	for (uint32_t i = 0; i < options->core_count; i++)
-		length +=
-			snprintf(text + length, size - length, ",%u@%u", i + 1, options->cores[i]);
-}
-
-static int
-start_eal(const struct gw_worker_options *options)
-{
-	char lcores[4096], memory[32], limit[48];
-	char *arguments[16], *kept[16];
-	cpu_set_t rest;
-	int count = 0, result = check_cores(options, &rest);
-
-	if (result)
-		return result;
-	lcores_argument(options, &rest, lcores, sizeof(lcores));
-	snprintf(memory, sizeof(memory), "-m%u", options->memory_mb);
-	snprintf(limit, sizeof(limit), "--socket-limit=%u", options->memory_mb);
-	arguments[count++] = "gw-worker";
-	arguments[count++] = "--lcores";
-	arguments[count++] = lcores;
-	arguments[count++] = memory;
-	arguments[count++] = "--no-telemetry";
-	arguments[count++] = "--log-level=*:error";
-	if (options->flags & GW_WORKER_NO_HUGE) {
-		// EAL refuses --in-memory with it, which would mean these two.
-		arguments[count++] = "--no-huge";
-		arguments[count++] = "--no-shconf";
-	} else {
-		arguments[count++] = "--in-memory";
-		arguments[count++] = limit;
-	}
-	if (options->flags & GW_WORKER_NO_PCI)
-		arguments[count++] = "--no-pci";
-	if (options->flags & GW_WORKER_IOVA_PA)
-		arguments[count++] = "--iova-mode=pa";
-	arguments[count] = NULL;
-	// EAL permutes what it is given.
-	memcpy(kept, arguments, sizeof(kept));
-	eal_started = true;
-	if (rte_eal_init(count, kept) < 0)
-		return gw_fail(rte_errno ?: EINVAL,
-			       "DPDK does not start (%s); its own words are in the log",
-			       rte_strerror(rte_errno));
-	return 0;
 }
 
 static int
@@ -208,7 +109,8 @@ gw_worker_start(const struct gw_worker_options *options, struct gw_worker **work
 			options->memory_mb, (unsigned long long)(minimum + (1 << 20) - 1) >> 20,
 			gw_the_worker.options.routes4, gw_the_worker.options.routes6,
 			gw_the_worker.options.mbufs);
-	result = start_eal(&gw_the_worker.options);
+	eal_started = true;
+	result = gw_eal_start(&gw_the_worker.options);
 	if (result)
 		return result;
 	result = start_parts(&gw_the_worker);
