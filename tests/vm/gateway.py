@@ -36,7 +36,7 @@ nat44:
   addresses: [interface]
 """
 
-# An emulated CPU on a busy host takes twenty times as long to start the agent as a real one.
+# An emulated CPU on a busy host takes twenty times as long to start a daemon as a real one.
 SLOW = """[Service]
 TimeoutStartSec=120
 """
@@ -44,10 +44,12 @@ TimeoutStartSec=120
 # The package's own files, where the package would put them.
 INSTALL = f"""
 set -e
-ln -sf /gw/build/bin/gwctl /gw/build/bin/gw-agent /usr/bin/
-cp /gw/systemd/gw-agent.service /etc/systemd/system/
-mkdir -p /etc/systemd/system/gw-agent.service.d
-echo "$SLOW" >/etc/systemd/system/gw-agent.service.d/slow.conf
+ln -sf /gw/build/bin/gw* /usr/bin/
+cp /gw/systemd/gw-*.service /etc/systemd/system/
+for unit in gw-agent gw-worker; do
+    mkdir -p /etc/systemd/system/$unit.service.d
+    echo "$SLOW" >/etc/systemd/system/$unit.service.d/slow.conf
+done
 groupadd --force --system gw
 groupadd --force --system gw-admin
 mkdir -p /etc/gw
