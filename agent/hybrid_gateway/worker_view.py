@@ -93,11 +93,8 @@ class WorkerView:
     @classmethod
     def of(cls, instance: Instance) -> "WorkerView":
         # Imported here: only a gateway with a worker needs them.
-        try:
-            from .devices.handover import Handover
-            from .devices.hugepages import Hugepages
-        except ImportError:  # not there yet
-            return cls(instance.worker_socket, _Nothing(), _Nothing())  # type: ignore
+        from .devices.handover import Handover
+        from .devices.hugepages import Hugepages
 
         record = instance.taken_file
         return cls(instance.worker_socket, Handover(record), Hugepages(record))
@@ -114,8 +111,12 @@ class WorkerView:
     # ---- looking ----------------------------------------------------------------------
 
     def taken(self) -> tuple[TakenPort, ...]:
-        """By the record, sorted by name."""
-        return tuple(_taken(one) for _, one in sorted(self.handover.taken().items()))
+        """By the record, sorted by name; what was taken by halves serves no port."""
+        whole = self.handover.taken()
+        return tuple(
+            _taken(whole[name]) if name in whole else TakenPort(name, name, "")
+            for name in sorted(self.handover.recorded())
+        )
 
     def status(self) -> WorkerStatus:
         """WorkerTimeoutError at once from a worker that did not answer a moment ago."""
@@ -133,7 +134,7 @@ class WorkerView:
         taken = self.taken()
         if asked:
             self._mute_until = 0.0
-        state, reason, status = self._state(taken, asked=asked)
+        state, reason, status = self.state(taken, asked=asked)
         ports = config.ports_of(Plane.DPDK) if config else ()
         missing = frozenset(port.name for port in ports if not _is_there(port, taken))
         return ObservedWorker(
@@ -148,9 +149,10 @@ class WorkerView:
             physical=frozenset(self._physical(port for port in ports if port.name not in missing)),
         )
 
-    def _state(
-        self, taken: Sequence[TakenPort], *, asked: bool
+    def state(
+        self, taken: Sequence[TakenPort], *, asked: bool = False
     ) -> tuple[WorkerState, str, WorkerStatus | None]:
+        """With the reason for one that is no good, and what a worker that runs says of itself."""
         judged = None if asked else self.judgement
         if judged and judged.state is WorkerState.GIVEN_BACK:
             return judged.state, judged.reason, None
@@ -338,13 +340,3 @@ def _is_there(port: Port, taken: Sequence[TakenPort]) -> bool:
     except OSError:
         return False
     return True
-
-
-class _Nothing:
-    reserved = 0
-
-    def taken(self):  # type: ignore
-        return {}
-
-    def status(self):  # type: ignore
-        return self

@@ -42,14 +42,18 @@ class FakeAgent:
     def status(self) -> Answer:
         return Answer()
 
-    async def check(self, config: str | None) -> dict[str, Any]:
+    async def check(self, config: str | None, sessions: list[str]) -> dict[str, Any]:
+        assert not sessions
         await asyncio.sleep(0)
         return {"config": config}
 
-    def plan(self, config: str | None) -> dict[str, Any]:
+    def plan(self, config: str | None, sessions: list[str]) -> dict[str, Any]:
+        assert not sessions
         raise ConfigError([Problem(config or "?", 3, "ports", "is wrong")])
 
-    async def apply(self, config: str | None) -> dict[str, Any]:
+    async def apply(self, config: str | None, sessions: list[str], force: bool) -> dict[str, Any]:
+        assert not sessions
+        assert not force
         self.applying += 1
         assert self.applying == 1, "two changes at one time"
         await asyncio.sleep(0.01)
@@ -82,6 +86,9 @@ class FakeAgent:
 
     def show_log(self) -> object:
         return {}
+
+    def show_graph(self) -> None:
+        raise NotImplementedError
 
     def show_counters(self) -> object:
         return object()

@@ -7,15 +7,17 @@ import logging
 import os
 import signal
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..api import Server
-from ..errors import GwError
+from ..errors import GwError, UsageError
 from ..instance import DEFAULT_CONFIG, Instance, from_environment, object_dir
 from ..notify import notify
-from . import filters, listing, stations, views, vxlan
+from ..worker_view import Caller
+from . import filters, listing, stations, views, vxlan, worker_views
 from .engine import Engine
 from .follower import Follower
 from .lock import locked
@@ -36,18 +38,18 @@ class Agent:
     def status(self) -> Any:
         return views.status(self._engine)
 
-    def check(self, config: str | None) -> Any:
-        prepared = self._engine.prepare(config)
+    def check(self, config: str | None, sessions: list[str]) -> Any:
+        prepared = self._engine.prepare(config, caller(sessions))
         return {
             "config": prepared.config.path,
             "warnings": [*views.notices(prepared.config), *prepared.wanted.warnings],
         }
 
-    def plan(self, config: str | None) -> Any:
-        return views.planned(self._engine.prepare(config))
+    def plan(self, config: str | None, sessions: list[str]) -> Any:
+        return views.planned(self._engine.prepare(config, caller(sessions)))
 
-    def apply(self, config: str | None) -> Any:
-        answer = views.planned(self._engine.apply(config))
+    def apply(self, config: str | None, sessions: list[str], force: bool) -> Any:
+        answer = views.planned(self._engine.apply(config, caller(sessions, force=force)))
         answer["warnings"] = views.warnings(self._engine)
         tell(self._engine)
         return answer
@@ -58,7 +60,8 @@ class Agent:
         return {"steps": views.steps(steps)}
 
     def show_ports(self) -> Any:
-        return {"ports": views.ports(self._engine)}
+        status = worker_views.current(self._engine)
+        return {"ports": views.ports(self._engine, status)}
 
     def show_nat(self) -> Any:
         return views.nat(self._engine)
@@ -96,6 +99,9 @@ class Agent:
     def show_counters(self) -> Any:
         return views.counters(self._engine)
 
+    def show_graph(self) -> Any:
+        return worker_views.graph(self._engine)
+
     def nat_trace(self, packet: dict[str, Any]) -> Any:
         return trace(self._engine, packet)
 
@@ -120,9 +126,20 @@ class Agent:
         return {"steps": views.steps(steps)}
 
 
+def caller(sessions: list[str], *, force: bool = False) -> Caller:
+    """UsageError for what is no address."""
+    try:
+        return Caller(force, tuple(ip_address(one) for one in sessions))
+    except ValueError as error:
+        raise UsageError(f"sessions: {error}") from error
+
+
 def tell(engine: Engine) -> None:
     """One line for `systemctl status`."""
-    ports = ", ".join(device.name for device in engine.wanted.devices if device.port)
+    worker = engine.wanted.worker
+    names = [device.name for device in engine.wanted.devices if device.port]
+    names += [port.name for port in worker.ports] if worker else []
+    ports = ", ".join(names)
     notify(f"STATUS={engine.state}{': ' + ports if ports else ''}")
 
 

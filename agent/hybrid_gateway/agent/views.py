@@ -7,9 +7,20 @@ from typing import Any
 
 from .. import __version__
 from ..errors import GwError
-from ..model import Config, Device, Identity, NatLog, PortForward, PortRange, Static, Step
+from ..model import (
+    Config,
+    Device,
+    Identity,
+    NatLog,
+    Plane,
+    PortForward,
+    PortRange,
+    Static,
+    Step,
+)
 from ..translation import INTERFACE
-from . import listing, vxlan
+from ..worker_client import WorkerStatus
+from . import listing, vxlan, worker_views
 from .engine import Engine, Prepared
 
 
@@ -32,6 +43,7 @@ def planned(prepared: Prepared) -> dict[str, Any]:
 
 
 def status(engine: Engine) -> dict[str, Any]:
+    section, worker = worker_views.status(engine)
     answer: dict[str, Any] = {
         "instance": engine.instance.name,
         "version": __version__,
@@ -39,10 +51,11 @@ def status(engine: Engine) -> dict[str, Any]:
         "state": engine.state,
         "since": round(engine.since, 3),
         "config": str(engine.config_path),
-        "ports": ports(engine),
+        "ports": ports(engine, worker),
         "sessions": _sessions(engine),
         "vxlan": vxlan.summary(engine),
-        "warnings": warnings(engine),
+        "worker": section,
+        "warnings": [*warnings(engine), *worker_views.warnings(worker)],
     }
     if engine.error:
         answer["error"] = str(engine.error)
@@ -54,7 +67,7 @@ def warnings(engine: Engine) -> list[Any]:
     found += engine.mirror.warnings
     found += [
         f"{port['device']} runs XDP in {port['mode']} mode: its driver has no native one"
-        for port in ports(engine)
+        for port in _ports_of_xdp(engine)
         if port["mode"] not in (None, "native")
     ]
     found += [f"XDP goes past {name}, which appeared later" for name in engine.bypassed]
@@ -73,8 +86,15 @@ def _sessions(engine: Engine) -> dict[str, int]:
     return {"used": used, "limit": limit}
 
 
-def ports(engine: Engine) -> list[dict[str, Any]]:
-    """Every configured port; one without a device or a role says so by null."""
+def ports(engine: Engine, worker: WorkerStatus | None) -> list[dict[str, Any]]:
+    """Every configured port, in the order of the file."""
+    of_plane = (*_ports_of_xdp(engine), *worker_views.ports(engine, worker))
+    found = {port["name"]: port for port in of_plane}
+    return [found[port.name] for port in engine.config.ports] if engine.config else []
+
+
+def _ports_of_xdp(engine: Engine) -> list[dict[str, Any]]:
+    """One without a device or a role says so by null."""
     if engine.config is None:
         return []
     attached = engine.attached()
@@ -82,7 +102,7 @@ def ports(engine: Engine) -> list[dict[str, Any]]:
     names = {device.ifindex: device.name for device in engine.wanted.devices}
     running = {link.name: link.running for link in engine.links}
     answer = []
-    for port in engine.config.ports:
+    for port in engine.config.ports_of(Plane.XDP):
         device = devices.get(port.device)
         answer.append(
             {
@@ -96,6 +116,7 @@ def ports(engine: Engine) -> list[dict[str, Any]]:
                 "underlay": bool(device and device.underlay),
                 "mode": attached.get(device.ifindex) if device else None,
                 "l3_device": names.get(device.l3_ifindex) if device else None,
+                "dpdk": None,
             }
         )
     return answer
@@ -174,16 +195,20 @@ def log(engine: Engine) -> dict[str, Any]:
 
 
 def counters(engine: Engine) -> dict[str, Any]:
-    """Since the programs were loaded first, or the port was attached last."""
+    """Since the programs were loaded first, or the port was attached or added last."""
     counts = engine.dataplane.counters() if engine.wanted.sizes else {}
+    of_worker = worker_views.counters(engine)
     return {
         "ports": [
             {
                 "name": port["name"],
                 "device": port["device"],
+                "plane": port["plane"],
                 "ifindex": port["ifindex"],
-                "counters": counts.get(port["ifindex"], {}),
+                "counters": of_worker.get(port["name"], {})
+                if port["plane"] == Plane.DPDK.value
+                else counts.get(port["ifindex"], {}),
             }
-            for port in ports(engine)
+            for port in ports(engine, None)
         ]
     }

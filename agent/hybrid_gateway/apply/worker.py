@@ -35,17 +35,19 @@ class WorkerSteps:
 
     def release(self, before: int) -> Undo:
         self._view.hugepages.release()
-        return lambda: self._view.hugepages.reserve(before)
+        return lambda: void(self._view.hugepages.reserve(before))
 
     def start(self, setup: WorkerSetup) -> Undo:
         self._view.wait(RETURN_SECONDS, fresh=True)
-        try:
-            with self._view.client() as client:
+        with self._view.client() as client:
+            pid = client.status().pid
+            try:
                 client.start(options_of(setup))
-        except WorkerError:
-            # EAL cannot be started twice in a process, not even after it failed.
-            self._view.end()
-            raise
+            except WorkerError:
+                # EAL cannot be started twice in a process, not even after it failed.
+                self._view.leaving.add(pid)
+                self._view.end()
+                raise
         self._changed = True
         return self._view.end
 
@@ -61,7 +63,8 @@ class WorkerSteps:
 
     def give_back(self, taken: TakenPort) -> Undo:
         self._view.handover.give_back(taken.name)
-        return lambda: void(self._view.handover.take(taken.port))
+        # What was taken by halves was nobody's port yet.
+        return (lambda: void(self._view.handover.take(taken.port))) if taken.device else nothing
 
     def add(self, port: PortSetup) -> Undo:
         taken = self._view.handover.taken()[port.name]

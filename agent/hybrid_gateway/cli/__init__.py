@@ -18,7 +18,10 @@ COMMANDS = {
     "plan": ("config", "Show what apply would do."),
     "apply": ("config", "Make the gateway what the configuration says."),
     "detach": ("config", "Take the gateway off every port and undo what it changed."),
-    "show": ("show", "Show ports, NAT, VXLAN, stations, sessions, counters or the log."),
+    "show": (
+        "show",
+        "Show ports, NAT, VXLAN, stations, sessions, counters, the graph or the log.",
+    ),
     "clear": ("clear", "Forget sessions, all or some."),
     "nat": ("nat", "Tell what NAT would do with a packet."),
     "lab": ("lab", "A site of network namespaces to play with."),

@@ -10,6 +10,7 @@ from ..errors import NotRunningError
 from ..instance import DEFAULT_CONFIG, DEFAULT_INSTANCE
 from . import text
 from .base import Output, output
+from .login import session_addresses
 
 CHANGES_EXIT = 3
 APPLY_TIMEOUT = 120.0
@@ -28,6 +29,12 @@ def _absolute(config: Path | None) -> str | None:
     return None if config is None else str(config.absolute())
 
 
+def _asked(config: Path | None) -> dict[str, Any]:
+    """Which file, and from where the caller is logged in, if so."""
+    sessions = session_addresses()
+    return {"config": _absolute(config), **({"sessions": sessions} if sessions else {})}
+
+
 @click.command()
 @_config_option
 def check(config: Path | None) -> None:
@@ -37,7 +44,7 @@ def check(config: Path | None) -> None:
     """
     out = output()
     try:
-        answer = out.ask("check", config=_absolute(config))
+        answer = out.ask("check", **_asked(config))
     except NotRunningError:
         answer = _check_file(out, config)
     out.show(
@@ -82,7 +89,7 @@ def _steps(answer: dict[str, Any]) -> str:
 def plan(ctx: click.Context, config: Path | None, exit_code: bool) -> None:
     """Show what apply would do, in order; change nothing."""
     out = output()
-    answer = out.ask("plan", config=_absolute(config))
+    answer = out.ask("plan", **_asked(config))
     out.show(
         answer,
         text.paragraphs(
@@ -94,13 +101,20 @@ def plan(ctx: click.Context, config: Path | None, exit_code: bool) -> None:
 
 @click.command()
 @_config_option
-def apply(config: Path | None) -> None:
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Let the worker have the port of your SSH session, or of the last default route.",
+)
+def apply(config: Path | None, force: bool) -> None:
     """Make the gateway what the configuration says; undo it all when a step fails.
 
-    With --config the agent uses that file from then on, until it is restarted.
+    With --config the agent uses that file from then on, until it is restarted. A port that
+    was applied once is not refused again, after a reboot neither.
     """
     out = output()
-    answer = out.ask("apply", timeout=APPLY_TIMEOUT, config=_absolute(config))
+    given = {**_asked(config), **({"force": True} if force else {})}
+    answer = out.ask("apply", timeout=APPLY_TIMEOUT, **given)
     out.show(answer, _done(answer, "nothing to do"))
 
 

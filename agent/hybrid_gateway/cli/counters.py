@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Each counter of the data path in a short phrase, in the order in which they are shown."""
 
+from collections.abc import Mapping
+
 GROUPS: dict[str, dict[str, str]] = {
     "Sent by XDP": {
         "FORWARD": "translated and sent",
@@ -81,15 +83,62 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 
+WORKER_GROUPS: dict[str, dict[str, str]] = {
+    "Forwarded by the worker": {
+        "FORWARD_IP4": "IPv4, routed",
+        "FORWARD_IP6": "IPv6, routed",
+        "FORWARD_BRIDGE": "bridged",
+        "FROM_KERNEL": "sent by the kernel, out of this port",
+    },
+    "Left to the kernel": {
+        "PUNT_NO_ROUTE": "no route: the kernel answers",
+        "PUNT_LOCAL": "to the gateway itself",
+        "PUNT_UNREACHABLE": "the route says unreachable or prohibit: the kernel answers",
+        "PUNT_OTHER_DEVICE": "the way out is no port of the worker",
+        "PUNT_NEIGHBOUR": "the next hop's MAC address is not known yet",
+        "PUNT_TTL": "TTL ran out: the kernel answers",
+        "PUNT_TOO_BIG": "does not fit the next link: the kernel cuts it, or answers",
+        "PUNT_OPTIONS": "IPv4 options, or IPv6 hop-by-hop options",
+        "PUNT_MULTICAST": "multicast or broadcast",
+        "PUNT_LINK_LOCAL": "a link-local IPv6 address",
+        "PUNT_ARP": "ARP",
+        "PUNT_ETHERTYPE": "neither IPv4, IPv6 nor ARP",
+        "PUNT_VLAN": "tagged with a VLAN",
+        "PUNT_SOURCE": "a source address that the kernel has to judge",
+        "PUNT_NOT_FORWARDING": "forwarding is off on the device",
+        "PUNT_RP_FILTER": "the way back has to be looked at (rp_filter)",
+        "PUNT_POLICY": "policy routing, or more routes than worker.routes has room for",
+        "PUNT_BRIDGE_MISS": "bridged: a station that the worker does not know behind its ports",
+        "PUNT_PROMISCUOUS": "for somebody else, and the device is promiscuous",
+        "PUNT_MALFORMED": "headers contradict each other: the kernel counts it",
+    },
+    "Dropped": {
+        "DROP_SHORT": "shorter than its headers, or than they say",
+        "DROP_NOT_FOR_US": "for another MAC address",
+        "DROP_BLACKHOLE": "the route says blackhole",
+        "DROP_PORT_DOWN": "the port is down, coming in or going out",
+        "DROP_BRIDGE_STATE": "the bridge port does not forward (spanning tree)",
+        "DROP_SAME_PORT": "bridged back to where it came from",
+        "DROP_PUNT_FULL": "came faster than the kernel takes it",
+        "DROP_TAP": "the kernel's device refused it: down, or too long",
+        "DROP_TX_FULL": "came faster than the port sends",
+        "DROP_TX_TOO_LONG": "longer than the port can send",
+        "DROP_NO_BUFFER": "no memory for frames was left",
+    },
+}
+"""Of the worker's ports, by the port that a frame came in by."""
+
 OTHER = "Others"
 
 
-def grouped(names: set[str]) -> dict[str, dict[str, str]]:
+def grouped(
+    names: set[str], known_groups: Mapping[str, Mapping[str, str]] = GROUPS
+) -> dict[str, dict[str, str]]:
     """The groups with the counters that exist; a newer agent's go to the end, unexplained."""
     groups = {
         title: {name: phrase for name, phrase in counters.items() if name in names}
-        for title, counters in GROUPS.items()
+        for title, counters in known_groups.items()
     }
-    known = {name for counters in GROUPS.values() for name in counters}
+    known = {name for counters in known_groups.values() for name in counters}
     groups[OTHER] = dict.fromkeys(sorted(names - known), "")
     return {title: counters for title, counters in groups.items() if counters}

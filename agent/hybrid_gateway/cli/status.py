@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..errors import GwError, NotRunningError
-from . import text
+from . import text, worker
 from .base import Output, output
 
 POLL = 0.02
@@ -69,8 +69,11 @@ def describe(answer: dict[str, Any]) -> str:
             [
                 (p["name"], p["device"], text.role(p), p.get("mode"), p.get("l3_device"))
                 for p in answer.get("ports", [])
+                if not worker.is_its(p)
             ],
         ),
+        worker.ports(answer.get("ports", [])),
+        worker.describe(answer.get("worker")),
         "\n".join(_counts(answer)),
         text.warnings(answer.get("warnings", [])),
     )

@@ -10,7 +10,14 @@ from typing import Any
 import click
 
 GAP = "  "
-_STATES = {"forwarding": "green", "failed": "red", "starting": "yellow"}
+_STATES = {
+    "forwarding": "green",
+    "running": "green",
+    "failed": "red",
+    "given back": "red",
+    "absent": "red",
+    "starting": "yellow",
+}
 
 
 class Table:
