@@ -50,12 +50,15 @@ class TakenPort:
     name: str
     tap: str
     device: str
-    """As EAL has it: a PCI address, or a virtual device on the renamed one."""
+    """As EAL has it: a PCI address, or a virtual device on the renamed one; empty of what was
+    taken by halves."""
     wire: bool = False
     """The kernel still has it, under another name: the virtual device's `iface`."""
 
     def serves(self, port: Port) -> bool:
         """Whether it is the device that this port names."""
+        if not self.device:
+            return False
         if port.pci:
             return self.device == port.pci
         if port.device:
