@@ -49,13 +49,21 @@ class Ethtool:
 
     def driver(self, device: str) -> str:
         """The driver's name, empty when the device does not say."""
+        return self._info(device, 4)
+
+    def bus(self, device: str) -> str:
+        """Where the device is, of a PCI function its address; empty when it does not say."""
+        return self._info(device, 100)
+
+    def _info(self, device: str, offset: int) -> str:
+        """One of the strings of struct ethtool_drvinfo."""
         try:
             answer = self._ioctl(device, bytearray(struct.pack("=I192x", ETHTOOL_GDRVINFO)))
         except OSError:
             return ""
-        return bytes(answer[4:36]).split(b"\0")[0].decode(errors="replace")
+        return bytes(answer[offset : offset + 32]).split(b"\0")[0].decode(errors="replace")
 
-    def _names(self, device: str) -> dict[str, int]:
+    def names(self, device: str) -> dict[str, int]:
         """Feature name to bit; the same for every device of one kernel."""
         if not self._bits:
             info = self._ioctl(
@@ -70,7 +78,7 @@ class Ethtool:
         return self._bits
 
     def _blocks(self, device: str) -> int:
-        return (len(self._names(device)) + BLOCK - 1) // BLOCK
+        return (len(self.names(device)) + BLOCK - 1) // BLOCK
 
     def features(self, device: str, names: tuple[str, ...] = HIDING) -> dict[str, bool]:
         """Which of these the device has on; only those that can be switched."""
@@ -84,7 +92,7 @@ class Ethtool:
             raise KernelError(f"{device}: features", error.errno or 0, code="ethtool") from error
         found = {}
         for name in names:
-            bit = self._names(device).get(name)
+            bit = self.names(device).get(name)
             if bit is None:
                 continue
             available, _, active, fixed = struct.unpack_from("=IIII", answer, 8 + bit // 32 * 16)
@@ -97,7 +105,7 @@ class Ethtool:
         """KernelError when the driver does not do it, silently or not."""
         try:
             blocks = self._blocks(device)
-            bit = self._names(device)[feature]
+            bit = self.names(device)[feature]
             command = bytearray(struct.pack("=II", ETHTOOL_SFEATURES, blocks))
             command += bytearray(blocks * 8)
             mask = 1 << bit % BLOCK

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Takes ports from the kernel for the DPDK worker, and gives them back.
+
+In a port's place the kernel gets a TAP with its name, MAC address and all that was configured on
+it. What was taken is in the record before anything is changed, so that it can be given back from
+there by anybody, also when whoever took it was killed halfway: see handback.py.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import DeviceError
+from ..model import IPAddress, Port
+from ..rtnl import Rtnl
+from . import networkd, tap, wire
+from .capture import capture, link_named, links
+from .pci import SYSFS, Pci
+from .prepare import Preparation
+from .record import Contents, Entry, Kind, Record, Stage
+from .restore_state import Restorer
+from .returned import netdev_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A port that the worker can have."""
+
+    port: str
+    tap: str
+    eal: str
+    """A PCI address, or a vdev string with the name of the wire."""
+    mac: str
+    kind: str
+    """pci, wire or virtual."""
+    iova_pa: bool
+    """EAL has to use physical addresses."""
+
+
+class Handover:
+    """Blocking, of the network namespace of the calling thread; may be used by several processes.
+
+    Every method raises DeviceError when the record is not one.
+    """
+
+    def __init__(self, record: Path, sysfs: Path = SYSFS) -> None:
+        self._record = Record(record)
+        self._sysfs = sysfs
+
+    def check(self, port: Port, *, force: bool = False, sessions: Iterable[IPAddress] = ()) -> None:
+        """DeviceError when the port cannot be taken; RefusedError when it should not, for the
+        caller's SSH session comes by it (from one of `sessions`) or the last default route leaves
+        by it; not with `force`. Nothing to say of a port that is taken already."""
+        entry = self._record.load().entries.get(port.name)
+        if entry is None or entry.source != port.where:
+            with _rtnl() as rtnl:
+                preparation = self._preparation(rtnl)
+                preparation.check(port)
+                if not force:
+                    preparation.refuse_last_way(port, sessions)
+
+    def iova_pa(self, port: Port) -> bool:
+        """Whether EAL has to use physical addresses for that port; before it is taken, too."""
+        entry = self._record.load().entries.get(port.name)
+        if entry is not None and entry.source == port.where:
+            return entry.iova_pa
+        with _rtnl() as rtnl:
+            return self._preparation(rtnl).planned(port).iova_pa
+
+    def take(self, port: Port) -> Taken:
+        """The TAP is there, configured and in the admin state of the device before it.
+
+        Of a port that is taken already, what it is; one that was taken by halves is given back
+        first, as is one that was taken of another device. Nothing stays changed after an error.
+        """
+        with self._record.locked() as contents, _rtnl() as rtnl:
+            entry = contents.entries.get(port.name)
+            if entry is not None and entry.source == port.where and self._stands(rtnl, entry):
+                return _taken(entry)
+            if entry is not None:
+                self._give_back(rtnl, contents, entry)
+            preparation = self._preparation(rtnl)
+            preparation.check(port)
+            entry = preparation.planned(port)
+            preparation.load(entry)
+            self._save(contents, entry)
+            try:
+                self._take(rtnl, entry)
+            except Exception:
+                self._give_back(rtnl, contents, entry)
+                raise
+            self._save(contents, replace(entry, stage=Stage.TAKEN))
+        return _taken(entry)
+
+    def give_back(self, port: str) -> None:
+        """Exactly what was taken, by the record alone; nothing for a port that is not in it.
+
+        The device gets what is configured on its TAP now, or what was on it before when the TAP
+        is gone.
+        """
+        with self._record.locked() as contents, _rtnl() as rtnl:
+            entry = contents.entries.get(port)
+            if entry is not None:
+                self._give_back(rtnl, contents, entry)
+
+    def taken(self) -> dict[str, Taken]:
+        """By name of the port; only those that were taken whole."""
+        entries = self._record.load().entries
+        return {
+            name: _taken(entry) for name, entry in entries.items() if entry.stage is Stage.TAKEN
+        }
+
+    def recorded(self) -> tuple[str, ...]:
+        """Names of all ports in the record, those taken by halves among them."""
+        return tuple(self._record.load().entries)
+
+    def leftovers(self) -> tuple[str, ...]:
+        """What there is to see of taken ports, whatever the record says: a line for each."""
+        with _rtnl() as rtnl:
+            found = [f"{name} is {was}" for name, was in wire.orphans(rtnl)]
+            every = links(rtnl).values()
+            found += [f"{one.name} is a TAP" for one in every if tap.is_tap(one.kind)]
+        found += [
+            f"{device.address} has the driver {device.driver}"
+            for device in Pci(self._sysfs).network()
+            if device.driver in ("vfio-pci", "uio_pci_generic")
+        ]
+        return tuple(found)
+
+    # ---- steps --------------------------------------------------------------------------
+
+    def _preparation(self, rtnl: Rtnl) -> Preparation:
+        return Preparation(rtnl, self._record.load().entries, self._sysfs)
+
+    def _save(self, contents: Contents, entry: Entry) -> None:
+        contents.entries[entry.port] = entry
+        self._record.save(contents)
+
+    def _stands(self, rtnl: Rtnl, entry: Entry) -> bool:
+        """Whether it is taken whole, and nobody has changed that."""
+        found = link_named(rtnl, entry.tap)
+        if entry.stage is not Stage.TAKEN or found is None or not tap.is_tap(found.kind):
+            return False
+        if entry.kind is Kind.WIRE:
+            return link_named(rtnl, entry.wire) is not None
+        if entry.kind is Kind.PCI:
+            return Pci(self._sysfs).device(entry.address).driver == entry.binding
+        return True
+
+    def _take(self, rtnl: Rtnl, entry: Entry) -> None:
+        file = text = ""
+        if entry.state is not None:
+            file = networkd.network_file(entry.state.ifindex)
+            text = networkd.dropin_for(entry.state.ifindex)
+        if entry.kind is Kind.WIRE:
+            networkd.announce(entry.tap, wire=entry.wire)
+            wire.detach(rtnl, entry.tap, entry.wire)
+        elif entry.kind is Kind.PCI:
+            Pci(self._sysfs).bind(entry.address, entry.binding)
+        networkd.announce(entry.tap, wire=entry.wire, file=file, text=text)
+        ifindex = tap.create(rtnl, entry.tap, entry.mac)
+        if entry.state is None:
+            tap.bring_up(rtnl, ifindex)
+            return
+        if entry.state.managed:
+            networkd.settle(ifindex)
+        _restore(rtnl, entry, entry.tap)
+
+    def _give_back(self, rtnl: Rtnl, contents: Contents, entry: Entry) -> None:
+        entry = self._with_present_state(rtnl, entry)
+        entry = replace(entry, stage=Stage.RETURNING)
+        self._save(contents, entry)
+        tap.delete(rtnl, entry.tap)
+        networkd.forget(entry.tap)
+        if entry.kind is Kind.WIRE:
+            if wire.attach(rtnl, entry.tap, entry.wire):
+                _restore(rtnl, entry, entry.tap)
+            else:
+                log.warning("%s: its device %s is gone", entry.port, entry.tap)
+        elif entry.kind is Kind.PCI:
+            self._give_back_function(rtnl, entry)
+        del contents.entries[entry.port]
+        self._record.save(contents)
+
+    def _give_back_function(self, rtnl: Rtnl, entry: Entry) -> None:
+        bus = Pci(self._sysfs)
+        try:
+            bus.give(entry.address, entry.driver, entry.override)
+        except DeviceError as error:
+            # Nothing that can be tried again: it was pulled, or its driver is not there any more.
+            log.warning("%s: %s", entry.port, error)
+            return
+        if entry.state is None:
+            return
+        ifindex = netdev_of(rtnl, bus, entry.address, entry.tap)
+        if entry.state.managed:
+            networkd.settle(ifindex)
+        _restore(rtnl, entry, entry.tap)
+
+    def _with_present_state(self, rtnl: Rtnl, entry: Entry) -> Entry:
+        """With what is configured on the TAP: the kernel's tools were in charge meanwhile. Of one
+        that was not finished, or has begun to go, what was there before is what counts."""
+        found = link_named(rtnl, entry.tap)
+        if entry.stage is not Stage.TAKEN or entry.state is None:
+            return entry
+        if found is None or not tap.is_tap(found.kind):
+            return entry
+        now = capture(rtnl, entry.tap)
+        before = entry.state
+        # What is the device's own, and no TAP has; networkd's word is on the device's file.
+        now = replace(
+            now, mac=before.mac, features=before.features, managed=before.managed or now.managed
+        )
+        return replace(entry, state=now)
+
+
+class _rtnl:
+    """One socket for route netlink, closed in the end."""
+
+    def __enter__(self) -> Rtnl:
+        self._socket = Rtnl()
+        return self._socket
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+def _restore(rtnl: Rtnl, entry: Entry, name: str) -> None:
+    assert entry.state is not None
+    restorer = Restorer(rtnl, entry.state, name)
+    restorer.restore()
+    for problem in restorer.problems:
+        log.warning("%s: %s", entry.port, problem)
+
+
+def _taken(entry: Entry) -> Taken:
+    return Taken(entry.port, entry.tap, entry.eal, entry.mac, entry.kind.value, entry.iova_pa)

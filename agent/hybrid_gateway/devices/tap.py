@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Persistent TAPs: they stay when nobody has them open, and so does what is configured on them."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import DeviceError, KernelError
+from ..rtnl import RTM_DELLINK, RTM_NEWLINK, Rtnl
+from . import messages
+from .capture import IFLA_ADDRESS, link_named
+
+DEVICE = "/dev/net/tun"
+TUNSETIFF, TUNSETPERSIST, TUNSETCARRIER = 0x400454CA, 0x400454CB, 0x400454E2
+IFF_TAP, IFF_NO_PI, IFF_TUN_EXCL = 0x0002, 0x1000, 0x8000
+REQUEST = struct.Struct("=16sH22x")
+NAME_MAX = 15
+
+
+def create(rtnl: Rtnl, name: str, mac: str) -> int:
+    """Makes it, down and without carrier, and returns its ifindex.
+
+    DeviceError when the name is taken or cannot be one.
+    """
+    if not 0 < len(name.encode()) <= NAME_MAX or "/" in name or name != name.strip():
+        raise DeviceError(f"{name!r} cannot be the name of a device", code="device.name")
+    try:
+        with open(DEVICE, "r+b", buffering=0) as file:
+            request = REQUEST.pack(name.encode(), IFF_TAP | IFF_NO_PI | IFF_TUN_EXCL)
+            fcntl.ioctl(file, TUNSETIFF, request)
+            # An open TAP has carrier by default; this one's is its port's, and the worker's word.
+            fcntl.ioctl(file, TUNSETCARRIER, struct.pack("=I", 0))
+            found = link_named(rtnl, name)
+            if found is None:
+                raise DeviceError(f"the TAP {name} went as it came", code="device.tap")
+            address = messages.attribute(IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+            rtnl.request_raw(RTM_NEWLINK, 0, messages.link(found.ifindex, address))
+            # Last: whoever is killed before leaves nothing behind.
+            fcntl.ioctl(file, TUNSETPERSIST, 1)
+    except OSError as error:
+        raise DeviceError(f"making the TAP {name}: {error.strerror}", code="device.tap") from error
+    return found.ifindex
+
+
+@contextlib.contextmanager
+def carrying(name: str) -> Iterator[None]:
+    """It has carrier meanwhile: a next hop object is refused without. Frames go nowhere."""
+    try:
+        with open(DEVICE, "r+b", buffering=0) as file:
+            fcntl.ioctl(file, TUNSETIFF, REQUEST.pack(name.encode(), IFF_TAP | IFF_NO_PI))
+            fcntl.ioctl(file, TUNSETCARRIER, struct.pack("=I", 1))
+            yield
+    except OSError as error:
+        raise DeviceError(f"opening the TAP {name}: {error.strerror}", code="device.tap") from error
+
+
+def delete(rtnl: Rtnl, name: str) -> bool:
+    """Removes it, open or not; False: there is none. Never a device of another kind."""
+    found = link_named(rtnl, name)
+    if found is None or not is_tap(found.kind):
+        return False
+    try:
+        rtnl.request_raw(RTM_DELLINK, 0, messages.link(found.ifindex))
+    except KernelError as error:
+        raise DeviceError(f"removing the TAP {name}: {error}", code="device.tap") from error
+    return True
+
+
+def is_tap(kind: str) -> bool:
+    return kind == "tun"
+
+
+def made_up_mac(name: str) -> str:
+    """Locally administered, and the same each time for one name on one machine."""
+    try:
+        machine = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        machine = os.uname().nodename
+    digest = hashlib.sha256(f"{machine}/{name}".encode()).digest()
+    return bytes([digest[0] & 0xFC | 0x02, *digest[1:6]]).hex(":")
+
+
+def bring_up(rtnl: Rtnl, ifindex: int) -> None:
+    rtnl.request_raw(RTM_NEWLINK, 0, messages.link(ifindex, flags=1, change=1))

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which devices the owner's way into this machine goes through."""
+
+import contextlib
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+
+from ..model import IPAddress
+from ..netlink import Netlink
+from ..rtnl import HEADER, RTM_GETNEIGH, RTM_GETROUTE, Rtnl, attributes
+from . import messages
+from .capture import AF_BRIDGE, links
+from .messages import NEIGHBOUR, ROUTE, RTN_UNICAST
+
+PROC = Path("/proc")
+SSH = ("sshd", "sshd-session", "sshd-auth", "dropbear")
+ESTABLISHED = "01"
+RT_TABLE_MAIN = 254
+
+
+class WaysIn:
+    """As things are now, in this network namespace."""
+
+    def __init__(self, rtnl: Rtnl) -> None:
+        self._rtnl = rtnl
+        self._links = links(rtnl)
+
+    def session(self, ifindex: int, sessions: Iterable[IPAddress]) -> IPAddress | None:
+        """The peer of an SSH session that comes by the device: one of these, or of sshd's."""
+        netlink = Netlink()
+        try:
+            for peer in (*sessions, *ssh_peers()):
+                way = netlink.way(peer)
+                if way and not way.local and self._by(ifindex, way.ifindex, way.gateway or peer):
+                    return peer
+        finally:
+            netlink.close()
+        return None
+
+    def last_default(self, ifindex: int) -> str | None:
+        """ "IPv4" or "IPv6", when every default route of that family leaves by the device."""
+        for family, name in ((socket.AF_INET, "IPv4"), (socket.AF_INET6, "IPv6")):
+            found = [self._by(ifindex, out, via) for out, via in self._defaults(family)]
+            if found and all(found):
+                return name
+        return None
+
+    def _defaults(self, family: int) -> Iterator[tuple[int, IPAddress | None]]:
+        for data in self._rtnl.dump_body(RTM_GETROUTE, ROUTE.pack(family, *[0] * 8)):
+            one = messages.fields(ROUTE, data[HEADER.size :])
+            _, bits, _, _, table, _, _, kind, _ = one.head
+            table = messages.u32(one.get(messages.RTA_TABLE)) or table
+            if bits or kind != RTN_UNICAST or table != RT_TABLE_MAIN:
+                continue
+            if not one.get(messages.RTA_MULTIPATH):
+                via = one.get(messages.RTA_GATEWAY)
+                yield messages.u32(one.get(messages.RTA_OIF)), ip_address(via) if via else None
+            for _, _, out, rest in messages.hops(one.get(messages.RTA_MULTIPATH)):
+                via = dict(attributes(rest)).get(messages.RTA_GATEWAY, b"")
+                yield out, ip_address(via) if via else None
+
+    def _by(self, ifindex: int, out: int, neighbour: IPAddress | None) -> bool:
+        """Whether what leaves by `out` to that neighbour goes through the device, be it as the
+        port of a bridge; when nobody knows which port, it might."""
+        if out == ifindex:
+            return True
+        own = self._links.get(ifindex)
+        above = self._links.get(out)
+        if above is not None and above.lower and above.kind != "veth":
+            return self._by(ifindex, above.lower, neighbour)
+        if own is None or not own.master or own.master != out:
+            return False
+        port = self._station_port(out, neighbour) if neighbour else 0
+        return port in (0, ifindex)
+
+    def _station_port(self, bridge: int, address: IPAddress) -> int:
+        """ifindex of the port that the FDB has for a neighbour's MAC address; 0: none."""
+        mac = b""
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        for data in self._rtnl.dump_body(RTM_GETNEIGH, NEIGHBOUR.pack(family, 0, 0, 0, 0)):
+            attrs = dict(attributes(data, HEADER.size + NEIGHBOUR.size))
+            index = NEIGHBOUR.unpack_from(data, HEADER.size)[1]
+            if index == bridge and attrs.get(messages.NDA_DST) == address.packed:
+                mac = attrs.get(messages.NDA_LLADDR, b"")
+        for data in self._rtnl.dump_body(RTM_GETNEIGH, NEIGHBOUR.pack(AF_BRIDGE, 0, 0, 0, 0)):
+            attrs = dict(attributes(data, HEADER.size + NEIGHBOUR.size))
+            of_bridge = messages.u32(attrs.get(messages.NDA_MASTER, b"")) == bridge
+            if mac and of_bridge and attrs.get(messages.NDA_LLADDR) == mac:
+                return int(NEIGHBOUR.unpack_from(data, HEADER.size)[1])
+        return 0
+
+
+def ssh_peers() -> set[IPAddress]:
+    """Who has a connection to an SSH server of this network namespace."""
+    inodes = _sockets_of(SSH)
+    found: set[IPAddress] = set()
+    for table in ("tcp", "tcp6"):
+        for line in _lines(PROC / "thread-self" / "net" / table)[1:]:
+            columns = line.split()
+            if len(columns) > 9 and columns[3] == ESTABLISHED and columns[9] in inodes:
+                found.add(_address(columns[2].split(":")[0]))
+    return found
+
+
+def _sockets_of(names: tuple[str, ...]) -> set[str]:
+    """Inodes of the sockets of all processes with such a name."""
+    inodes = set()
+    for process in PROC.glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "comm").read_text().strip() not in names:
+                continue
+            for handle in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    target = str(handle.readlink())
+                    if target.startswith("socket:["):
+                        inodes.add(target[len("socket:[") : -1])
+    return inodes
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _address(text: str) -> IPAddress:
+    """The kernel prints words of 32 bits as the machine has them."""
+    words = [int(text[at : at + 8], 16) for at in range(0, len(text), 8)]
+    packed = struct.pack(f"={len(words)}I", *words)
+    if len(words) == 1:
+        return IPv4Address(packed)
+    six = IPv6Address(packed)
+    return six.ipv4_mapped or six
