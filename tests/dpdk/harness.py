@@ -83,6 +83,11 @@ class BenchWorker(Daemon):
     def argv(self) -> Sequence[str]:
         return [str(program("gw-worker")), "--instance", self._lab.name]
 
+    def wait(self, seconds: float = 10.0) -> int:
+        """The exit code of one that ends by itself."""
+        assert self._process
+        return self._process.wait(seconds)
+
     def end(self) -> None:
         """SIGTERM, if it runs; AssertionError with its log when that is not in order."""
         if self.running:

@@ -224,7 +224,7 @@ def _bytes(text: str, size: int, what: str) -> bytes:
     """For a field of `size` bytes that ends with a zero."""
     coded = text.encode()
     if not coded or b"\0" in coded or len(coded) >= size:
-        raise UsageError(f"{what} {text[:size]!r}: want 1 to {size - 1} bytes")
+        raise UsageError(f"{what} {text[:60]!r}: want 1 to {size - 1} bytes")
     return coded
 
 

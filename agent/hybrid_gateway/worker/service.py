@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ..access import Access
 from ..api.methods import Method
-from ..errors import MirrorTimeoutError, NotStartedError, WorkerError
+from ..errors import MirrorTimeoutError, NotStartedError, UsageError, WorkerError
 from ..worker_values import (
     PortStatus,
     WorkerCounters,
@@ -36,6 +36,7 @@ METHODS: Mapping[str, Method] = {
 }
 """Those that write run one at a time, see api."""
 
+WAIT_MAX_MS = 60_000
 WAIT_SLICE_MS = 500
 """The longest that the end of the process waits for a call about the mirror."""
 
@@ -107,6 +108,8 @@ class Service:
 
     async def mirror_wait(self, milliseconds: int) -> None:
         """In slices, so that the process can end meanwhile."""
+        if not 0 <= milliseconds <= WAIT_MAX_MS:
+            raise UsageError(f"milliseconds: want 0 to {WAIT_MAX_MS}")
         worker = self._started()
         deadline = time.monotonic() + milliseconds / 1000
         while True:
