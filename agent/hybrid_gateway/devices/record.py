@@ -102,6 +102,8 @@ class Record:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._read: tuple[tuple[int, int, int], Contents] | None = None
+        """What was read last, and of which file: with a full table of routes it is large."""
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[Contents]:
@@ -118,9 +120,16 @@ class Record:
         """Empty when there is none; DeviceError for a file that is not one of ours."""
         try:
             with self.path.open("rb") as stream:
-                data = stream.read(SIZE_MAX)
+                status = os.fstat(stream.fileno())
+                version = (status.st_ino, status.st_mtime_ns, status.st_size)
+                if self._read is None or self._read[0] != version:
+                    self._read = (version, self._parse(stream.read(SIZE_MAX)))
         except FileNotFoundError:
             return Contents()
+        known = self._read[1]
+        return Contents(dict(known.entries), dict(known.hugepages))
+
+    def _parse(self, data: bytes) -> Contents:
         try:
             stored = json.loads(data)
             if stored["version"] != VERSION:
