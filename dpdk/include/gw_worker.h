@@ -112,6 +112,15 @@ struct gw_mirror_status {
 	char problem[GW_WORKER_TEXT];
 };
 
+/* What the tables say about an address, for tests and traces. */
+struct gw_way {
+	uint8_t kind; /* 0 punt, 1 drop, 2 unused, 3 a port, 4 a bridge: enum gw_nexthop_kind */
+	uint8_t reason; /* of punt and drop: a counter */
+	uint16_t mtu;
+	uint32_t ifindex; /* of the device that it leaves by, if it is one of ours */
+	uint8_t header[12]; /* destination and source MAC address */
+};
+
 /* Python's view of one lcore. */
 struct gw_lcore_status {
 	uint32_t cpu;
@@ -166,5 +175,9 @@ int gw_lcore_read(struct gw_worker *worker, uint32_t index, struct gw_lcore_stat
 
 /* Blocks until what the kernel has said before this call is in the tables, or -ETIME. */
 int gw_mirror_wait(struct gw_worker *worker, uint32_t milliseconds);
+
+/* Where a packet to the address would go; 4 or 16 bytes. `flow` chooses among several next hops. */
+int gw_mirror_explain(struct gw_worker *worker, const uint8_t *address, uint32_t length,
+		      uint32_t flow, struct gw_way *way);
 
 #endif

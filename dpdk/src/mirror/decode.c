@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Netlink messages become facts. What is too short or too long says nothing. */
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <linux/if.h>
+#include <linux/neighbour.h>
+#include <linux/netconf.h>
+#include <linux/nexthop.h>
+#include <linux/rtnetlink.h>
+
+#include "parts.h"
+
+enum {
+	EXT_LOCKED = 1 << 1, /* NTF_EXT_LOCKED, in no header of Debian 12: not let in (802.1X) */
+	FORCE_FORWARDING = 9, /* NETCONFA_FORCE_FORWARDING, since 6.17 */
+	FLAGS_EXT = 15, /* NDA_FLAGS_EXT */
+};
+
+void
+attributes(const void *start, uint32_t length, const struct nlattr **by_type, uint32_t count)
+{
+	const struct nlattr *attr = start;
+
+	memset(by_type, 0, count * sizeof(*by_type));
+	while (mnl_attr_ok(attr, length)) {
+		uint16_t type = mnl_attr_get_type(attr);
+
+		if (type < count)
+			by_type[type] = attr;
+		length -= RTE_MIN(length, (uint32_t)MNL_ALIGN(attr->nla_len));
+		attr = mnl_attr_next(attr);
+	}
+}
+
+const void *
+attribute_bytes(const struct nlattr *attr, uint32_t size)
+{
+	return attr && mnl_attr_get_payload_len(attr) == size ? mnl_attr_get_payload(attr) : NULL;
+}
+
+uint32_t
+attribute_u32(const struct nlattr *attr, uint32_t otherwise)
+{
+	const void *bytes = attribute_bytes(attr, sizeof(uint32_t));
+
+	if (bytes)
+		memcpy(&otherwise, bytes, sizeof(otherwise));
+	return otherwise;
+}
+
+/* ---- neighbours and FDBs ------------------------------------------------------------------------ */
+
+static void
+decode_station(const struct ndmsg *nd, const struct nlattr **attr, bool gone)
+{
+	const uint8_t *mac = attribute_bytes(attr[NDA_LLADDR], 6);
+	struct station_key key = {.bridge = attribute_u32(attr[NDA_MASTER], 0)};
+	enum station_kind kind = STATION_LEARNED;
+
+	// Entries of VLANs matter to bridges that filter them only, and those are the kernel's.
+	if (!mac || mac[0] & 1 || !key.bridge || nd->ndm_flags & NTF_SELF || attr[NDA_VLAN])
+		return;
+	memcpy(key.mac, mac, sizeof(key.mac));
+	if (gone) {
+		station_gone(&key);
+		return;
+	}
+	if (nd->ndm_state & NUD_PERMANENT)
+		kind = STATION_LOCAL;
+	else if (attribute_u32(attr[FLAGS_EXT], 0) & EXT_LOCKED)
+		kind = STATION_LOCKED;
+	else if (nd->ndm_state & NUD_NOARP || nd->ndm_flags & NTF_EXT_LEARNED)
+		kind = STATION_STATIC;
+	station_seen(&key, nd->ndm_ifindex, kind);
+}
+
+void
+decode_neighbour(const struct nlmsghdr *message)
+{
+	const struct nlattr *attr[FLAGS_EXT + 1];
+	const struct ndmsg *nd = mnl_nlmsg_get_payload(message);
+	bool gone = message->nlmsg_type == RTM_DELNEIGH;
+	struct hop_key key = {};
+	const void *address;
+
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*nd))
+		return;
+	attributes(nd + 1, mnl_nlmsg_get_payload_len(message) - sizeof(*nd), attr,
+		   RTE_DIM(attr));
+	if (nd->ndm_family == AF_BRIDGE) {
+		decode_station(nd, attr, gone);
+		return;
+	}
+	key.ifindex = nd->ndm_ifindex;
+	key.family = nd->ndm_family == AF_INET6 ? FAMILY6 : FAMILY4;
+	address = attribute_bytes(attr[NDA_DST], key.family == FAMILY4 ? 4 : 16);
+	if (!address || nd->ndm_flags & NTF_PROXY ||
+	    (nd->ndm_family != AF_INET && nd->ndm_family != AF_INET6))
+		return;
+	memcpy(key.address, address, key.family == FAMILY4 ? 4 : 16);
+	if (gone)
+		neighbour_gone(&key);
+	else
+		neighbour_seen(&key, nd->ndm_state, attribute_bytes(attr[NDA_LLADDR], 6),
+			       attribute_u32(attr[FLAGS_EXT], 0) & NTF_EXT_MANAGED);
+}
+
+/* ---- switches ---------------------------------------------------------------------------------------- */
+
+void
+decode_switches(const struct nlmsghdr *message)
+{
+	const struct nlattr *attr[FORCE_FORWARDING + 1];
+	const struct netconfmsg *conf = mnl_nlmsg_get_payload(message);
+	uint32_t length = mnl_nlmsg_get_payload_len(message), header = MNL_ALIGN(sizeof(*conf));
+	const int32_t *ifindex;
+
+	if (length < header || (conf->ncm_family != AF_INET && conf->ncm_family != AF_INET6))
+		return;
+	attributes((const uint8_t *)conf + header, length - header, attr, RTE_DIM(attr));
+	ifindex = attribute_bytes(attr[NETCONFA_IFINDEX], sizeof(*ifindex));
+	if (!ifindex || message->nlmsg_type == RTM_DELNETCONF)
+		return;
+	switches_seen(conf->ncm_family == AF_INET ? FAMILY4 : FAMILY6, *ifindex,
+		      attribute_bytes(attr[NETCONFA_FORWARDING], sizeof(int32_t)),
+		      attribute_bytes(attr[NETCONFA_RP_FILTER], sizeof(int32_t)),
+		      attribute_bytes(attr[NETCONFA_IGNORE_ROUTES_WITH_LINKDOWN], sizeof(int32_t)),
+		      attribute_bytes(attr[FORCE_FORWARDING], sizeof(int32_t)));
+}
+
+/* ---- next hop objects -------------------------------------------------------------------------------- */
+
+static void
+decode_members(const struct nlattr *attr, struct object *object, uint32_t *members,
+	       uint16_t *weights)
+{
+	const struct nexthop_grp *group = mnl_attr_get_payload(attr);
+	uint32_t count = mnl_attr_get_payload_len(attr) / sizeof(*group);
+
+	object->members = members;
+	object->weights = weights;
+	// One more than any path has: nobody takes it for the whole.
+	object->count = RTE_MIN(count, (uint32_t)WAY_HOPS + 1);
+	for (uint32_t i = 0; i < object->count; i++) {
+		members[i] = group[i].id;
+		weights[i] = group[i].weight + 1;
+	}
+}
+
+void
+decode_object(const struct nlmsghdr *message)
+{
+	const struct nlattr *attr[NHA_FDB + 1];
+	const struct nhmsg *nh = mnl_nlmsg_get_payload(message);
+	uint32_t members[WAY_HOPS + 1];
+	uint16_t weights[WAY_HOPS + 1];
+	struct object object = {};
+	const void *address;
+
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*nh))
+		return;
+	attributes(nh + 1, mnl_nlmsg_get_payload_len(message) - sizeof(*nh), attr,
+		   RTE_DIM(attr));
+	object.id = attribute_u32(attr[NHA_ID], 0);
+	if (!object.id || attr[NHA_FDB])
+		return;
+	if (message->nlmsg_type == RTM_DELNEXTHOP) {
+		object_gone(object.id);
+		return;
+	}
+	object.ifindex = attribute_u32(attr[NHA_OIF], 0);
+	object.family = nh->nh_family == AF_INET6 ? FAMILY6 : FAMILY4;
+	address = attribute_bytes(attr[NHA_GATEWAY], object.family == FAMILY4 ? 4 : 16);
+	object.connected = !address;
+	if (address)
+		memcpy(object.address, address, object.family == FAMILY4 ? 4 : 16);
+	object.blackhole = attr[NHA_BLACKHOLE] != NULL;
+	object.encapsulates = attr[NHA_ENCAP_TYPE] != NULL;
+	object.dead = !!(nh->nh_flags & RTNH_F_DEAD);
+	if (attr[NHA_GROUP])
+		decode_members(attr[NHA_GROUP], &object, members, weights);
+	object_seen(&object);
+}
+
+void
+decode_message(const struct nlmsghdr *message)
+{
+	switch (message->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		decode_link(message);
+		break;
+	case RTM_NEWNETCONF:
+	case RTM_DELNETCONF:
+		decode_switches(message);
+		break;
+	case RTM_NEWRULE:
+	case RTM_DELRULE:
+		rules_message(message);
+		break;
+	case RTM_NEWNEXTHOP:
+	case RTM_DELNEXTHOP:
+		decode_object(message);
+		break;
+	case RTM_NEWNEIGH:
+	case RTM_DELNEIGH:
+		decode_neighbour(message);
+		break;
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		decode_route(message);
+		break;
+	}
+}

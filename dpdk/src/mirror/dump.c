@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Dumps, step by step, each read piece by piece with events in between; what none of a step's looks
+ * has seen goes at its end. The kernel goes through most tables by counting, so that an entry which
+ * is deleted before the place where it is hides another: a look that met deletions is followed by
+ * another one, a few times.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <libmnl/libmnl.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/netconf.h>
+#include <linux/nexthop.h>
+#include <linux/rtnetlink.h>
+
+#include "parts.h"
+
+enum {
+	LOOKS = 3,
+	LOOK_WRAP = 250, /* a look's number is never 0, and no two of a dump wrap between them */
+	DEBOUNCE = 20, /* ms without another reason for a dump */
+	PATIENCE = 200, /* ms, with ever more reasons */
+	REST = 4, /* times the last dump's duration until the next one */
+	REST_MAX = 5000, /* ms */
+	RETRY = 1000, /* ms after a failure */
+	BRIDGES = GW_INTERFACES,
+	PIECE = 65536, /* the kernel fills at most 32 KB in one go */
+};
+
+static struct dump {
+	uint32_t wanted; /* steps */
+	uint32_t running; /* steps that are to come, and the current one */
+	enum step step;
+	uint32_t sequence;
+	uint32_t looks; /* at this step in this dump */
+	uint32_t bridges[BRIDGES], bridge_count, bridge; /* whose FDB is asked for */
+	uint32_t covers; /* ticket that the dump's end settles */
+	uint64_t first, last; /* ms: when it was wanted */
+	uint64_t started, rest_until;
+	bool deleted, interrupted, failed, decoding;
+	uint8_t look[STEPS];
+} dump;
+
+static char piece[PIECE];
+
+bool
+dump_running(void)
+{
+	return dump.running;
+}
+
+bool
+dump_of(enum step step)
+{
+	return dump.running && dump.step == step;
+}
+
+bool
+dump_decoding(void)
+{
+	return dump.decoding;
+}
+
+uint8_t
+dump_look(enum step step)
+{
+	return dump.look[step];
+}
+
+void
+dump_want(uint32_t steps)
+{
+	// Those that this dump has still to begin do.
+	uint32_t to_come = dump.running & ~(dump.running ? WANT(dump.step) : 0);
+
+	steps &= ~to_come;
+	if (!steps)
+		return;
+	dump.last = mirror_now();
+	if (!dump.wanted)
+		dump.first = dump.last;
+	dump.wanted |= steps;
+}
+
+bool
+stamp_news(struct stamp *stamp, enum step step)
+{
+	if (dump.decoding) {
+		if (stamp->flags & STAMP_EVENT)
+			return false;
+		stamp->look = dump.look[step];
+		stamp->flags = 0;
+	} else {
+		stamp->flags = dump_of(step) ? STAMP_EVENT : 0;
+	}
+	return true;
+}
+
+bool
+stamp_gone(struct stamp *stamp, enum step step)
+{
+	if (!dump_of(step))
+		return true;
+	stamp->flags = STAMP_EVENT | STAMP_GONE;
+	dump.deleted = true;
+	return false;
+}
+
+bool
+stamp_swept(struct stamp *stamp, enum step step)
+{
+	uint8_t ago = dump.look[step] - stamp->look;
+	bool keep = !(stamp->flags & STAMP_GONE) &&
+		    (stamp->flags & STAMP_EVENT || (stamp->look && ago < dump.looks));
+
+	stamp->flags = 0;
+	return keep;
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------ */
+
+static void
+put_header(struct nlmsghdr *message, enum step step)
+{
+	struct ifinfomsg *link;
+	struct ndmsg *nd;
+
+	switch (step) {
+	case STEP_LINKS:
+		link = mnl_nlmsg_put_extra_header(message, sizeof(*link));
+		link->ifi_family = AF_UNSPEC;
+		mnl_attr_put_u32(message, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+		break;
+	case STEP_STATIONS:
+		nd = mnl_nlmsg_put_extra_header(message, sizeof(*nd));
+		nd->ndm_family = AF_BRIDGE;
+		mnl_attr_put_u32(message, NDA_MASTER, dump.bridges[dump.bridge]);
+		break;
+	case STEP_OBJECTS:
+		mnl_nlmsg_put_extra_header(message, sizeof(struct nhmsg));
+		break;
+	case STEP_NEIGHBOURS4:
+	case STEP_NEIGHBOURS6:
+		nd = mnl_nlmsg_put_extra_header(message, sizeof(*nd));
+		nd->ndm_family = step == STEP_NEIGHBOURS4 ? AF_INET : AF_INET6;
+		break;
+	case STEP_SWITCHES4:
+	case STEP_SWITCHES6:
+		*(uint8_t *)mnl_nlmsg_put_extra_header(message, sizeof(struct netconfmsg)) =
+			step == STEP_SWITCHES4 ? AF_INET : AF_INET6;
+		break;
+	default:
+		// struct fib_rule_hdr is laid out like it.
+		*(uint8_t *)mnl_nlmsg_put_extra_header(message, sizeof(struct rtmsg)) =
+			step == STEP_RULES4 || step == STEP_ROUTES4 ? AF_INET : AF_INET6;
+	}
+}
+
+static bool
+ask(void)
+{
+	static const uint16_t types[STEPS] = {
+		[STEP_LINKS] = RTM_GETLINK,	     [STEP_SWITCHES4] = RTM_GETNETCONF,
+		[STEP_SWITCHES6] = RTM_GETNETCONF,   [STEP_RULES4] = RTM_GETRULE,
+		[STEP_RULES6] = RTM_GETRULE,	     [STEP_OBJECTS] = RTM_GETNEXTHOP,
+		[STEP_NEIGHBOURS4] = RTM_GETNEIGH,   [STEP_NEIGHBOURS6] = RTM_GETNEIGH,
+		[STEP_STATIONS] = RTM_GETNEIGH,	     [STEP_ROUTES4] = RTM_GETROUTE,
+		[STEP_ROUTES6] = RTM_GETROUTE,
+	};
+	char space[256];
+	struct nlmsghdr *message = mnl_nlmsg_put_header(space);
+
+	message->nlmsg_type = types[dump.step];
+	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	message->nlmsg_seq = ++dump.sequence;
+	put_header(message, dump.step);
+	return send(mirror.dumps, message, message->nlmsg_len, 0) >= 0;
+}
+
+static void
+count_bridges(void)
+{
+	dump.bridge_count = dump.bridge = 0;
+	for (uint32_t slot = 1; slot < GW_INTERFACES; slot++)
+		if (gw_interfaces[slot].flags & GW_IF_BRIDGE)
+			dump.bridges[dump.bridge_count++] = gw_interfaces[slot].ifindex;
+}
+
+/* ---- steps -------------------------------------------------------------------------------------------- */
+
+static void
+sweep(void)
+{
+	switch (dump.step) {
+	case STEP_LINKS:
+		links_sweep();
+		break;
+	case STEP_RULES4:
+	case STEP_RULES6:
+		rules_end(dump.step == STEP_RULES4 ? FAMILY4 : FAMILY6);
+		break;
+	case STEP_OBJECTS:
+		objects_sweep();
+		break;
+	case STEP_NEIGHBOURS4:
+	case STEP_NEIGHBOURS6:
+		neighbours_sweep(dump.step == STEP_NEIGHBOURS4 ? FAMILY4 : FAMILY6);
+		break;
+	case STEP_STATIONS:
+		stations_sweep();
+		break;
+	case STEP_ROUTES4:
+	case STEP_ROUTES6:
+		routes_sweep(dump.step == STEP_ROUTES4 ? FAMILY4 : FAMILY6);
+		break;
+	default:
+		break;
+	}
+	// Slots before neighbours and routes that need them.
+	mirror_flush();
+}
+
+static void
+look(void)
+{
+	dump.look[dump.step]++;
+	dump.looks++;
+	dump.deleted = dump.interrupted = false;
+	if (dump.step == STEP_STATIONS)
+		count_bridges();
+	if (dump.step == STEP_RULES4 || dump.step == STEP_RULES6)
+		rules_begin(dump.step == STEP_RULES4 ? FAMILY4 : FAMILY6);
+	if (dump.step == STEP_STATIONS && !dump.bridge_count)
+		return;
+	dump.failed |= !ask();
+}
+
+static void
+finish(void)
+{
+	uint64_t now = mirror_now(), took = now - dump.started;
+
+	dump.rest_until = now + RTE_MIN(took * REST, (uint64_t)REST_MAX);
+	if (dump.failed || mirror.failed) {
+		dump.rest_until = now + RETRY;
+		dump_want(WANT_ALL);
+	}
+	mirror.failed = false;
+	mirror_settle(dump.covers);
+}
+
+// Begins the next step that is wanted, past those that need nothing.
+static void
+next_step(void)
+{
+	while (dump.running) {
+		dump.step = __builtin_ctz(dump.running);
+		dump.looks = 0;
+		if (dump.look[dump.step] >= LOOK_WRAP)
+			dump.look[dump.step] = 0;
+		look();
+		if (!dump.failed && (dump.step != STEP_STATIONS || dump.bridge_count))
+			return;
+		if (!dump.failed)
+			sweep();
+		dump.running = dump.failed ? 0 : dump.running & ~WANT(dump.step);
+	}
+	finish();
+}
+
+static void
+end_of_step(void)
+{
+	if (dump.step == STEP_STATIONS && ++dump.bridge < dump.bridge_count && !dump.failed) {
+		dump.failed |= !ask();
+		if (!dump.failed)
+			return;
+	}
+	if (!dump.failed && (dump.deleted || dump.interrupted) && dump.looks < LOOKS) {
+		look();
+		if (!dump.failed && (dump.step != STEP_STATIONS || dump.bridge_count))
+			return;
+	}
+	if (!dump.failed)
+		sweep();
+	dump.running = dump.failed ? 0 : dump.running & ~WANT(dump.step);
+	next_step();
+}
+
+static uint64_t
+due(void)
+{
+	uint64_t at = RTE_MIN(dump.last + DEBOUNCE, dump.first + PATIENCE);
+
+	return RTE_MAX(at, dump.rest_until);
+}
+
+int
+dump_start_if_due(uint64_t now)
+{
+	if (dump.running || !dump.wanted || mirror.overrun)
+		return -1;
+	// Whoever waits for it does not wait for more reasons.
+	if (mirror.settled == mirror.last_ticket && now < due())
+		return due() - now;
+	dump.running = dump.wanted;
+	dump.wanted = 0;
+	dump.failed = false;
+	dump.covers = mirror.acknowledged;
+	dump.started = now;
+	next_step();
+	return -1;
+}
+
+bool
+dump_wanted(void)
+{
+	return dump.wanted;
+}
+
+void
+dump_reset(void)
+{
+	memset(&dump, 0, sizeof(dump));
+}
+
+/* ---- reading -------------------------------------------------------------------------------------------- */
+
+/* A device that has gone has nothing, and a kernel without something has none of it. */
+static bool
+is_no_answer(int error)
+{
+	return error == -ENODEV || error == -EOPNOTSUPP || error == -ENOENT;
+}
+
+// Whether that was the end of what was asked for.
+static bool
+decode_piece(int length)
+{
+	const struct nlmsghdr *message = (const struct nlmsghdr *)piece;
+
+	for (; mnl_nlmsg_ok(message, length); message = mnl_nlmsg_next(message, &length)) {
+		if (message->nlmsg_seq != dump.sequence)
+			continue;
+		if (message->nlmsg_flags & NLM_F_DUMP_INTR)
+			dump.interrupted = true;
+		if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR) {
+			int error = 0;
+
+			if (mnl_nlmsg_get_payload_len(message) >= sizeof(error))
+				memcpy(&error, mnl_nlmsg_get_payload(message), sizeof(error));
+			dump.failed |= error && !is_no_answer(error);
+			return true;
+		}
+		decode_message(message);
+	}
+	return false;
+}
+
+bool
+dump_read(void)
+{
+	ssize_t length;
+	bool end;
+
+	if (!dump.running)
+		return false;
+	length = recv(mirror.dumps, piece, sizeof(piece), MSG_DONTWAIT);
+	if (length < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	dump.failed |= length < 0;
+	dump.decoding = true;
+	end = length < 0 || decode_piece(length);
+	dump.decoding = false;
+	if (end)
+		end_of_step();
+	return true;
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Next hops: a neighbour of ours that routes lead to, or hosts on a link, or both. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/neighbour.h>
+
+#include "../counters.h"
+#include "../neighbour.h"
+#include "parts.h"
+
+enum { USABLE = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP };
+
+/* Those that nobody refers to any more, perhaps. */
+static uint32_t *idle;
+static uint32_t idle_count, idle_room;
+
+static void
+make_idle(struct hop *hop)
+{
+	if (hop->references || hop->flags & (HOP_NEIGHBOUR | HOP_IDLE))
+		return;
+	if (idle_count == idle_room) {
+		uint32_t room = idle_room ? idle_room * 2 : 64;
+		uint32_t *more = realloc(idle, room * sizeof(*idle));
+
+		if (!more)
+			return; // it stays, unused, until it is used and left again
+		idle = more;
+		idle_room = room;
+	}
+	hop->flags |= HOP_IDLE;
+	idle[idle_count++] = table_index(&mirror.hops, hop);
+}
+
+// The one whose neighbour it is: routes of their own MTU have the address in common.
+static struct hop_key
+base_key(const struct hop_key *key)
+{
+	struct hop_key base = *key;
+
+	base.mtu = 0;
+	return base;
+}
+
+static bool
+is_variant(const struct hop *hop)
+{
+	return hop->key.mtu && !hop->key.connected && hop->key.ifindex;
+}
+
+struct hop *
+hop_get(const struct hop_key *key)
+{
+	struct hop *hop = table_find(&mirror.hops, key);
+	struct hop_key base = base_key(key);
+	int nexthop;
+
+	if (hop) {
+		hop->references++;
+		return hop;
+	}
+	hop = table_add(&mirror.hops, key, NULL);
+	if (!hop) {
+		mirror.failed = true;
+		return NULL;
+	}
+	hop->references = 1;
+	nexthop = key->ifindex ? gw_nexthop_new(GW_PUNT_NEIGHBOUR) : GW_NEXTHOP_ELSEWHERE;
+	hop->nexthop = nexthop < 0 ? GW_NEXTHOP_POLICY : nexthop;
+	if (is_variant(hop) && !hop_get(&base)) {
+		hop_put(hop);
+		return NULL;
+	}
+	hop_resolve(hop);
+	return hop;
+}
+
+void
+hop_put(struct hop *hop)
+{
+	hop->references--;
+	make_idle(hop);
+}
+
+/* ---- what the data path gets ---------------------------------------------------------------- */
+
+static void
+list(struct hop *hop, uint16_t slot)
+{
+	struct gw_neighbour4_key key4 = {.interface = slot};
+	struct gw_neighbour6_key key6 = {.interface = slot};
+	bool wanted = slot && hop->flags & HOP_NEIGHBOUR && hop->nexthop >= GW_NEXTHOP_FIRST_FREE;
+	int result;
+
+	if (hop->key.connected || hop->key.mtu || wanted == !!(hop->flags & HOP_LISTED))
+		return;
+	memcpy(&key4.address, hop->key.address, sizeof(key4.address));
+	memcpy(key6.address, hop->key.address, sizeof(key6.address));
+	if (hop->key.family == FAMILY4)
+		result = wanted ? gw_neighbour4_set(&key4, hop->nexthop) :
+				  gw_neighbour4_delete(&key4);
+	else
+		result = wanted ? gw_neighbour6_set(&key6, hop->nexthop) :
+				  gw_neighbour6_delete(&key6);
+	if (!wanted)
+		hop->flags &= ~HOP_LISTED;
+	else if (!result)
+		hop->flags |= HOP_LISTED;
+}
+
+static uint32_t
+mtu_of(const struct hop *hop, const struct link *link)
+{
+	uint32_t mtu = link->mtu;
+
+	if (hop->key.family == FAMILY6 && link->mtu6)
+		mtu = RTE_MIN(mtu, link->mtu6);
+	if (hop->key.mtu)
+		mtu = RTE_MIN(mtu, hop->key.mtu);
+	return RTE_MIN(mtu, (uint32_t)UINT16_MAX);
+}
+
+static void
+fill(const struct hop *hop, const struct link *link, struct gw_nexthop *want)
+{
+	const struct hop_key base = base_key(&hop->key);
+	const struct hop *neighbour = is_variant(hop) ? table_find(&mirror.hops, &base) : hop;
+
+	want->reason = link && link->slot ? GW_PUNT_NEIGHBOUR : GW_PUNT_OTHER_DEVICE;
+	if (!link || !link->slot)
+		return;
+	// For the source's way back, which does not need the neighbour.
+	want->interface = link->slot;
+	want->mtu = mtu_of(hop, link);
+	if (!(link->flags & LINK_UP))
+		return;
+	if (hop->key.connected) {
+		want->kind = GW_NEXTHOP_CONNECTED;
+	} else if (neighbour && neighbour->flags & HOP_NEIGHBOUR) {
+		want->port = gw_interfaces[link->slot].port;
+		want->kind = want->port == GW_NO_PORT ? GW_NEXTHOP_BRIDGE : GW_NEXTHOP_PORT;
+		memcpy(want->header, neighbour->mac, sizeof(neighbour->mac));
+		memcpy(want->header + sizeof(neighbour->mac), link->mac, sizeof(link->mac));
+	}
+}
+
+static bool
+is_so(const struct gw_nexthop *is, const struct gw_nexthop *want)
+{
+	return is->kind == want->kind && is->reason == want->reason && is->port == want->port &&
+	       is->interface == want->interface && is->mtu == want->mtu &&
+	       !memcmp(is->header, want->header, sizeof(want->header));
+}
+
+void
+hop_resolve(struct hop *hop)
+{
+	const struct link *link = link_find(hop->key.ifindex);
+	struct gw_nexthop want = {.kind = GW_NEXTHOP_PUNT};
+
+	if (hop->nexthop < GW_NEXTHOP_FIRST_FREE)
+		return;
+	fill(hop, link, &want);
+	if (!is_so(&gw_nexthops[hop->nexthop], &want))
+		gw_nexthop_set(hop->nexthop, &want);
+	list(hop, link ? link->slot : GW_NO_INTERFACE);
+	if (hop->references && !hop->key.connected && link && link->slot &&
+	    !(hop->flags & (HOP_MANAGED | HOP_MANAGED_ALREADY)))
+		believe_hop(hop);
+}
+
+void
+hops_of_link(uint32_t ifindex)
+{
+	struct hop *hop;
+
+	for (uint32_t i = 0; (hop = table_walk(&mirror.hops, &i));)
+		if (hop->key.ifindex == ifindex)
+			hop_resolve(hop);
+}
+
+static void
+unlist(struct hop *hop, uint16_t slot)
+{
+	uint8_t before = hop->flags;
+
+	hop->flags &= ~HOP_NEIGHBOUR;
+	list(hop, slot);
+	hop->flags = (before & HOP_NEIGHBOUR) | (hop->flags & ~HOP_NEIGHBOUR);
+}
+
+void
+hops_forget(uint32_t ifindex)
+{
+	struct hop *hop;
+
+	for (uint32_t i = 0; (hop = table_walk(&mirror.hops, &i));) {
+		if (hop->key.ifindex != ifindex)
+			continue;
+		believe_no_more(hop);
+		hop->flags &= ~HOP_NEIGHBOUR;
+		hop->state = 0;
+		hop_resolve(hop);
+		make_idle(hop);
+	}
+}
+
+// Takes it out of the tables; its next hop is the caller's to free.
+static void
+drop(struct hop *hop)
+{
+	const struct hop_key base = base_key(&hop->key);
+	struct hop *of = is_variant(hop) ? table_find(&mirror.hops, &base) : NULL;
+
+	believe_no_more(hop);
+	unlist(hop, slot_of(hop->key.ifindex));
+	table_remove(&mirror.hops, hop);
+	if (of)
+		hop_put(of);
+}
+
+void
+hops_free_idle(void)
+{
+	uint32_t nexthops[512], count = 0;
+
+	// The list may grow meanwhile.
+	for (uint32_t i = 0; i < idle_count; i++) {
+		struct hop *hop = table_at(&mirror.hops, idle[i]);
+
+		hop->flags &= ~HOP_IDLE;
+		if (hop->references || hop->flags & HOP_NEIGHBOUR || hop->stamp.flags & STAMP_GONE)
+			continue;
+		if (hop->nexthop >= GW_NEXTHOP_FIRST_FREE)
+			nexthops[count++] = hop->nexthop;
+		drop(hop);
+		if (count == RTE_DIM(nexthops)) {
+			gw_nexthops_free(nexthops, count);
+			count = 0;
+		}
+	}
+	if (count)
+		gw_nexthops_free(nexthops, count);
+	idle_count = 0;
+}
+
+/* ---- neighbours -------------------------------------------------------------------------------- */
+
+static enum step
+step_of(const struct hop_key *key)
+{
+	return key->family == FAMILY4 ? STEP_NEIGHBOURS4 : STEP_NEIGHBOURS6;
+}
+
+static bool
+usable(uint16_t state, const uint8_t *mac)
+{
+	static const uint8_t none[6];
+
+	return state & USABLE && mac && !(mac[0] & 1) && memcmp(mac, none, sizeof(none));
+}
+
+// Those of the same address, whatever their MTU.
+static void
+resolve_all(const struct hop_key *key)
+{
+	struct hop *hop = table_first(&mirror.hops, key);
+
+	for (; hop; hop = table_next(&mirror.hops, hop))
+		hop_resolve(hop);
+}
+
+void
+neighbour_seen(const struct hop_key *key, uint16_t state, const uint8_t *mac, bool managed)
+{
+	struct hop *hop = table_find(&mirror.hops, key);
+
+	if (!slot_of(key->ifindex))
+		return;
+	if (!hop) {
+		hop = hop_get(key);
+		if (!hop)
+			return;
+		hop->references--;
+	}
+	if (!stamp_news(&hop->stamp, step_of(key)))
+		return;
+	hop->state = state;
+	hop->flags &= ~(HOP_NEIGHBOUR | HOP_MANAGED_ALREADY);
+	if (managed && !(hop->flags & HOP_MANAGED))
+		hop->flags |= HOP_MANAGED_ALREADY;
+	if (usable(state, mac)) {
+		hop->flags |= HOP_NEIGHBOUR;
+		memcpy(hop->mac, mac, sizeof(hop->mac));
+	}
+	resolve_all(key);
+	make_idle(hop);
+}
+
+static void
+lose(struct hop *hop)
+{
+	believe_lost(hop);
+	hop->flags &= ~HOP_NEIGHBOUR;
+	hop->state = 0;
+	resolve_all(&hop->key);
+	make_idle(hop);
+}
+
+void
+neighbour_gone(const struct hop_key *key)
+{
+	struct hop *hop = table_find(&mirror.hops, key);
+
+	if (!slot_of(key->ifindex))
+		return;
+	if (!hop && dump_of(step_of(key))) {
+		hop = hop_get(key);
+		if (hop)
+			hop->references--;
+	}
+	if (!hop)
+		return;
+	stamp_gone(&hop->stamp, step_of(key));
+	lose(hop);
+}
+
+void
+neighbours_sweep(enum family family)
+{
+	struct hop *hop;
+
+	for (uint32_t i = 0; (hop = table_walk(&mirror.hops, &i));) {
+		if (hop->key.family != family || hop->key.connected || hop->key.mtu)
+			continue;
+		if (!stamp_swept(&hop->stamp, step_of(&hop->key)) && hop->state)
+			lose(hop);
+		make_idle(hop);
+	}
+}

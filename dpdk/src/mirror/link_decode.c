@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Links: of the device itself, of it as a port of its bridge, and of its IPv6. */
+#include <string.h>
+#include <sys/socket.h>
+
+#include <libmnl/libmnl.h>
+#include <linux/if.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/ipv6.h>
+#include <linux/rtnetlink.h>
+
+#include "parts.h"
+
+enum {
+	USER_HZ = 100, /* in which the kernel tells ages, whatever its own HZ is */
+	MTU6 = 1, /* DEVCONF_MTU6 */
+};
+
+/* Attributes of a nested one. */
+static void
+nested(const struct nlattr *attr, const struct nlattr **by_type, uint32_t count)
+{
+	attributes(attr ? mnl_attr_get_payload(attr) : NULL,
+		   attr ? mnl_attr_get_payload_len(attr) : 0, by_type, count);
+}
+
+static uint8_t
+byte_of(const struct nlattr *attr, uint8_t otherwise)
+{
+	const uint8_t *byte = attribute_bytes(attr, 1);
+
+	return byte ? *byte : otherwise;
+}
+
+static uint16_t
+port_flags(const struct nlattr *data)
+{
+	const struct nlattr *attr[IFLA_BRPORT_LOCKED + 1];
+	uint16_t flags = 0;
+
+	nested(data, attr, RTE_DIM(attr));
+	if (byte_of(attr[IFLA_BRPORT_STATE], BR_STATE_FORWARDING) != BR_STATE_FORWARDING)
+		flags |= LINK_STP_BLOCKED;
+	// The data path knows neither who may not talk to whom nor who has to sign in first.
+	if (byte_of(attr[IFLA_BRPORT_ISOLATED], 0) || byte_of(attr[IFLA_BRPORT_LOCKED], 0) ||
+	    byte_of(attr[IFLA_BRPORT_MODE], 0))
+		flags |= LINK_CHOOSY;
+	return flags;
+}
+
+static void
+decode_kind(const struct nlattr *info, struct link_news *news)
+{
+	const struct nlattr *attr[IFLA_INFO_SLAVE_DATA + 1], *bridge[IFLA_BR_VLAN_FILTERING + 1];
+
+	nested(info, attr, RTE_DIM(attr));
+	if (attr[IFLA_INFO_KIND] && !strcmp(mnl_attr_get_str(attr[IFLA_INFO_KIND]), "bridge")) {
+		nested(attr[IFLA_INFO_DATA], bridge, RTE_DIM(bridge));
+		news->flags |= LINK_BRIDGE;
+		if (byte_of(bridge[IFLA_BR_VLAN_FILTERING], 0))
+			news->flags |= LINK_VLAN_AWARE;
+		news->ageing = attribute_u32(bridge[IFLA_BR_AGEING_TIME], 0) / USER_HZ;
+	}
+	if (attr[IFLA_INFO_SLAVE_KIND] &&
+	    !strcmp(mnl_attr_get_str(attr[IFLA_INFO_SLAVE_KIND]), "bridge"))
+		news->flags |= port_flags(attr[IFLA_INFO_SLAVE_DATA]);
+}
+
+// From the IPv6 part of a link's message; a router may advertise less than the device has.
+static uint32_t
+mtu6_of(const struct nlattr *inet6)
+{
+	const struct nlattr *attr[IFLA_INET6_CONF + 1];
+	const int32_t *conf;
+
+	nested(inet6, attr, RTE_DIM(attr));
+	if (!attr[IFLA_INET6_CONF] ||
+	    mnl_attr_get_payload_len(attr[IFLA_INET6_CONF]) < (MTU6 + 1) * sizeof(*conf))
+		return 0;
+	conf = mnl_attr_get_payload(attr[IFLA_INET6_CONF]);
+	return conf[MTU6] > 0 ? conf[MTU6] : 0;
+}
+
+static void
+decode_device(const struct ifinfomsg *info, const struct nlattr **attr)
+{
+	const struct nlattr *families[AF_INET6 + 1];
+	struct link_news news = {
+		.ifindex = info->ifi_index,
+		.mtu = attribute_u32(attr[IFLA_MTU], 0),
+		.master = attribute_u32(attr[IFLA_MASTER], 0),
+		.promiscuity = attribute_u32(attr[IFLA_PROMISCUITY], 0),
+	};
+	const void *mac = attribute_bytes(attr[IFLA_ADDRESS], sizeof(news.mac));
+
+	// Of a device in another namespace (a veth's peer) the number means another one here.
+	if (!attr[IFLA_LINK_NETNSID])
+		news.lower = attribute_u32(attr[IFLA_LINK], 0);
+	if (mac)
+		memcpy(news.mac, mac, sizeof(news.mac));
+	nested(attr[IFLA_AF_SPEC], families, RTE_DIM(families));
+	news.mtu6 = mtu6_of(families[AF_INET6]);
+	if (info->ifi_flags & IFF_UP)
+		news.flags |= LINK_UP;
+	if (info->ifi_flags & IFF_LOWER_UP)
+		news.flags |= LINK_CARRIER;
+	if (news.master)
+		news.flags |= LINK_MASTERED;
+	decode_kind(attr[IFLA_LINKINFO], &news);
+	link_seen(&news);
+}
+
+// What a bridge says of a port, when its state changes.
+static void
+decode_port(const struct ifinfomsg *info, const struct nlattr **attr, bool gone)
+{
+	struct link *link = link_find(info->ifi_index);
+	uint16_t flags;
+
+	if (!link || !(link->flags & LINK_KNOWN))
+		return;
+	mirror.review = true;
+	if (gone) {
+		// It left the bridge; what it is now, its own message says.
+		if (link->master == attribute_u32(attr[IFLA_MASTER], 0)) {
+			link->master = 0;
+			link->flags &= ~(LINK_MASTERED | LINK_STP_BLOCKED | LINK_CHOOSY);
+		}
+		return;
+	}
+	if (!attr[IFLA_PROTINFO] || !mnl_attr_get_payload_len(attr[IFLA_PROTINFO]))
+		return;
+	flags = link->flags & ~(LINK_STP_BLOCKED | LINK_CHOOSY);
+	link->flags = flags | port_flags(attr[IFLA_PROTINFO]);
+}
+
+static void
+decode_inet6(const struct ifinfomsg *info, const struct nlattr **attr)
+{
+	struct link *link = link_find(info->ifi_index);
+	uint32_t mtu6 = mtu6_of(attr[IFLA_PROTINFO]);
+
+	if (!link || !mtu6 || link->mtu6 == mtu6)
+		return;
+	link->mtu6 = mtu6;
+	mirror.review = true;
+}
+
+void
+decode_link(const struct nlmsghdr *message)
+{
+	const struct nlattr *attr[IFLA_LINK_NETNSID + 1];
+	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
+	bool gone = message->nlmsg_type == RTM_DELLINK;
+
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*info) || info->ifi_index <= 0)
+		return;
+	attributes(info + 1, mnl_nlmsg_get_payload_len(message) - sizeof(*info), attr,
+		   RTE_DIM(attr));
+	if (info->ifi_family == AF_BRIDGE)
+		decode_port(info, attr, gone);
+	else if (info->ifi_family == AF_INET6 && !gone)
+		decode_inet6(info, attr);
+	else if (info->ifi_family == AF_UNSPEC && gone)
+		link_gone(info->ifi_index);
+	else if (info->ifi_family == AF_UNSPEC)
+		decode_device(info, attr);
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The mirror's thread: events and dumps as they come, a moment of each, and what follows. */
+#define _GNU_SOURCE // pthread_mutex_clocklock
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <libmnl/libmnl.h>
+#include <linux/rtnetlink.h>
+
+#include "../error.h"
+#include "../mirror.h"
+#include "../port.h"
+#include "../thread.h"
+#include "../worker.h"
+#include "parts.h"
+
+enum {
+	SLICE = 2, /* ms with gw_control held */
+	BREATH = 50, /* us without, when there is more to do: others want it too */
+	WATCH = 1000, /* ms */
+	FIRST_DUMP = 30000, /* ms until the start is given up */
+	LOCK_PATIENCE = 50, /* ms until it is looked whether to stop */
+};
+
+struct mirror mirror = {.events = -1, .dumps = -1, .requests = -1, .wake = -1};
+
+static pthread_t thread;
+static bool started, stopping;
+static uint32_t to_settle;
+static uint64_t next_watch;
+static char datagram[65536];
+
+
+uint64_t
+mirror_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ull + now.tv_nsec / 1000000;
+}
+
+/* ---- events ------------------------------------------------------------------------------------------- */
+
+static void
+event(const struct nlmsghdr *message)
+{
+	mirror.count++;
+	if (message->nlmsg_type == RTM_DELADDR) {
+		// Routes that preferred it as their source go without a word.
+		dump_want(WANT(STEP_ROUTES4));
+		return;
+	}
+	decode_message(message);
+}
+
+// The answer to gw_mirror_wait(): all that was said before was read.
+static void
+answer(const struct nlmsghdr *message)
+{
+	if (message->nlmsg_type == NLMSG_ERROR &&
+	    (int32_t)(message->nlmsg_seq - mirror.acknowledged) > 0)
+		mirror.acknowledged = message->nlmsg_seq;
+}
+
+/*
+ * The kernel says at once that it drops events, but what waits then is older, and it goes on
+ * dropping until all of that was read. Only a dump that begins after it knows more than events do.
+ */
+static void
+events_are_read(void)
+{
+	if (!mirror.overrun)
+		return;
+	mirror.overrun = false;
+	mirror.resyncs++;
+	mirror.acknowledged = mirror.last_ticket;
+	dump_want(WANT_ALL);
+}
+
+// One datagram; false: there is none.
+static bool
+read_event(void)
+{
+	struct sockaddr_nl from = {};
+	struct iovec buffer = {datagram, sizeof(datagram)};
+	struct msghdr how = {&from, sizeof(from), &buffer, 1, NULL, 0, 0};
+	ssize_t length = recvmsg(mirror.events, &how, MSG_DONTWAIT);
+	const struct nlmsghdr *message = (const struct nlmsghdr *)datagram;
+	int left = length;
+
+	if (length < 0 && errno == ENOBUFS) {
+		mirror.overrun = true;
+		return true;
+	}
+	if (length < 0) {
+		events_are_read();
+		return false;
+	}
+	if (how.msg_flags & MSG_TRUNC)
+		mirror.overrun = true;
+	if (from.nl_pid)
+		return true; // anybody may send to a socket
+	for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+		if (from.nl_groups)
+			event(message);
+		else
+			answer(message);
+	}
+	return true;
+}
+
+/* ---- one slice ------------------------------------------------------------------------------------------ */
+
+void
+mirror_flush(void)
+{
+	if (mirror.review)
+		slots_review();
+	install_flush();
+	paths_free_idle();
+	hops_free_idle();
+}
+
+void
+mirror_settle(uint32_t ticket)
+{
+	to_settle = ticket;
+}
+
+static void
+settle(void)
+{
+	if (!dump_running() && !dump_wanted() && !mirror.overrun)
+		to_settle = mirror.acknowledged;
+	if (to_settle == mirror.settled)
+		return;
+	mirror.settled = to_settle;
+	pthread_cond_broadcast(&mirror.settling);
+}
+
+static void
+every_second(uint64_t now)
+{
+	if (now < next_watch)
+		return;
+	next_watch = now + WATCH;
+	gw_ports_watch();
+	believe_round(now / 1000);
+	family_retry(FAMILY4);
+	family_retry(FAMILY6);
+}
+
+// A moment of work; false: there is no more.
+static bool
+slice(void)
+{
+	uint64_t now = mirror_now(), end = now + SLICE;
+	bool events = true, pieces = true;
+
+	while ((events || pieces) && now < end) {
+		events = read_event();
+		for (int i = 0; events && i < 64; i++)
+			events = read_event();
+		dump_start_if_due(now);
+		pieces = dump_read();
+		now = mirror_now();
+	}
+	mirror_flush();
+	if (!events)
+		believe_waiting();
+	every_second(now);
+	settle();
+	return events || pieces;
+}
+
+/* ---- the thread -------------------------------------------------------------------------------------------- */
+
+static int
+wait_time(void)
+{
+	uint64_t now = mirror_now();
+	int watch = next_watch > now ? next_watch - now : 0;
+	int dump = dump_start_if_due(now);
+
+	return dump < 0 ? watch : RTE_MIN(dump, watch);
+}
+
+static void
+wait_for_news(int milliseconds)
+{
+	struct pollfd fds[] = {
+		{.fd = mirror.events, .events = POLLIN},
+		{.fd = mirror.dumps, .events = POLLIN},
+		{.fd = mirror.wake, .events = POLLIN},
+	};
+	uint64_t count;
+
+	poll(fds, RTE_DIM(fds), milliseconds);
+	if (fds[2].revents && read(mirror.wake, &count, sizeof(count)) < 0)
+		return;
+}
+
+static bool
+is_stopping(void)
+{
+	return __atomic_load_n(&stopping, __ATOMIC_ACQUIRE);
+}
+
+// Whoever has it may be waiting for this thread to end.
+static bool
+lock(void)
+{
+	while (!is_stopping()) {
+		struct timespec until;
+
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += LOCK_PATIENCE * 1000000l;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		if (!pthread_mutex_clocklock(&gw_control, CLOCK_MONOTONIC, &until))
+			return true;
+	}
+	return false;
+}
+
+static void *
+run(void *argument)
+{
+	while (lock()) {
+		bool more = slice();
+		int milliseconds = more ? 0 : wait_time();
+
+		pthread_mutex_unlock(&gw_control);
+		if (more)
+			usleep(BREATH);
+		else
+			wait_for_news(milliseconds);
+	}
+	return argument;
+}
+
+/* ---- start and stop ------------------------------------------------------------------------------------------ */
+
+static void
+open_tables(void)
+{
+	table_open(&mirror.links, sizeof(struct link), sizeof(uint32_t), sizeof(uint32_t));
+	table_open(&mirror.hops, sizeof(struct hop), sizeof(struct hop_key),
+		   offsetof(struct hop_key, mtu));
+	table_open(&mirror.paths, sizeof(struct path), sizeof(struct path_key),
+		   sizeof(struct path_key));
+	table_open(&mirror.objects, sizeof(struct object), sizeof(uint32_t), sizeof(uint32_t));
+	table_open(&mirror.stations, sizeof(struct station), sizeof(struct station_key),
+		   sizeof(struct station_key));
+	routes_open();
+}
+
+static void
+close_all(void)
+{
+	struct path *path;
+
+	for (uint32_t i = 0; (path = table_walk(&mirror.paths, &i));)
+		free(path->members);
+	objects_close();
+	table_close(&mirror.links);
+	table_close(&mirror.hops);
+	table_close(&mirror.paths);
+	table_close(&mirror.stations);
+	table_close(&mirror.routes[FAMILY4]);
+	table_close(&mirror.routes[FAMILY6]);
+	sockets_close();
+}
+
+// All that is there before the first port.
+static int
+first_dump(void)
+{
+	uint64_t end = mirror_now() + FIRST_DUMP;
+
+	dump_want(WANT_ALL);
+	while (dump_wanted() || dump_running()) {
+		bool more;
+
+		pthread_mutex_lock(&gw_control);
+		more = slice();
+		pthread_mutex_unlock(&gw_control);
+		if (mirror_now() > end)
+			return gw_fail(ETIME, "the kernel's tables could not be read in %d s",
+				       FIRST_DUMP / 1000);
+		if (!more)
+			wait_for_news(wait_time());
+	}
+	return 0;
+}
+
+int
+gw_mirror_start(void)
+{
+	pthread_condattr_t clock;
+	int result;
+
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&mirror.settling, &clock);
+	pthread_condattr_destroy(&clock);
+	dump_reset();
+	open_tables();
+	stopping = false;
+	next_watch = mirror_now() + WATCH;
+	result = sockets_open();
+	if (!result)
+		result = first_dump();
+	if (!result)
+		result = gw_thread_start(&thread, "gw-mirror", run, NULL);
+	if (result)
+		close_all();
+	started = !result;
+	return result;
+}
+
+void
+gw_mirror_stop(void)
+{
+	uint64_t one = 1;
+
+	if (!started)
+		return;
+	__atomic_store_n(&stopping, true, __ATOMIC_RELEASE);
+	if (write(mirror.wake, &one, sizeof(one)) < 0)
+		return;
+	pthread_join(thread, NULL);
+	believe_nothing();
+	close_all();
+	started = false;
+}
+
+static void
+wake(void)
+{
+	uint64_t one = 1;
+
+	// Full is awake already.
+	if (write(mirror.wake, &one, sizeof(one)) < 0)
+		return;
+}
+
+void
+gw_mirror_port_added(uint16_t port)
+{
+	mirror.ports |= 1u << port;
+	dump_want(WANT_ALL);
+	slots_review();
+	mirror_flush();
+	wake();
+}
+
+void
+gw_mirror_port_removed(uint16_t port)
+{
+	mirror.ports &= ~(1u << port);
+	slots_review();
+	mirror_flush();
+	wake();
+}
+
+int
+gw_mirror_wait(struct gw_worker *worker, uint32_t milliseconds)
+{
+	struct nlmsghdr ask = {.nlmsg_len = sizeof(ask), .nlmsg_type = NLMSG_NOOP};
+	struct timespec until;
+	uint32_t ticket;
+	int result = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += milliseconds / 1000;
+	until.tv_nsec += milliseconds % 1000 * 1000000l;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&gw_control);
+	ticket = ++mirror.last_ticket;
+	ask.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	ask.nlmsg_seq = ticket;
+	// The answer queues up behind the events; if there is no room, a resync answers.
+	send(mirror.events, &ask, sizeof(ask), 0);
+	wake();
+	while (!result && (int32_t)(mirror.settled - ticket) < 0)
+		result = pthread_cond_timedwait(&mirror.settling, &gw_control, &until);
+	pthread_mutex_unlock(&gw_control);
+	if (result)
+		return gw_fail(ETIME, "the mirror has not caught up within %u ms", milliseconds);
+	return 0;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The FDBs of our bridges. */
+#include <string.h>
+
+#include "../fdb.h"
+#include "../port.h"
+#include "parts.h"
+
+uint32_t
+stations_used(void)
+{
+	return mirror.stations.used;
+}
+
+static struct gw_fdb_key
+fdb_key(const struct station *station)
+{
+	struct gw_fdb_key key = {.bridge = slot_of(station->key.bridge)};
+
+	memcpy(&key.mac, station->key.mac, sizeof(key.mac));
+	return key;
+}
+
+int32_t
+station_place(const struct station *station)
+{
+	const struct gw_fdb_key key = fdb_key(station);
+
+	return station->listed ? rte_hash_lookup(gw_fdb, &key) : -1;
+}
+
+static void
+unlist(struct station *station)
+{
+	const struct gw_fdb_key key = fdb_key(station);
+
+	if (station->listed)
+		gw_fdb_delete(&key);
+	station->listed = 0;
+}
+
+// Makes the data path's entry what it should be.
+static void
+resolve(struct station *station)
+{
+	const struct gw_fdb_key key = fdb_key(station);
+	uint16_t slot = slot_of(station->port), port = GW_NO_PORT, flags = GW_FDB_KERNEL;
+
+	if (!key.bridge)
+		return;
+	if (station->kind == STATION_LOCAL) {
+		flags = GW_FDB_LOCAL | GW_FDB_STATIC;
+	} else if (slot && station->kind != STATION_LOCKED) {
+		port = gw_interfaces[slot].port;
+		flags = station->kind == STATION_STATIC ? GW_FDB_STATIC : 0;
+		if (port == GW_NO_PORT)
+			flags |= GW_FDB_KERNEL;
+	}
+	if (!gw_fdb_set(&key, port, flags))
+		station->listed = 1;
+	else
+		unlist(station); // what could not be written must not stay as it was
+}
+
+void
+station_seen(const struct station_key *key, uint32_t port, enum station_kind kind)
+{
+	struct station *station = table_find(&mirror.stations, key);
+	bool fresh = !station;
+
+	if (!slot_of(key->bridge))
+		return;
+	if (fresh)
+		station = table_add(&mirror.stations, key, NULL);
+	if (!station) {
+		mirror.failed = true;
+		return;
+	}
+	if (!stamp_news(&station->stamp, STEP_STATIONS))
+		return;
+	if (!fresh && station->listed && station->port == port && station->kind == kind)
+		return;
+	// Frames from where it was say nothing about where it is.
+	if (station->port != port)
+		unlist(station);
+	station->port = port;
+	station->kind = kind;
+	resolve(station);
+}
+
+static void
+drop(struct station *station)
+{
+	unlist(station);
+	table_remove(&mirror.stations, station);
+}
+
+void
+station_gone(const struct station_key *key)
+{
+	struct station *station = table_find(&mirror.stations, key);
+
+	if (!slot_of(key->bridge))
+		return;
+	if (!station && dump_of(STEP_STATIONS))
+		station = table_add(&mirror.stations, key, NULL);
+	if (!station)
+		return;
+	if (stamp_gone(&station->stamp, STEP_STATIONS))
+		drop(station);
+	else
+		unlist(station);
+}
+
+void
+stations_sweep(void)
+{
+	struct station *station;
+
+	for (uint32_t i = 0; (station = table_walk(&mirror.stations, &i));)
+		if (!stamp_swept(&station->stamp, STEP_STATIONS))
+			drop(station);
+}
+
+void
+stations_of_port(uint32_t ifindex)
+{
+	struct station *station;
+
+	for (uint32_t i = 0; (station = table_walk(&mirror.stations, &i));)
+		if (station->port == ifindex && !(station->stamp.flags & STAMP_GONE))
+			resolve(station);
+}
+
+void
+stations_forget(uint32_t bridge)
+{
+	struct station *station;
+
+	for (uint32_t i = 0; (station = table_walk(&mirror.stations, &i));)
+		if (station->key.bridge == bridge)
+			drop(station);
+}
