@@ -4,16 +4,18 @@
 import asyncio
 import json
 import logging
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from hybrid_gateway import api
-from hybrid_gateway.access import Access, Admission, access_of, restrict
+from hybrid_gateway.access import ROOT_ONLY, Access, Admission, access_of, restrict
 from hybrid_gateway.client import Client
 from hybrid_gateway.errors import (
     ConfigError,
@@ -304,6 +306,18 @@ def test_readers_cannot_shut_others_out(tmp_path: Path, monkeypatch: pytest.Monk
             writer.close()
 
     serve(tmp_path, scenario)
+
+
+def test_a_socket_of_root_alone() -> None:
+    @dataclass
+    class Peer:
+        uid: int
+
+        def getsockopt(self, *_: int) -> bytes:
+            return struct.pack("iII", 1, self.uid, 0)
+
+    assert ROOT_ONLY.peer_access(cast(socket.socket, Peer(0))) is Access.WRITE
+    assert ROOT_ONLY.peer_access(cast(socket.socket, Peer(1000))) is Access.NONE
 
 
 def test_access_by_group(monkeypatch: pytest.MonkeyPatch) -> None:
