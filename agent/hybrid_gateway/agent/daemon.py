@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import __version__
 from ..api import Server
+from ..api.methods import Agent as Asked
 from ..errors import GwError, UsageError
 from ..instance import DEFAULT_CONFIG, Instance, from_environment, object_dir
 from ..notify import notify
@@ -99,6 +100,12 @@ class Agent:
     def show_counters(self) -> Any:
         return views.counters(self._engine)
 
+    async def show_drivers(self) -> Any:
+        """In a thread of its own: others are served meanwhile."""
+        from . import drivers  # with pyelftools, which nothing else needs
+
+        return await asyncio.to_thread(drivers.devices, self._engine.instance)
+
     def show_graph(self) -> Any:
         return worker_views.graph(self._engine)
 
@@ -156,7 +163,8 @@ async def serve(instance: Instance, config: Path) -> None:
         worker = WorkerFollower(engine, loop, follower.attempt)
         try:
             engine.start()
-            server = Server(Agent(engine, done), instance.socket)
+            asked: Asked = Agent(engine, done)
+            server = Server(asked, instance.socket)
             await server.start()
             try:
                 follower.start()
