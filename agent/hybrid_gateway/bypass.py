@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The owner's firewall and shaping that XDP would go past, by name.
+"""The owner's firewall and shaping that the data planes would go past, by name.
 
 XDP forwards before the kernel's forward hook and sends without a qdisc; what it takes out of
-VXLAN was not at the input hook, and what it bridges at none of the bridge's. Whoever wrote rules
-there has to know: the names found here have to stand in `bypass:`, or nothing is attached.
+VXLAN was not at the input hook, and what it bridges at none of the bridge's. What the worker
+forwards meets no hook at all. Whoever wrote rules there has to know: the names found here have to
+stand in `bypass:`, or nothing is attached.
 """
 
 import socket
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import RefusedError
-from .model import BYPASS_ALL, Link
+from .model import BYPASS_ALL, Config, Link
 from .netlink import Qdisc
 from .nft import BaseChain
 
@@ -37,6 +38,14 @@ VXLAN_HOOKS = {
     "bridge": ("prerouting", "input", "forward", "output", "postrouting"),
 }
 """By family likewise; those of "ip" and "ip6" hang on what the VTEPs have."""
+WORKER_HOOKS = {
+    "ip": ("prerouting", "forward", "postrouting"),
+    "ip6": ("prerouting", "forward", "postrouting"),
+    "inet": ("prerouting", "forward", "postrouting", "ingress"),
+    "netdev": ("ingress", "egress"),
+    "bridge": ("prerouting", "forward", "postrouting"),
+}
+"""By family: those that a packet meets which the kernel forwards, translation among them."""
 BRIDGE_CALLS = Path("/proc/sys/net/bridge")
 """There if bridged packets may pass the hooks of IP (br_netfilter)."""
 Hooks = Mapping[str, Sequence[str]]
@@ -60,16 +69,19 @@ LEGACY = {
 }
 IPT_SO_GET_INFO = 64
 IPT_INFO = struct.Struct("=32sI5I5III")
-NF_INET = {"prerouting": 0, "input": 1, "forward": 2, "output": 3}
+NF_INET = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
 """enum nf_inet_hooks."""
 LEGACY_CHAINS = {
     "filter": ("input", "forward", "output"),
-    "mangle": ("prerouting", "input", "forward", "output"),
+    "mangle": ("prerouting", "input", "forward", "output", "postrouting"),
+    "nat": ("prerouting", "postrouting"),
 }
 
 
-def hooks(*, nat: bool, families: frozenset[int], bridged: bool) -> dict[str, tuple[str, ...]]:
-    """What XDP goes past, by family of nftables; `families` are those of VTEPs (4, 6).
+def hooks(
+    *, nat: bool, families: frozenset[int], bridged: bool, worker: bool = False
+) -> dict[str, tuple[str, ...]]:
+    """What is gone past, by family of nftables; `families` are those of VTEPs (4, 6).
 
     `bridged`: bridged packets pass the hooks of IP, which is about all that they carry.
     """
@@ -78,6 +90,8 @@ def hooks(*, nat: bool, families: frozenset[int], bridged: bool) -> dict[str, tu
     def add(family: str, more: tuple[str, ...]) -> None:
         passed[family] = tuple(dict.fromkeys((*passed.get(family, ()), *more)))
 
+    for family, found in WORKER_HOOKS.items() if worker else ():
+        add(family, found)
     if not families:
         return passed
     for family, found in VXLAN_HOOKS.items():
@@ -166,16 +180,26 @@ def _get_info(probe: socket.socket, level: int, query: bytes) -> bytes:
     return buffer.raw
 
 
-def refuse(found: Sequence[str], accepted: Sequence[str], where: str) -> None:
+def passers(config: Config) -> str:
+    """Who goes past them, in words."""
+    xdp = config.nat44 is not None or bool(config.vxlan)
+    return " and ".join(("XDP",) * xdp + ("the worker",) * (config.worker is not None))
+
+
+def refused(found: Sequence[str], config: Config) -> list[str]:
+    """Those that the owner does not accept."""
+    accepted = config.bypass
+    return [name for name in found if name not in accepted and BYPASS_ALL not in accepted]
+
+
+def refuse(found: Sequence[str], config: Config) -> None:
     """RefusedError that names everything found and not accepted."""
-    if BYPASS_ALL in accepted:
-        return
-    missing = [name for name in found if name not in accepted]
+    missing = refused(found, config)
     if missing:
         raise RefusedError(
-            "XDP would go past the owner's "
+            f"{passers(config)} would go past the owner's "
             + ", ".join(missing)
             + "; name them under bypass: to accept that, or remove them",
             code="bypass.refused",
-            where=where,
+            where=config.path,
         )

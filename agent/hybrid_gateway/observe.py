@@ -194,8 +194,9 @@ class Observer:
     # ---- what stands in the way -------------------------------------------------------
 
     def bypassed(self, config: Config, links: tuple[Link, ...]) -> list[str]:
-        """Names of the owner's chains and qdiscs that XDP goes past."""
-        names = {port.device for port in config.ports}
+        """Names of the owner's chains and qdiscs that XDP or the worker goes past."""
+        names = {port.device or port.iface or port.name for port in config.ports}
+        names |= {one.tap for one in self._worker.taken()}
         names |= {entry.device for entry in config.vxlan}
         names |= set(config.nat44.inside) if config.nat44 else set()
         vxlan = {entry.device for entry in config.vxlan}
@@ -203,6 +204,7 @@ class Observer:
             nat=config.nat44 is not None,
             families=frozenset(k.vxlan.family for k in links if k.vxlan and k.name in vxlan),
             bridged=bypass.bridges_call_ip(links),
+            worker=config.worker is not None,
         )
         if not passed:
             return []
@@ -214,7 +216,7 @@ class Observer:
 
     def refuse_bypass(self, config: Config, links: tuple[Link, ...]) -> None:
         """RefusedError naming all of them that the configuration does not accept."""
-        bypass.refuse(self.bypassed(config, links), config.bypass, config.path)
+        bypass.refuse(self.bypassed(config, links), config)
 
     def foreign_programs(self, wanted: Wanted) -> None:
         """RefusedError when a port carries an XDP program that is not ours."""

@@ -13,7 +13,6 @@ import nftables
 import pytest
 
 from hybrid_gateway import bypass
-from hybrid_gateway.errors import RefusedError
 from hybrid_gateway.lab.namespaces import run
 from hybrid_gateway.model import (
     FALLBACK_PORTS,
@@ -198,13 +197,3 @@ def test_shaping_is_named(site: str) -> None:
 @pytest.mark.usefixtures("site")
 def test_a_namespace_without_iptables_has_none() -> None:
     assert bypass.legacy_tables() == []
-
-
-def test_what_is_not_accepted_is_refused() -> None:
-    found = ["nft inet filter forward", "qdisc wan0 tbf"]
-    bypass.refuse(found, found, "f")
-    bypass.refuse(found, ("*",), "f")
-    with pytest.raises(RefusedError, match="qdisc wan0 tbf") as caught:
-        bypass.refuse(found, found[:1], "gateway.yaml")
-    assert "filter forward" not in caught.value.message
-    assert caught.value.where == "gateway.yaml"

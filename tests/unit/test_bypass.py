@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which hooks XDP goes past, by what it does."""
+"""Which hooks XDP and the worker go past, by what they do."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hybrid_gateway import bypass
-from hybrid_gateway.model import BridgeLink, Link
+from hybrid_gateway.errors import RefusedError
+from hybrid_gateway.model import BYPASS_ALL, BridgeLink, Config, Link
 from hybrid_gateway.nft import BaseChain
+from tests.unit import site
+from tests.unit.worker_site import CONFIG
 
 NONE: frozenset[int] = frozenset()
 OUTER = ("prerouting", "input", "output")
@@ -83,3 +87,55 @@ def test_a_bridge_that_calls_ip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert not bypass.bridges_call_ip((quiet,))
     (tmp_path / "bridge-nf-call-iptables").write_text("1\n")
     assert bypass.bridges_call_ip((quiet,))
+
+
+# ---- the worker -----------------------------------------------------------------------
+
+
+def test_the_worker_goes_past_everything_that_is_forwarded() -> None:
+    """Translation in prerouting and postrouting as well, and IPv6."""
+    found = (
+        chain("inet", "input", rules=False, policy="drop"),
+        chain("inet", "forward"),
+        chain("ip", "postrouting"),
+        chain("ip6", "forward"),
+        chain("bridge", "prerouting"),
+        chain("netdev", "egress", devices=("sfp0",)),
+    )
+
+    passed = bypass.hooks(nat=False, families=NONE, bridged=False, worker=True)
+
+    assert bypass.chains(found, frozenset({"sfp0"}), passed) == [
+        "nft bridge fw prerouting",
+        "nft inet fw forward",
+        "nft ip fw postrouting",
+        "nft ip6 fw forward",
+        "nft netdev fw egress",
+    ]
+
+
+def test_refused_unless_accepted() -> None:
+    found = ["nft inet fw forward", "qdisc sfp0 htb"]
+    config = replace(CONFIG, bypass=("qdisc sfp0 htb",))
+
+    with pytest.raises(RefusedError) as caught:
+        bypass.refuse(found, config)
+
+    assert str(caught.value) == (
+        "/etc/gw/gateway.yaml: the worker would go past the owner's nft inet fw forward; "
+        "name them under bypass: to accept that, or remove them"
+    )
+    bypass.refuse(found, replace(config, bypass=tuple(found)))
+    bypass.refuse(found, replace(config, bypass=(BYPASS_ALL,)))
+
+
+@pytest.mark.parametrize(
+    ("config", "who"),
+    [
+        (CONFIG, "the worker"),
+        (site.CONFIG, "XDP"),
+        (replace(site.CONFIG, worker=CONFIG.worker), "XDP and the worker"),
+    ],
+)
+def test_who_goes_past(config: Config, who: str) -> None:
+    assert bypass.passers(config) == who

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import bypass
 from ..apply import Executor
 from ..bpf import DataPlane, SavedSessions
 from ..config import load
@@ -16,7 +17,6 @@ from ..events import RouteEvent
 from ..instance import Instance
 from ..mirror import Mirror
 from ..model import (
-    BYPASS_ALL,
     Config,
     Link,
     NatLog,
@@ -172,7 +172,7 @@ class Engine:
         self._drop_saved(config)
         self.notes = tuple(self._executor.notes)
         for name in self.bypassed:
-            log.warning("XDP goes past %s", name)
+            log.warning("%s goes past %s", bypass.passers(config), name)
 
     def _refuse_to_abandon(self, config: Config) -> None:
         """ConfigError for a name that is wrong: the port that it meant is here, and forwards."""
@@ -334,10 +334,7 @@ class Engine:
         if self.config is None:
             return
         found = self._observer.bypassed(self.config, self.netlink.links())
-        accepted = self.config.bypass
-        self.bypassed = tuple(
-            name for name in found if name not in accepted and BYPASS_ALL not in accepted
-        )
+        self.bypassed = tuple(bypass.refused(found, self.config))
 
     def fail(self, error: Exception) -> None:
         """Something that nobody foresaw: kept for `status`, until a look at everything succeeds."""

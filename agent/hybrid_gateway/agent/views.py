@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from .. import __version__
+from ..bypass import passers
 from ..errors import GwError
 from ..model import (
     Config,
@@ -70,7 +71,9 @@ def warnings(engine: Engine) -> list[Any]:
         for port in _ports_of_xdp(engine)
         if port["mode"] not in (None, "native")
     ]
-    found += [f"XDP goes past {name}, which appeared later" for name in engine.bypassed]
+    if engine.config and engine.bypassed:
+        who = passers(engine.config)
+        found += [f"{who} goes past {name}, which appeared later" for name in engine.bypassed]
     return [*found, engine.unsaved] if engine.unsaved else found
 
 
