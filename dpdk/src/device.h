@@ -19,7 +19,8 @@ void gw_device_close(uint16_t id);
 int gw_device_start(struct gw_worker_port *port);
 void gw_device_stop(struct gw_worker_port *port);
 
-/* What a frame on the wire may have at most, given the driver and our buffers; an IP packet. */
+/* The longest IP packet whose frame fits into one mbuf, and that a device can take at all. */
+uint32_t gw_device_mtu_of_one_mbuf(void);
 uint32_t gw_device_max_mtu(const struct gw_worker_port *port);
 
 /* -EBUSY: not while it runs. */

@@ -2,6 +2,7 @@
 #include "netdev.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <net/if.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -82,4 +83,15 @@ gw_netdev_socket(uint32_t ifindex)
 	}
 	closedir(folder);
 	return found;
+}
+
+int
+gw_netdev_hear_groups(uint32_t ifindex, int socket)
+{
+	struct packet_mreq all = {.mr_ifindex = ifindex, .mr_type = PACKET_MR_ALLMULTI};
+
+	// An XDP socket knows nothing of this.
+	return setsockopt(socket, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all)) < 0 ?
+		       -errno :
+		       0;
 }

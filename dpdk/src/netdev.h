@@ -13,4 +13,7 @@ int gw_netdev_running(uint32_t ifindex);
 /* The packet or XDP socket that the driver has opened on it for the port, or -1. */
 int gw_netdev_socket(uint32_t ifindex);
 
+/* Frames for every group are let through as long as the socket is open. */
+int gw_netdev_hear_groups(uint32_t ifindex, int socket);
+
 #endif

@@ -37,16 +37,19 @@ without_long_ones(struct gw_lcore *lcore, struct rte_mbuf **mbufs, uint16_t coun
 	return kept;
 }
 
-// Drivers may take less than a whole burst at once and still have room.
+// Drivers may take less than a whole burst at once and still have room; and af_packet makes room
+// in a full ring only after it has looked whether there is some.
 static uint16_t
 push(uint16_t id, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count)
 {
-	uint16_t sent = 0, taken;
+	uint16_t sent = rte_eth_tx_burst(id, queue, mbufs, count), taken;
 
+	if (likely(sent == count))
+		return sent;
 	do {
 		taken = rte_eth_tx_burst(id, queue, mbufs + sent, count - sent);
 		sent += taken;
-	} while (unlikely(sent < count && taken > 0));
+	} while (sent < count && taken > 0);
 	return sent;
 }
 
