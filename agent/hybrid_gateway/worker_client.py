@@ -3,7 +3,9 @@
 
 import dataclasses
 import socket
+from collections.abc import Iterable
 from enum import Enum
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +17,8 @@ from .worker_values import (
     MemoryStatus,
     MirrorStatus,
     PortStatus,
+    Way,
+    Ways,
     WorkerCounters,
     WorkerGraph,
     WorkerOptions,
@@ -29,6 +33,7 @@ __all__ = [
     "MemoryStatus",
     "MirrorStatus",
     "PortStatus",
+    "Way",
     "WorkerClient",
     "WorkerCounters",
     "WorkerGraph",
@@ -96,6 +101,14 @@ class WorkerClient:
     def wait_for_mirror(self, seconds: float = READ_SECONDS) -> None:
         """Until what the kernel has said before is in the tables; MirrorTimeoutError if not."""
         self._call("mirror.wait", seconds + READ_SECONDS, milliseconds=int(seconds * 1000))
+
+    def explain(
+        self, addresses: Iterable[IPv4Address | IPv6Address | str], flow: int = 0
+    ) -> tuple[Way, ...]:
+        """Where a packet to each would go; `flow` chooses among several next hops."""
+        wanted = [str(address) for address in addresses]
+        answer = self._call("mirror.explain", addresses=wanted, flow=flow)
+        return decoded(Ways, answer).ways
 
     def stop(self) -> None:
         """Asks it to end; it answers first, and has ended when the connection is closed."""

@@ -134,6 +134,34 @@ class MirrorStatus:
     problem: str
 
 
+class WayKind(Enum):
+    PUNT = "punt"
+    DROP = "drop"
+    PORT = "port"
+    BRIDGE = "bridge"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where the worker would send a packet to an address."""
+
+    kind: WayKind
+    reason: str
+    """Of PUNT and DROP: the counter's name; else empty."""
+    ifindex: int
+    """Of the device that it leaves by; 0: none of the worker's."""
+    mtu: int
+    mac: str
+    """Of PORT and BRIDGE: the next hop's; else empty."""
+    source: str
+    """Likewise: the device's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    ways: tuple[Way, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class LcoreStatus:
     cpu: int

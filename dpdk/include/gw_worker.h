@@ -112,10 +112,12 @@ struct gw_mirror_status {
 	char problem[GW_WORKER_TEXT];
 };
 
+enum gw_way_kind { GW_WAY_PUNT = 0, GW_WAY_DROP = 1, GW_WAY_PORT = 2, GW_WAY_BRIDGE = 3 };
+
 /* What the tables say about an address, for tests and traces. */
 struct gw_way {
-	uint8_t kind; /* 0 punt, 1 drop, 2 unused, 3 a port, 4 a bridge: enum gw_nexthop_kind */
-	uint8_t reason; /* of punt and drop: a counter */
+	uint8_t kind; /* enum gw_way_kind */
+	uint8_t reason; /* of GW_WAY_PUNT and GW_WAY_DROP: a counter */
 	uint16_t mtu;
 	uint32_t ifindex; /* of the device that it leaves by, if it is one of ours */
 	uint8_t header[12]; /* destination and source MAC address */

@@ -8,8 +8,9 @@ import dataclasses
 import errno
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar, get_type_hints
 
 from _gw_worker import ffi, lib
@@ -34,6 +35,8 @@ from ..worker_values import (
     MemoryStatus,
     MirrorStatus,
     PortStatus,
+    Way,
+    WayKind,
     WorkerOptions,
     WorkerPort,
 )
@@ -60,6 +63,12 @@ POLLING = {
     lib.GW_POLLING_ADAPTIVE: Polling.ADAPTIVE,
     lib.GW_POLLING_BUSY: Polling.BUSY,
     lib.GW_POLLING_INTERRUPT: Polling.INTERRUPT,
+}
+WAY_KINDS = {
+    lib.GW_WAY_PUNT: WayKind.PUNT,
+    lib.GW_WAY_DROP: WayKind.DROP,
+    lib.GW_WAY_PORT: WayKind.PORT,
+    lib.GW_WAY_BRIDGE: WayKind.BRIDGE,
 }
 NODES_MAX = 64
 
@@ -152,6 +161,17 @@ class Worker:
         _checked(lib.gw_mirror_read(self._worker, status), "mirror")
         return _value(MirrorStatus, status)
 
+    def explain(self, addresses: Iterable[IPv4Address | IPv6Address], flow: int) -> tuple[Way, ...]:
+        """Where a packet to each would go; `flow` chooses among several next hops."""
+        found = ffi.new("struct gw_way *")
+        ways = []
+        for address in addresses:
+            packed = address.packed
+            result = lib.gw_mirror_explain(self._worker, packed, len(packed), flow, found)
+            _checked(result, str(address))
+            ways.append(_way(found))
+        return tuple(ways)
+
     def lcores(self) -> tuple[LcoreStatus, ...]:
         status = ffi.new("struct gw_lcore_status *")
         answer = []
@@ -232,13 +252,30 @@ def _text(chars: Any) -> str:
     return str(ffi.string(chars).decode(errors="replace"))
 
 
+def _mac(address: Any) -> str:
+    return ":".join(f"{byte:02x}" for byte in address)
+
+
+def _way(found: Any) -> Way:
+    kind = WAY_KINDS[found.kind]
+    sent = kind in (WayKind.PORT, WayKind.BRIDGE)
+    return Way(
+        kind=kind,
+        reason="" if sent else counter_names()[found.reason],
+        ifindex=found.ifindex,
+        mtu=found.mtu,
+        mac=_mac(found.header[0:6]) if sent else "",
+        source=_mac(found.header[6:12]) if sent else "",
+    )
+
+
 def _value(kind: type[T], status: Any) -> T:
     """A dataclass from the structure that has fields of the same names."""
     values: dict[str, Any] = {}
     for name, hint in get_type_hints(kind).items():
         field = getattr(status, name)
         if name == "mac":
-            values[name] = ":".join(f"{byte:02x}" for byte in field)
+            values[name] = _mac(field)
         elif hint is Polling:
             values[name] = POLLING[field]
         else:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 from typing import Any, TypeVar
 
 from ..access import Access
@@ -13,6 +14,7 @@ from ..api.methods import Method
 from ..errors import MirrorTimeoutError, NotStartedError, UsageError, WorkerError
 from ..worker_values import (
     PortStatus,
+    Ways,
     WorkerCounters,
     WorkerGraph,
     WorkerOptions,
@@ -31,6 +33,7 @@ METHODS: Mapping[str, Method] = {
     "port.remove": Method("port_remove", Access.WRITE, {"name": ""}),
     "counters": Method("counters", Access.READ),
     "graph": Method("graph", Access.READ),
+    "mirror.explain": Method("mirror_explain", Access.READ, {"addresses": [], "flow": 0}),
     "mirror.wait": Method("mirror_wait", Access.READ, {"milliseconds": 2000}),
     "stop": Method("stop", Access.WRITE),
 }
@@ -105,6 +108,17 @@ class Service:
     async def graph(self) -> WorkerGraph:
         worker = self._started()
         return WorkerGraph(await self._read(worker.graph))
+
+    async def mirror_explain(self, addresses: list[str], flow: int) -> Ways:
+        """For tests and traces."""
+        worker = self._started()
+        if not 0 <= flow <= 0xFFFFFFFF:
+            raise UsageError(f"flow: {flow} is no hash of 32 bits")
+        try:
+            wanted = [ip_address(address) for address in addresses]
+        except ValueError as error:
+            raise UsageError(f"addresses: {error}") from error
+        return Ways(await self._read(lambda: worker.explain(wanted, flow)))
 
     async def mirror_wait(self, milliseconds: int) -> None:
         """In slices, so that the process can end meanwhile."""

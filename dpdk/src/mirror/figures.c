@@ -104,14 +104,19 @@ gw_mirror_explain(struct gw_worker *worker, const uint8_t *address, uint32_t len
 	memcpy(&four, address, sizeof(four));
 	index = length == 4 ? gw_fib4_find(rte_be_to_cpu_32(four)) : gw_fib6_find(address);
 	nexthop = &gw_nexthops[follow(index, address, length, flow)];
-	way->kind = nexthop->kind;
-	way->reason = nexthop->reason;
+	// A neighbour that is not listed: the kernel resolves it.
+	way->kind = GW_WAY_PUNT;
+	way->reason = nexthop->kind == GW_NEXTHOP_CONNECTED ? GW_PUNT_NEIGHBOUR : nexthop->reason;
+	if (nexthop->kind == GW_NEXTHOP_DROP)
+		way->kind = GW_WAY_DROP;
+	else if (nexthop->kind == GW_NEXTHOP_PORT)
+		way->kind = GW_WAY_PORT;
+	else if (nexthop->kind == GW_NEXTHOP_BRIDGE)
+		way->kind = GW_WAY_BRIDGE;
 	way->ifindex = gw_interfaces[nexthop->interface].ifindex;
 	way->mtu = nexthop->mtu;
-	if (nexthop->kind == GW_NEXTHOP_PORT || nexthop->kind == GW_NEXTHOP_BRIDGE)
+	if (way->kind >= GW_WAY_PORT)
 		memcpy(way->header, nexthop->header, sizeof(way->header));
-	if (nexthop->kind == GW_NEXTHOP_CONNECTED)
-		way->reason = GW_PUNT_NEIGHBOUR;
 	pthread_mutex_unlock(&gw_control);
 	return 0;
 }

@@ -14,7 +14,7 @@
 
 enum {
 	USER_HZ = 100, /* in which the kernel tells ages, whatever its own HZ is */
-	MTU6 = 1, /* DEVCONF_MTU6 */
+	MTU6 = 2, /* DEVCONF_MTU6 */
 };
 
 /* Attributes of a nested one. */
