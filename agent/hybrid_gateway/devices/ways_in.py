@@ -17,6 +17,9 @@ from .messages import NEIGHBOUR, ROUTE, RTN_UNICAST
 
 PROC = Path("/proc")
 SSH = ("sshd", "sshd-session", "sshd-auth", "dropbear")
+SSH_PORT = 22
+"""Of the sockets of a process with more capabilities than we have, the kernel does not tell us:
+those at this port are taken for an SSH server's."""
 ESTABLISHED = "01"
 RT_TABLE_MAIN = 254
 
@@ -100,7 +103,10 @@ def ssh_peers() -> set[IPAddress]:
     for table in ("tcp", "tcp6"):
         for line in _lines(PROC / "thread-self" / "net" / table)[1:]:
             columns = line.split()
-            if len(columns) > 9 and columns[3] == ESTABLISHED and columns[9] in inodes:
+            if len(columns) < 10 or columns[3] != ESTABLISHED:
+                continue
+            port = int(columns[1].split(":")[1], 16)
+            if port == SSH_PORT or columns[9] in inodes:
                 found.add(_address(columns[2].split(":")[0]))
     return found
 
