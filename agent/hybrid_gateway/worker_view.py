@@ -44,8 +44,10 @@ log = logging.getLogger(__name__)
 MB = 1 << 20
 ONLINE = Path("/sys/devices/system/cpu/online")
 PCI_DEVICES = Path("/sys/bus/pci/devices")
-MUTE_SECONDS = 10.0
+MUTE_SECONDS = 5.0
 """A worker that did not answer is not asked again for so long, but on request."""
+ATTEMPTS = 4
+"""On request; a machine that is busy with something else may take that long."""
 RESTART_SECONDS = 3.0
 """A worker that died is waited for so long."""
 
@@ -89,6 +91,8 @@ class WorkerView:
         self.crashes: list[float] = []
         """When it died of late, by time.monotonic()."""
         self._mute_until = 0.0
+        self._last: WorkerStatus | None = None
+        """What it said last, until it is gone."""
 
     @classmethod
     def of(cls, instance: Instance) -> "WorkerView":
@@ -118,16 +122,23 @@ class WorkerView:
             for name in sorted(self.handover.recorded())
         )
 
-    def status(self) -> WorkerStatus:
+    def status(self, *, attempts: int = 1) -> WorkerStatus:
         """WorkerTimeoutError at once from a worker that did not answer a moment ago."""
         if time.monotonic() < self._mute_until:
             raise WorkerTimeoutError("the worker runs and does not answer")
-        try:
-            with self.client() as client:
-                return client.status()
-        except WorkerTimeoutError:
-            self._mute_until = time.monotonic() + MUTE_SECONDS
-            raise
+        for left in reversed(range(attempts)):
+            try:
+                with self.client() as client:
+                    self._last = client.status()
+                return self._last
+            except WorkerAbsentError:
+                self._last = None
+                raise
+            except WorkerTimeoutError:
+                if not left:
+                    self._mute_until = time.monotonic() + MUTE_SECONDS
+                    raise
+        raise AssertionError
 
     def look(self, config: Config | None, *, asked: bool = False) -> ObservedWorker:
         """The worker and its devices now; when `asked`, whatever was thought of it before."""
@@ -157,7 +168,7 @@ class WorkerView:
         if judged and judged.state is WorkerState.GIVEN_BACK:
             return judged.state, judged.reason, None
         try:
-            return WorkerState.RUNNING, "", self.status()
+            return WorkerState.RUNNING, "", self.status(attempts=ATTEMPTS if asked else 1)
         except WorkerAbsentError:
             if judged:
                 return judged.state, judged.reason, None
@@ -167,6 +178,8 @@ class WorkerView:
         except WorkerTimeoutError as error:
             if asked:
                 raise
+            if self._last:  # most likely it is as it was, and slow
+                return WorkerState.RUNNING, error.message, self._last
             return WorkerState.STARTING, error.message, None
 
     def _physical(self, ports: Iterable[Port]) -> Iterator[str]:

@@ -3,10 +3,12 @@
 
 import asyncio
 import logging
+import os
+import signal
 import time
 from collections.abc import Callable
 
-from ..errors import WorkerAbsentError
+from ..errors import WorkerAbsentError, WorkerError
 from ..model import WorkerState
 from ..observe import Part
 from ..worker_client import WorkerClient
@@ -20,6 +22,10 @@ LOOK_SECONDS = 0.1
 """Between two attempts to reach a worker whose ports wait for it."""
 IDLE_SECONDS = 1.0
 """Between two attempts where nothing waits."""
+PING_SECONDS = 5.0
+SILENCE_SECONDS = 30.0
+"""A worker that says nothing for so long is as good as dead, and killed: ports and all are then
+treated as after any other death."""
 CRASHES_MAX = 3
 CRASHES_SECONDS = 60.0
 """So many deaths within so long are enough: the kernel has the ports until the next apply."""
@@ -47,16 +53,20 @@ class WorkerFollower:
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
         """When a worker that died is given up, by the loop's clock."""
+        self._ping: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         if self._view.taken() and not self._connect():
             # It died before this agent began, or with the last one.
             self._await("it is not there")
         self._look_later()
+        self._ping = self._loop.create_task(self._keep_pinging())
 
     def stop(self) -> None:
         if self._timer:
             self._timer.cancel()
+        if self._ping:
+            self._ping.cancel()
         self._disconnect()
 
     # ---- the connection ---------------------------------------------------------------
@@ -91,6 +101,22 @@ class WorkerFollower:
             self._died(pid)
         else:
             self._engine.reconcile(Part.WORKER)
+
+    # ---- whether it is alive ----------------------------------------------------------
+
+    async def _keep_pinging(self) -> None:
+        """In a thread: nobody else has to wait for a worker that hangs."""
+        heard, pid = self._loop.time(), self._pid
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            if self._client is None or pid != self._pid:
+                heard, pid = self._loop.time(), self._pid
+                continue
+            if await self._loop.run_in_executor(None, _answers, self._view.client()):
+                heard = self._loop.time()
+            elif self._client and pid == self._pid and self._loop.time() - heard > SILENCE_SECONDS:
+                log.error("the worker (process %d) does not answer: it is killed", pid)
+                os.kill(pid, signal.SIGKILL)
 
     # ---- what becomes of its ports ----------------------------------------------------
 
@@ -140,3 +166,12 @@ class WorkerFollower:
             return
         self._view.judgement = None
         self._engine.reconcile(Part.ALL)
+
+
+def _answers(client: WorkerClient) -> bool:
+    with client:
+        try:
+            client.status()
+        except WorkerError:
+            return False
+    return True
