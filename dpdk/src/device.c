@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <rte_dev.h>
 #include <rte_devargs.h>
@@ -11,7 +10,6 @@
 #include <rte_bus.h>
 
 #include "error.h"
-#include "lcore.h"
 #include "log.h"
 #include "netdev.h"
 #include "worker.h"

@@ -16,7 +16,7 @@ enum gw_port_limits {
 	GW_TX_DESCRIPTORS = 512,
 	GW_PUNT_RING = 1024, /* frames that wait for the TAP's writer */
 	GW_INJECT_RING = 512, /* frames that the kernel has sent */
-	GW_RX_BURST = 64, /* frames of one port before the next has its turn */
+	GW_RX_BURST = 128, /* frames of one port before the next has its turn */
 	GW_INJECT_BURST = 32, /* of each port, a walk */
 };
 
