@@ -125,15 +125,15 @@ class Router:
     def _longest(self, destination: Address) -> Way:
         found, longest = Way(instead="PUNT_NO_ROUTE"), -1
         for network, way in self.routes.items():
-            if network.version == destination.version and destination in network:
-                if network.prefixlen > longest:
-                    found, longest = way, network.prefixlen
+            if destination in network and network.prefixlen > longest:
+                found, longest = way, network.prefixlen
         return found
 
 
 def checksum(data: bytes) -> int:
     """RFC 1071, of an even number of bytes; 0 over a header that has the right one in it."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    words: tuple[int, ...] = struct.unpack(f"!{len(data) // 2}H", data)
+    total = sum(words)
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

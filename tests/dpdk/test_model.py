@@ -2,7 +2,6 @@
 """Some thousand frames, whole and damaged, against a second opinion of what becomes of each."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from random import Random
@@ -189,10 +188,9 @@ def of_one_flow(frames: list[bytes]) -> dict[bytes, list[bytes]]:
 
 
 @pytest.fixture
-def quiet(site: Site) -> Iterator[None]:
+def quiet(site: Site) -> None:
     site.out.far.forget()
     site.into.kernel.forget()
-    yield
 
 
 @pytest.mark.usefixtures("quiet")
