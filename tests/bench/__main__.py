@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from tests.bench import nat44, report
+from tests.bench.dpdk import group as dpdk
 from tests.bench.group import Outcome
 from tests.bench.measure import Note
 from tests.bench.path import ROOT
@@ -24,7 +25,7 @@ class Measures(Protocol):
         """Where the time goes, as tables."""
 
 
-GROUPS: dict[str, Measures] = {"nat44": nat44, "vxlan": vxlan}
+GROUPS: dict[str, Measures] = {"nat44": nat44, "vxlan": vxlan, "dpdk": dpdk}
 
 
 def arguments() -> argparse.Namespace:
@@ -38,7 +39,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="alternating runs (default 9)")
     parser.add_argument("--bare", action="store_true", help="the XDP plane without the agent")
-    parser.add_argument("--profile", action="store_true", help="only: time by BPF program")
+    parser.add_argument("--profile", action="store_true", help="only: time by program or node")
     return parser.parse_args()
 
 

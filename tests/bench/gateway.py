@@ -3,7 +3,6 @@
 
 import json
 import os
-import re
 import select
 import shutil
 import signal
@@ -96,13 +95,6 @@ class Gateway:
         for port in answer["ports"]:
             counters.update({name: int(value) for name, value in port["counters"].items()})
         return counters
-
-    def resident_megabytes(self) -> float:
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
-        if not found:
-            raise RuntimeError("the agent has gone")
-        return int(found[1]) / 1024
 
     def _spawn(self, config: Path, notify: Path) -> subprocess.Popen[bytes]:
         argv = [str(ROOT / "build/bin/gw-agent"), "--instance", self.instance]

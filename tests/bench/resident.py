@@ -3,7 +3,6 @@
 
 import json
 import time
-from pathlib import Path
 from statistics import median
 
 from tests.bench.contenders import HybridGateway
@@ -12,6 +11,7 @@ from tests.bench.generator import Traffic
 from tests.bench.instance import peak_megabytes
 from tests.bench.measure import MeasurementError
 from tests.bench.path import MeasuredPath
+from tests.bench.process import busy_percent, resident_megabytes
 from tests.bench.report import Figure, progress
 
 DEFAULT_SESSIONS = 65536
@@ -34,10 +34,10 @@ def measure_running(gateway: Gateway) -> list[Figure]:
         began = time.monotonic()
         gateway.gwctl("status")
         answers.append((time.monotonic() - began) * 1e3)
-    percent = max(_busy_percent(gateway.pid), LEAST_PERCENT)
+    percent = max(busy_percent(gateway.pid, IDLE_SECONDS), LEAST_PERCENT)
     return [
         Figure("gwctl.status", median(answers), "ms", "limit", STATUS_LIMIT_MS),
-        Figure("agent.rss", gateway.resident_megabytes(), "MB", "limit", RSS_LIMIT_MB),
+        Figure("agent.rss", resident_megabytes(gateway.pid), "MB", "limit", RSS_LIMIT_MB),
         Figure("agent.idle", percent, "%", "limit", IDLE_LIMIT_PERCENT),
     ]
 
@@ -73,15 +73,3 @@ def measure_start() -> Figure:
             with Gateway(path, nat44(DEFAULT_SESSIONS)) as gateway:
                 seconds.append(gateway.start_seconds)
     return Figure("agent.start", median(seconds), "s", "limit", START_LIMIT_S)
-
-
-def _busy_percent(pid: int) -> float:
-    """Of one core, by all threads of a process that nobody asks anything."""
-    began, before = time.monotonic(), _ran_ns(pid)
-    time.sleep(IDLE_SECONDS)
-    return (_ran_ns(pid) - before) / 1e9 / (time.monotonic() - began) * 100
-
-
-def _ran_ns(pid: int) -> int:
-    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(thread.read_text().split()[0]) for thread in threads)

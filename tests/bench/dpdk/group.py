@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The group dpdk: what the worker takes a frame, beside grout, the kernel and its own limits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.bench import group, plot
-from tests.bench.dpdk import chroot, frames, nodes
+from tests.bench.dpdk import chroot, frames, mirror, nodes, resting, transfer
 from tests.bench.dpdk.cases import CASES, Case
 from tests.bench.dpdk.grout import Grout
 from tests.bench.dpdk.hugepages import Hugepages
@@ -57,6 +57,8 @@ def measure(rounds: int, note: Note, *, bare: bool = False) -> Outcome:
     parts = Group(Outcome(), rounds, note)
     for case in CASES:
         parts.attempt(partial(parts.replayed, case))
+    for limits in (resting.measure, mirror.measure, transfer.measure):
+        parts.attempt(partial(parts.limited, limits))
     return parts.outcome
 
 
@@ -69,6 +71,10 @@ class Group(group.Group[Outcome]):
         (ours,) = costs(series, BASELINE, OURS)
         name = f"{case.name}.limit"
         self.outcome.limits.append(Figure(name, ours, "ns", LIMIT, case.limit_ns))
+
+    def limited(self, measured: Callable[[Note], list[Figure]]) -> None:
+        """Figures that have limits and no alternative."""
+        self.outcome.limits += measured(self._note)
 
     @contextmanager
     def _contenders(self, case: Case) -> Iterator[list[Forwarder]]:

@@ -9,7 +9,7 @@ from tests.bench.dpdk import tables
 from tests.bench.dpdk.frames import PCAP_MAC
 from tests.bench.dpdk.replay import Forwarder, Replay
 from tests.bench.dpdk.tables import LINKS, NEXT_HOPS, Table
-from tests.bench.dpdk.worker import Worker, make_netns, make_tap, remove_netns, unique
+from tests.bench.dpdk.worker import Worker, await_routes, make_netns, make_tap, remove_netns, unique
 from tests.bench.generator import CPU
 from tests.bench.path import run
 from tests.bench.report import progress
@@ -42,7 +42,7 @@ class OurWorker(Forwarder):
         self.worker.add_port(OUT, "net_null0,no-rx=1")
         progress(f"{self.replay.name}: {len(self._table.routes)} routes for the worker")
         load(self.netns, self._table, OUT)
-        self.worker.await_routes(self._table.family, len(self._table.routes))
+        await_routes(self.worker.client, self._table.family, len(self._table.routes))
         self.worker.add_port(IN, f"net_pcap0,rx_pcap={self.replay.pcap},infinite_rx=1")
         self.worker.client.wait_for_mirror()
         self._before = self._others()
@@ -89,7 +89,7 @@ def options_for(table: Table, frames: int, memory_mb: int, groups: int = 0) -> W
 
 def load(netns: str, table: Table, device: str) -> None:
     """An address, permanent neighbours and all routes, as `ip -batch` gives them to the kernel."""
-    run(["ip", "-n", netns, "-batch", "-"], BATCH_SECONDS, "\n".join(_links(table, device)))
+    run(["ip", "-n", netns, "-batch", "-"], BATCH_SECONDS, "\n".join(links(table, device)))
     run(["ip", "-n", netns, "-batch", "-"], BATCH_SECONDS, "\n".join(routes(table, device)))
 
 
@@ -99,7 +99,7 @@ def routes(table: Table, device: str) -> Iterator[str]:
         yield f"route add {table.text(route)} via {hops[route.next_hop]} dev {device}"
 
 
-def _links(table: Table, device: str) -> Iterator[str]:
+def links(table: Table, device: str) -> Iterator[str]:
     link = LINKS[table.family]
     nodad = " nodad" if table.family == 6 else ""
     yield f"address add {link[1]}/{link.prefixlen} dev {device}{nodad}"

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -59,30 +58,9 @@ class Worker:
         except WorkerError as error:
             raise MeasurementError(f"{name}: {error}{self._log_end()}") from error
 
-    def await_routes(self, family: int, routes: int) -> None:
-        """Until as many as that are in the table, at least, and nothing waits."""
-        deadline = time.monotonic() + SETTLE_SECONDS
-        found = 0
-        while time.monotonic() < deadline:
-            mirror = self.client.status().mirror
-            assert mirror
-            found = mirror.routes4 if family == 4 else mirror.routes6
-            if mirror.problem:
-                raise MeasurementError(f"the mirror: {mirror.problem}")
-            if found >= routes and mirror.synchronised:
-                return
-            time.sleep(POLL_SECONDS)
-        raise MeasurementError(f"{found} of {routes} routes are in the worker's table")
-
     def counters(self, port: str) -> Mapping[str, int]:
         """Of frames that came in by it."""
         return self.client.counters().ports[port]
-
-    def all_counters(self) -> Mapping[str, int]:
-        total: Counter[str] = Counter()
-        for counters in self.client.counters().ports.values():
-            total.update(counters)
-        return total
 
     def _spawn(self) -> None:
         argv = [str(ROOT / "build/bin/gw-worker"), "--instance", self._instance.name]
@@ -115,6 +93,22 @@ class Worker:
                 process.wait()
         shutil.rmtree(self._files)
         shutil.rmtree(self._instance.run_dir, ignore_errors=True)
+
+
+def await_routes(client: WorkerClient, family: int, routes: int) -> None:
+    """Until as many as that are in the table, at least, and nothing waits."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    found = 0
+    while time.monotonic() < deadline:
+        mirror = client.status().mirror
+        assert mirror
+        found = mirror.routes4 if family == 4 else mirror.routes6
+        if mirror.problem:
+            raise MeasurementError(f"the mirror: {mirror.problem}")
+        if found >= routes and mirror.synchronised:
+            return
+        time.sleep(POLL_SECONDS)
+    raise MeasurementError(f"{found} of {routes} routes are in the worker's table")
 
 
 def make_netns(netns: str, settings: Sequence[str] = ()) -> None:

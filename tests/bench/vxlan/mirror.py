@@ -15,6 +15,7 @@ from tests.bench.generator import TOOL
 from tests.bench.instance import InstanceMaps
 from tests.bench.measure import MeasurementError, Note
 from tests.bench.path import run
+from tests.bench.process import resident_megabytes
 from tests.bench.report import Figure, progress
 from tests.bench.vxlan.contenders import CONFIG
 from tests.bench.vxlan.mirroring import BareMirror
@@ -66,7 +67,7 @@ def measure(note: Note, *, bare: bool = False) -> list[Figure]:
                     size = InstanceMaps(path.names.middle).bytes_of(MAPS) / ENTRIES
                     rate = _follow(kernel, mirror, note)
                     if isinstance(mirror, MirroringAgent):
-                        took = mirror.resident_megabytes()
+                        took = resident_megabytes(mirror.pid)
                         note(f"mirror.fdb: the agent has {took:.0f} MB with {ENTRIES:,} stations")
     return [
         Figure("mirror.fdb.100k", median(seconds), "s", "limit", DUMP_LIMIT_S),
