@@ -4,10 +4,12 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from hybrid_gateway.lab import namespaces
+from tests.lib.configured import DEVICE, settle
 
 
 @pytest.fixture
@@ -45,3 +47,29 @@ def site() -> Iterator[str]:
         )
         stack.enter_context(namespaces.entered(name))
         yield name
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """The record's path, inside a namespace with sfp0 (up, nothing on it), o0 and br0; the far end
+    of sfp0, far0, is in the namespace NAME-f."""
+    name = f"gwhand{os.getpid()}"
+    with ExitStack() as stack:
+        for namespace in (name, f"{name}-f"):
+            stack.callback(namespaces.delete, namespace)
+            namespaces.add(namespace)
+        namespaces.ip_batch(
+            name,
+            [
+                "link set lo up",
+                f"link add {DEVICE} type veth peer name far0 netns {name}-f",
+                "link add o0 type veth peer name o1",
+                "link add br0 type bridge",
+                "addr add 10.50.0.1/24 dev o0",
+                *(f"link set {device} up" for device in (DEVICE, "o0", "o1", "br0")),
+            ],
+        )
+        namespaces.ip_batch(f"{name}-f", ["link set far0 up"])
+        stack.enter_context(namespaces.entered(name))
+        settle()
+        yield tmp_path / "taken.json"

@@ -14,13 +14,14 @@ from pathlib import Path
 from ..errors import DeviceError
 from ..model import IPAddress, Port
 from ..rtnl import Rtnl
-from . import networkd, tap, wire
+from . import messages, networkd, tap, wire
 from .capture import capture, link_named, links
 from .pci import SYSFS, Pci
 from .prepare import Preparation
 from .record import Contents, Entry, Kind, Record, Stage
 from .restore_state import Restorer
 from .returned import netdev_of
+from .state import DeviceState
 
 log = logging.getLogger(__name__)
 
@@ -208,13 +209,26 @@ class Handover:
             return entry
         if found is None or not tap.is_tap(found.kind):
             return entry
-        now = capture(rtnl, entry.tap)
-        before = entry.state
-        # What is the device's own, and no TAP has; networkd's word is on the device's file.
-        now = replace(
-            now, mac=before.mac, features=before.features, managed=before.managed or now.managed
-        )
-        return replace(entry, state=now)
+        return replace(entry, state=merged(entry.state, capture(rtnl, entry.tap)))
+
+
+def merged(before: DeviceState, now: DeviceState) -> DeviceState:
+    """What is on the TAP now, and what no TAP has and the device had before."""
+    objects = {messages.nexthop_id(one) for one in before.nexthops}
+    # A TAP without carrier has no next hop objects, and its routes say themselves where they go.
+    by_object = {
+        messages.route_identity(messages.without_object(route)): route
+        for route in before.routes
+        if messages.object_of(route) in objects
+    }
+    return replace(
+        now,
+        mac=before.mac,
+        features=before.features,
+        managed=before.managed or now.managed,
+        nexthops=now.nexthops or before.nexthops,
+        routes=tuple(by_object.get(messages.route_identity(one), one) for one in now.routes),
+    )
 
 
 class _rtnl:

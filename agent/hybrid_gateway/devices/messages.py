@@ -211,6 +211,17 @@ def renumbered(kept: bytes, others: Callable[[int], int]) -> bytes:
     return pack(ROUTE, one.head, attrs)
 
 
+def object_of(kept: bytes) -> int:
+    """The id of the next hop object that a route goes by; 0: it says itself where it goes."""
+    return u32(fields(ROUTE, kept).get(RTA_NH_ID))
+
+
+def without_object(kept: bytes) -> bytes:
+    """The same route saying itself what its object says."""
+    one = fields(ROUTE, kept)
+    return pack(ROUTE, one.head, [(k, v) for k, v in one.attrs if k != RTA_NH_ID])
+
+
 def shares(kept: bytes) -> bool:
     """It has several next hops, or leaves by another device from an address of this one."""
     one = fields(ROUTE, kept)

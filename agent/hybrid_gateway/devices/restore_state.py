@@ -78,6 +78,8 @@ class Restorer:
             raise KernelError(f"device {name}", errno.ENODEV, code="device.absent")
         self._link: DeviceLink = found
         self._elapsed = max(0, round(time.clock_gettime(time.CLOCK_BOOTTIME) - state.at))
+        self._objects: set[int] = set()
+        """Ids of the next hop objects that are there."""
         self.problems: list[str] = []
 
     @property
@@ -94,13 +96,6 @@ class Restorer:
         self._try(f"its membership of {self._state.master}", self._membership)
         self._try("its flags", self._flags)
         self._addresses()
-        if is_tap and self._state.nexthops:
-            with tap.carrying(self._name):
-                self._layer3()
-        else:
-            self._layer3()
-
-    def _layer3(self) -> None:
         self._nexthops()
         self._routes()
         for kept in (*self._state.neighbours, *self._state.stations):
@@ -212,7 +207,13 @@ class Restorer:
     def _nexthops(self) -> None:
         for kept in self._state.nexthops:
             body = messages.say_nexthop(kept, self.ifindex)
-            self._add("a next hop", RTM_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, body)
+            try:
+                self._rtnl.request_raw(RTM_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, body)
+            except KernelError:
+                # A device without carrier has none, and a group none of such a device. The routes
+                # say themselves where they go for so long.
+                continue
+            self._objects.add(messages.nexthop_id(kept))
 
     def _routes(self) -> None:
         self._surplus()
@@ -246,12 +247,12 @@ class Restorer:
 
     def _route(self, kept: bytes) -> str:
         """Empty: it is there."""
-        ids = {messages.nexthop_id(one) for one in self._state.nexthops}
-        body = messages.say_route(kept, self.ifindex, self._elapsed, self._other, ids)
+        body = messages.say_route(kept, self.ifindex, self._elapsed, self._other, self._objects)
         if body is None:
             return ""
-        # Of an IPv6 route with several next hops the others stayed, and it is still one route.
-        rest = kept[0] == AF_INET6 and messages.shares(kept)
+        # Of an IPv6 route with several next hops the others stayed, and it is still one route; so
+        # did those of a group.
+        rest = messages.object_of(kept) or (kept[0] == AF_INET6 and messages.shares(kept))
         how = NLM_F_REPLACE if rest else NLM_F_APPEND
         try:
             self._rtnl.request_raw(RTM_NEWROUTE, NLM_F_CREATE | how, body)

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Persistent TAPs: they stay when nobody has them open, and so does what is configured on them."""
 
-import contextlib
 import fcntl
 import hashlib
 import os
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import DeviceError, KernelError
@@ -44,18 +42,6 @@ def create(rtnl: Rtnl, name: str, mac: str) -> int:
     except OSError as error:
         raise DeviceError(f"making the TAP {name}: {error.strerror}", code="device.tap") from error
     return found.ifindex
-
-
-@contextlib.contextmanager
-def carrying(name: str) -> Iterator[None]:
-    """It has carrier meanwhile: a next hop object is refused without. Frames go nowhere."""
-    try:
-        with open(DEVICE, "r+b", buffering=0) as file:
-            fcntl.ioctl(file, TUNSETIFF, REQUEST.pack(name.encode(), IFF_TAP | IFF_NO_PI))
-            fcntl.ioctl(file, TUNSETCARRIER, struct.pack("=I", 1))
-            yield
-    except OSError as error:
-        raise DeviceError(f"opening the TAP {name}: {error.strerror}", code="device.tap") from error
 
 
 def delete(rtnl: Rtnl, name: str) -> bool:

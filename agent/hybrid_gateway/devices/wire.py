@@ -15,6 +15,7 @@ from ..rtnl import (
     NLM_F_CREATE,
     RTM_DELADDR,
     RTM_DELQDISC,
+    RTM_DELROUTE,
     RTM_NEWLINK,
     RTM_NEWQDISC,
     RTM_NEWTFILTER,
@@ -71,6 +72,7 @@ def detach(rtnl: Rtnl, name: str, wire: str) -> None:
         raise DeviceError(f"there is no device {name}", code="device.absent")
     ifindex = found.ifindex
     _set(rtnl, ifindex, flags=0, change=IFF_UP)
+    _forget_routes(rtnl, ifindex)
     if found.master:
         _set(rtnl, ifindex, messages.number(capture.IFLA_MASTER, 0))
     if found.altnames:
@@ -81,6 +83,15 @@ def detach(rtnl: Rtnl, name: str, wire: str) -> None:
     silence(rtnl, ifindex, wire)
     _drop_received(rtnl, ifindex)
     _set(rtnl, ifindex, flags=IFF_UP | IFF_NOARP, change=IFF_UP | IFF_NOARP)
+
+
+def _forget_routes(rtnl: Rtnl, ifindex: int) -> None:
+    """Those that have a next hop elsewhere, too, outlive the device's going down, and would come
+    to life again with it."""
+    for kept in capture.routes(rtnl, ifindex, (), advertised=False):
+        if messages.OURS in messages.devices_of(kept):
+            body = messages.say_route(kept, ifindex, 0, lambda index: index, set())
+            rtnl.request_raw(RTM_DELROUTE, 0, body or b"")
 
 
 def silence(rtnl: Rtnl, ifindex: int, wire: str) -> None:
