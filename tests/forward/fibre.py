@@ -12,12 +12,20 @@ from typing import Any
 import pytest
 from scapy.packet import Packet
 
-from hybrid_gateway.lab import EAST, SFP0, SFP1, WEST, Lab, WorkerProcess, leftovers
+from hybrid_gateway.lab import (
+    EAST,
+    SFP0,
+    SFP1,
+    WEST,
+    Lab,
+    WorkerProcess,
+    leftovers,
+    namespaces,
+)
 from hybrid_gateway.lab.sfp import SFP_IPV6, configured, stand
-from hybrid_gateway.lab.sniff import PacketSocket
+from hybrid_gateway.lab.sniff import LeakWatch, PacketSocket
 from hybrid_gateway.worker_client import WorkerClient
 from hybrid_gateway.worker_values import WorkerStatus
-from tests.forward.fixtures import watch_over
 from tests.lib.fibre import is_marked
 from tests.lib.gateway import BASE, Counting, Gateway, eventually
 from tests.lib.traffic import ARRIVES_SECONDS, Places, Wanted, Wires
@@ -134,19 +142,22 @@ class Fibre:
 
     def meet(self) -> None:
         """Addresses, and neighbours that nobody has to ask for; whatever earlier tests did."""
+        lines = []
         for port, host in ((SFP0, EAST), (SFP1, WEST)):
             device = port.device
-            for line in (
+            lines += [
                 f"link set {device} up mtu 1500",
                 f"addr replace {port.network} dev {device}",
                 f"addr replace {SFP_IPV6[port]}/64 dev {device} nodad",
                 f"neigh replace {host.ip} lladdr {host.mac} dev {device} nud permanent",
                 f"neigh replace {SFP_IPV6[host]} lladdr {host.mac} dev {device} nud permanent",
-            ):
-                self.lab.run("gw", ["ip", *line.split()])
-            for address in (port.ip, SFP_IPV6[port]):
-                line = f"neigh replace {address} lladdr {port.mac} dev eth0 nud permanent"
-                self.lab.run(host.host, ["ip", *line.split()])
+            ]
+            back = [
+                f"neigh replace {address} lladdr {port.mac} dev eth0 nud permanent"
+                for address in (port.ip, SFP_IPV6[port])
+            ]
+            namespaces.ip_batch(self.lab.namespace(host.host), back)
+        namespaces.ip_batch(self.lab.namespace("gw"), lines)
         self.mirrored()
 
     def port(self, name: str) -> dict[str, Any]:
@@ -209,8 +220,14 @@ def fresh_fibre(tmp_path: Path) -> Iterator[Fibre]:
 
 @pytest.fixture
 def fibre_watch(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What the gateway sends to the two hosts has right checksums."""
+    """What the gateway sends to the two hosts has right checksums; they are no outside, so that
+    addresses of the LAN may be seen there."""
     (name,) = FIBRES.intersection(request.fixturenames)
     fibre: Fibre = request.getfixturevalue(name)
-    with watch_over(fibre.lab, EAST), watch_over(fibre.lab, WEST):
+    with ExitStack() as stack:
+        watches = [LeakWatch(fibre.lab, host) for host in (EAST, WEST)]
+        for watch in watches:
+            stack.callback(watch.close)
         yield
+        faults = [fault for watch in watches for fault in watch.findings().faults]
+        assert not [fault for fault in faults if not fault.startswith("inside source")]

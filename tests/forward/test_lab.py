@@ -2,16 +2,21 @@
 """The lab itself: up and down may be repeated, also after a half-failed up."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from hybrid_gateway.lab import HOSTS, LAN, Lab
+from hybrid_gateway.instance import Instance
+from hybrid_gateway.lab import HOSTS, LAN, WEST, GatewayProcess, Lab, WorkerProcess, leftovers
 from hybrid_gateway.lab.namespaces import LabError, run
+from hybrid_gateway.lab.sfp import stand
 from tests.lib.ctl import gwctl
 from tests.lib.programs import pinged
+
+NR_HUGEPAGES = Path("/proc/sys/vm/nr_hugepages")
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +81,46 @@ def test_down_takes_everything_and_may_be_repeated(bare: Lab) -> None:
     bare.down()
     assert not bare.state().namespaces
     assert not bare.directory.exists()
+
+
+def test_the_workers_ports_come_and_go(bare: Lab) -> None:
+    """`gwctl lab up --sfp` leaves it standing; `down` leaves no process and no hugepage."""
+    lab = Lab(bare.name)
+    reserved = NR_HUGEPAGES.read_text()
+    with ExitStack() as stack:
+        stack.callback(leftovers.remove, lab)
+        gwctl(lab, "lab", "up", "--name", lab.name, "--sfp")
+        pids = leftovers.worker_pids(lab.name)
+        assert len(pids) == 1
+        # Up again: nothing of it is made anew.
+        gwctl(lab, "lab", "up", "--name", lab.name, "--sfp")
+        assert leftovers.worker_pids(lab.name) == pids
+        assert pinged(lab, "east", WEST.ip) == 3
+        gwctl(lab, "lab", "down", "--name", lab.name)
+        assert not leftovers.worker_pids(lab.name)
+        assert not leftovers.keeper_pids(lab.name)
+        assert not list(Path("/run/netns").glob(f"{lab.name}-*"))
+        assert not Instance(lab.name).run_dir.exists()
+        assert NR_HUGEPAGES.read_text() == reserved
+
+
+def test_what_a_crash_left_goes_too(bare: Lab) -> None:
+    """Agent, keeper and worker are killed: nobody is left who could give anything back."""
+    reserved = NR_HUGEPAGES.read_text()
+    with ExitStack() as stack:
+        stack.callback(leftovers.remove, bare)
+        bare.up()
+        stand(bare)
+        worker, gateway = WorkerProcess(bare), GatewayProcess(bare)
+        worker.start()
+        gateway.start()
+        for daemon in (worker, gateway):
+            daemon.kill()
+        os.kill(leftovers.worker_pids(bare.name)[0], signal.SIGKILL)
+        leftovers.remove(bare)
+        assert not list(Path("/run/netns").glob(f"{bare.name}-*"))
+        assert not Instance(bare.name).run_dir.exists()
+        assert NR_HUGEPAGES.read_text() == reserved
 
 
 def test_an_unknown_host_is_named(bare: Lab) -> None:

@@ -146,6 +146,8 @@ def test_the_cable_is_pulled(fibre: Fibre, host: str, device: str) -> None:
         _addresses_again(fibre, host)
     eventually(lambda: carrier(fibre, device), "the carrier is back", CARRIER_SECONDS)
     fibre.meet()
+    # Its packet socket says that the device was down, once.
+    fibre.wires.forget(host)
     for family in (4, 6):
         forwarded(fibre, family)
 

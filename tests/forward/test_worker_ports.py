@@ -9,8 +9,10 @@ from scapy.utils import rdpcap
 
 from hybrid_gateway.lab import EAST, WEST, WorkerProcess, namespaces
 from hybrid_gateway.lab.second import FarSide
+from hybrid_gateway.lab.sfp import SFP_SECTION
 from tests.forward.fibre import CONFIGURATION, TAKEN_SECONDS, Fibre
 from tests.forward.test_worker_follow import forwarded
+from tests.forward.test_worker_routing import fragments_pass
 from tests.lib.fibre import datagram, from_east, to_west
 from tests.lib.gateway import Gateway, eventually
 from tests.lib.packets import same
@@ -30,6 +32,8 @@ def test_af_xdp(fibre: Fibre) -> None:
     for family in (4, 6):
         forwarded(fibre, family)
     counts.expect(FORWARD_IP4=1, FORWARD_IP6=1)
+    for family in (4, 6):
+        fragments_pass(fibre, family)
     assert pinged(fibre.lab, "east", WEST.ip) == 3
     assert pinged(fibre.lab, "gw", EAST.ip) == 3
     fibre.gateway.apply(CONFIGURATION)
@@ -68,7 +72,7 @@ def _second_gateway(fibre: Fibre, stack: ExitStack, socket: Path) -> Gateway:
     worker.start()
     stack.callback(worker.stop)
     port = f'  mem0: {{vdev: "net_memif0,role=client,socket={socket}", plane: dpdk}}\n'
-    gateway = Gateway(side, f"version: 1\nports:\n{port}worker: {{hugepages: 128M}}\n")
+    gateway = Gateway(side, f"version: 1\nports:\n{port}{SFP_SECTION}")
     gateway.start()
     stack.callback(gateway.process.stop)
     stack.callback(gateway.ctl, "detach", "--stay")

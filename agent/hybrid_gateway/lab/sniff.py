@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Packet sockets on devices of the lab, and the watch over all that leaves the gateway."""
 
+import errno
 import select
 import socket
 import struct
@@ -76,6 +77,11 @@ class PacketSocket:
                 data, extra, _, _ = self._socket.recvmsg(FRAME_MAX, 64)
             except BlockingIOError:
                 return
+            except OSError as error:
+                # Said once when the device goes down; nothing that had arrived is lost.
+                if error.errno != errno.ENETDOWN:
+                    raise
+                continue
             yield _frame(data, extra)
 
     def frames_until(self, deadline: float) -> Iterator[Frame]:
