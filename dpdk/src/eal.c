@@ -117,8 +117,14 @@ gw_eal_start(const struct gw_worker_options *options)
 	add_memory(&arguments, options);
 	add(&arguments, "--no-telemetry");
 	add(&arguments, "--log-level=*:error");
-	if (options->flags & GW_WORKER_NO_PCI)
+	if (options->flags & GW_WORKER_NO_PCI) {
 		add(&arguments, "--no-pci");
+	} else {
+		// An allow-list of nothing: EAL would try every NIC at its start, the kernel's too.
+		// Ports are probed by their addresses later.
+		add(&arguments, "-a");
+		add(&arguments, "ffff:ff:1f.7");
+	}
 	if (options->flags & GW_WORKER_IOVA_PA)
 		add(&arguments, "--iova-mode=pa");
 	gw_log_forget();
