@@ -193,17 +193,20 @@ class WorkerView:
 
     def check(
         self, config: Config, observed: ObservedWorker, accepted: frozenset[str], caller: Caller
-    ) -> None:
+    ) -> bool:
         """ConfigError for devices that the worker cannot have; RefusedError for one that it must
-        not have; WorkerAbsentError when there is none to have them."""
+        not have; WorkerAbsentError when there is none to have them. True: there was none a moment
+        ago, and now there is."""
         if config.worker is None:
-            return
+            return False
         if caller.force:
             accepted |= self.accepted_by(config)
         if problems := self.problems(config, accepted, caller.sessions):
             raise ConfigError(problems)
-        if observed.state is not WorkerState.RUNNING and not caller.starting:
-            self.wait(RESTART_SECONDS)
+        if observed.state is WorkerState.RUNNING or caller.starting:
+            return False
+        self.wait(RESTART_SECONDS)
+        return True
 
     def problems(
         self,

@@ -122,7 +122,8 @@ class Engine:
         config = load(Path(path) if path else self.config_path)
         observed = self._observer.observe(config, self._executor.written, asked=True)
         check_devices(config, observed)
-        self.worker.check(config, observed.worker, self._restore.accepted, caller)
+        if self.worker.check(config, observed.worker, self._restore.accepted, caller):
+            observed = self._observer.observe(config, self._executor.written, asked=True)
         self.dataplane.verify()
         wanted = resolve(config, observed)
         self._observer.refuse_bypass(config, observed.links)

@@ -67,7 +67,10 @@ def listing(nodes: Sequence[Node]) -> str:
 
 
 def _figure(value: float | None) -> str | None:
-    return None if value is None else f"{value:.1f}"
+    """With a decimal where it says something."""
+    if value is None:
+        return None
+    return f"{value:.1f}" if value < 1000 else text.number(round(value))
 
 
 # ---- the picture ----------------------------------------------------------------------

@@ -55,6 +55,11 @@ class TakenPort:
     wire: bool = False
     """The kernel still has it, under another name: the virtual device's `iface`."""
 
+    @property
+    def virtual(self) -> bool:
+        """There was no device of the kernel's in the TAP's place."""
+        return _is_virtual(self.device) and not self.wire
+
     def serves(self, port: Port) -> bool:
         """Whether it is the device that this port names."""
         if not self.device:

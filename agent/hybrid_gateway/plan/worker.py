@@ -57,8 +57,7 @@ class WorkerPlanner:
                     yield Step(StepKind.REMOVE_PORT, port.name, text, port)
         for one in observed.taken:
             if one.name not in self._kept:
-                text = f"give {one.tap} back to the kernel, with its addresses and routes"
-                yield Step(StepKind.GIVE_BACK, one.name, text, one)
+                yield Step(StepKind.GIVE_BACK, one.name, _giving_back(one), one)
         if self._stops:
             again = "; it starts anew" if self._starts else ""
             yield Step(StepKind.STOP_WORKER, "worker", f"end the process{again}", observed.setup)
@@ -102,6 +101,12 @@ def _described(setup: WorkerSetup) -> str:
     limits = (("IPv4", setup.routes.ipv4), ("IPv6", setup.routes.ipv6))
     room = "".join(f", room for {limit} {family} routes" for family, limit in limits if limit)
     return f"start the data path on {what} {cores}, in {setup.memory // MB} MB{room}"
+
+
+def _giving_back(one: TakenPort) -> str:
+    if one.virtual:
+        return f"remove the TAP {one.tap}"
+    return f"give {one.tap} back to the kernel, with its addresses and routes"
 
 
 def _taking(port: Port) -> str:
