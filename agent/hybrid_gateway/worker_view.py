@@ -89,7 +89,7 @@ class WorkerView:
         self.leaving: set[int] = set()
         """Processes that were told to end: their death is no crash."""
         self.crashes: list[float] = []
-        """When it died of late, by time.monotonic()."""
+        """When it died of late, by time.monotonic(), which is the loop's clock, too."""
         self._mute_until = 0.0
         self._last: WorkerStatus | None = None
         """What it said last, until it is gone."""

@@ -5,7 +5,6 @@ import asyncio
 import logging
 import os
 import signal
-import time
 from collections.abc import Callable
 
 from ..errors import WorkerAbsentError, WorkerError
@@ -122,7 +121,7 @@ class WorkerFollower:
 
     def _died(self, pid: int) -> None:
         log.error("the worker (process %d) died", pid)
-        now = time.monotonic()
+        now = self._loop.time()
         crashes = self._view.crashes
         crashes[:] = [*(then for then in crashes if now - then < CRASHES_SECONDS), now]
         if len(crashes) >= CRASHES_MAX:

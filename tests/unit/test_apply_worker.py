@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Steps on the DPDK worker, with undo; and what the agent finds when it looks at it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from hybrid_gateway.apply import Executor
+from hybrid_gateway.bpf import DataPlane
+from hybrid_gateway.errors import (
+    ConfigError,
+    DeviceError,
+    NoHugepagesError,
+    NoSuchDeviceError,
+    RefusedError,
+    WorkerAbsentError,
+    WorkerTimeoutError,
+)
+from hybrid_gateway.mirror import Mirror
+from hybrid_gateway.model import (
+    Config,
+    Observed,
+    Plane,
+    Polling,
+    Port,
+    RouteLimits,
+    RunningPort,
+    Step,
+    TakenPort,
+    Wanted,
+    Worker,
+    WorkerSetup,
+    WorkerState,
+)
+from hybrid_gateway.netlink import Netlink
+from hybrid_gateway.nft import Nft
+from hybrid_gateway.plan import Planner
+from hybrid_gateway.resolve import resolve
+from hybrid_gateway.restore import RestoreFile
+from hybrid_gateway.worker_view import NOBODY, Caller, Judgement, WorkerView, options_of
+from tests.unit.fake_worker import FakeWorker
+from tests.unit.test_apply import Recorder
+
+P0 = Port("p0", plane=Plane.DPDK, line=3, vdev="net_null0")
+P1 = Port("p1", plane=Plane.DPDK, line=4, vdev="net_null1")
+MB = 1 << 20
+CONFIG = Config(1, "/etc/gw/gateway.yaml", (P0, P1), worker=Worker((0,), 64 * MB, line=5))
+UP = [f"reserve {64 * MB}", "start", "take p0", "take p1", "add p0", "add p1", "wait 5"]
+
+
+@pytest.fixture
+def worker() -> FakeWorker:
+    return FakeWorker()
+
+
+@pytest.fixture
+def view(worker: FakeWorker) -> WorkerView:
+    return worker.view
+
+
+@pytest.fixture
+def executor(view: WorkerView, tmp_path: Path) -> Executor:
+    system = Recorder()
+    return Executor(
+        cast(DataPlane, system),
+        cast(Netlink, system),
+        cast(Nft, system),
+        cast(Mirror, system),
+        RestoreFile(tmp_path / "state.json"),
+        view,
+        tmp_path / "pins",
+    )
+
+
+def steps(config: Config | None, view: WorkerView) -> Sequence[Step]:
+    observed = Observed(worker=view.look(config, asked=True))
+    wanted = resolve(config, observed) if config else Wanted()
+    return Planner(wanted, observed).steps()
+
+
+def no_device() -> NoSuchDeviceError:
+    return NoSuchDeviceError("port p1: there is no device net_null1")
+
+
+def changed(config: Config, **what: object) -> Config:
+    assert config.worker
+    return replace(config, worker=replace(config.worker, **what))  # type: ignore[arg-type]
+
+
+# ---- what is done ---------------------------------------------------------------------
+
+
+def test_up_and_down(worker: FakeWorker, view: WorkerView, executor: Executor) -> None:
+    executor.run(steps(CONFIG, view))
+    assert worker.calls == UP
+    assert steps(CONFIG, view) == ()
+
+    worker.calls.clear()
+    executor.run(steps(None, view))
+    assert worker.calls == [
+        "remove p0",
+        "remove p1",
+        "give back p0",
+        "give back p1",
+        "end",
+        "release",
+    ]
+    assert steps(None, view) == ()
+
+
+def test_its_own_end_is_no_crash(worker: FakeWorker, view: WorkerView, executor: Executor) -> None:
+    executor.run(steps(CONFIG, view))
+    pid = worker.pid
+
+    executor.run(steps(changed(CONFIG, routes=RouteLimits(1000)), view))
+
+    assert pid in view.leaving
+    assert worker.pid not in view.leaving
+
+
+@pytest.mark.parametrize(
+    ("fails", "undone"),
+    [
+        ("start", ["end", "release"]),
+        ("take p1", ["give back p0", "end", "release"]),
+        (
+            "add p1",
+            ["remove p1", "remove p0", "give back p1", "give back p0", "end", "release"],
+        ),
+    ],
+)
+def test_all_or_nothing(
+    worker: FakeWorker, view: WorkerView, executor: Executor, fails: str, undone: list[str]
+) -> None:
+    worker.fails[fails] = no_device()
+
+    with pytest.raises(NoSuchDeviceError, match="there is no device net_null1"):
+        executor.run(steps(CONFIG, view))
+
+    assert worker.calls == [*UP[: UP.index(fails) + 1], *undone]
+    assert (worker.devices, worker.ports, worker.options, worker.pages) == ({}, {}, None, 0)
+
+
+def test_the_port_that_failed_is_named(
+    worker: FakeWorker, view: WorkerView, executor: Executor
+) -> None:
+    worker.fails["add p1"] = no_device()
+
+    with pytest.raises(NoSuchDeviceError) as caught:
+        executor.run(steps(CONFIG, view))
+
+    assert str(caught.value) == "add-port p1: port p1: there is no device net_null1"
+
+
+def test_a_setup_that_fails_brings_the_last_one_back(
+    worker: FakeWorker, view: WorkerView, executor: Executor
+) -> None:
+    executor.run(steps(CONFIG, view))
+    before = (worker.options, dict(worker.ports), dict(worker.devices))
+    plan = steps(changed(CONFIG, routes=RouteLimits(1_000_000)), view)
+    worker.fails["start"] = NoHugepagesError("64 MB are not enough")
+
+    with pytest.raises(NoHugepagesError):
+        executor.run(plan)
+
+    assert (worker.options, worker.ports, worker.devices) == before
+
+
+def test_a_worker_that_does_not_come_back(
+    worker: FakeWorker, view: WorkerView, executor: Executor
+) -> None:
+    executor.run(steps(CONFIG, view))
+    plan = steps(changed(CONFIG, cores=(0, 1)), view)
+    worker.comes_back = False
+
+    with pytest.raises(WorkerAbsentError, match=r"^start-worker worker: nobody within 10 s$"):
+        executor.run(plan)
+
+
+def test_a_mirror_that_lags_is_told_of(
+    worker: FakeWorker, view: WorkerView, executor: Executor
+) -> None:
+    worker.fails["wait 5"] = WorkerTimeoutError("too slow")
+
+    executor.run(steps(CONFIG, view))
+
+    assert executor.notes == ("the worker's tables are not complete yet: too slow",)
+
+
+# ---- looking --------------------------------------------------------------------------
+
+
+def test_what_is_found(worker: FakeWorker, view: WorkerView, executor: Executor) -> None:
+    executor.run(steps(CONFIG, view))
+
+    found = view.look(CONFIG)
+
+    assert found.state is WorkerState.RUNNING
+    assert found.setup == WorkerSetup((0,), 64 * MB)
+    assert found.ports == tuple(
+        RunningPort(port.name, port.name, port.where, Polling.ADAPTIVE) for port in (P0, P1)
+    )
+    assert found.taken == tuple(TakenPort(p.name, p.name, p.where) for p in (P0, P1))
+    assert found.reserved == 64 * MB
+    assert not found.missing
+    assert not found.physical
+    worker.runs = False
+    assert view.look(CONFIG).state is WorkerState.STARTING
+    assert view.look(CONFIG, asked=True).state is WorkerState.ABSENT
+
+
+def test_nobody_and_nothing(worker: FakeWorker, view: WorkerView) -> None:
+    worker.runs = False
+
+    assert view.look(CONFIG).state is WorkerState.ABSENT
+
+
+def test_a_judgement_counts_until_the_owner_asks(view: WorkerView) -> None:
+    view.judgement = Judgement(WorkerState.GIVEN_BACK, "it died")
+
+    assert view.look(CONFIG).state is WorkerState.GIVEN_BACK
+    assert view.look(CONFIG, asked=True).state is WorkerState.RUNNING
+    view.forgive()
+    assert view.look(CONFIG).state is WorkerState.RUNNING
+
+
+def test_a_slow_worker_is_as_it_was(
+    worker: FakeWorker, view: WorkerView, executor: Executor
+) -> None:
+    executor.run(steps(CONFIG, view))
+    before = view.look(CONFIG)
+    worker.fails["status"] = WorkerTimeoutError("too slow")
+
+    found = view.look(CONFIG)
+
+    assert found == replace(before, reason="too slow")
+    # It is not asked again for a while, unless somebody wants to know.
+    assert view.look(CONFIG).reason == "the worker runs and does not answer"
+    assert view.look(CONFIG, asked=True) == before
+
+
+def test_a_device_that_is_gone(worker: FakeWorker, view: WorkerView) -> None:
+    gone = replace(CONFIG, ports=(replace(P0, vdev="net_af_packet0,iface=gone9"), P1))
+
+    assert view.look(gone).missing == {"p0"}
+    assert view.look(replace(gone, ports=(Port("p0", pci="ffff:ff:1f.7", plane=Plane.DPDK),)))
+    worker.refused["p1"] = DeviceError("of no interest here")
+    assert view.look(gone).physical == set()
+
+
+def test_options() -> None:
+    setup = WorkerSetup((1, 2), 64 * MB, RouteLimits(10, 20), pci=True, physical=True)
+
+    options = options_of(setup)
+
+    assert (options.cores, options.memory_mb) == ((1, 2), 64)
+    assert (options.routes4, options.routes6) == (10, 20)
+    assert (options.no_pci, options.iova_pa) == (False, True)
+
+
+# ---- what stands in the way -----------------------------------------------------------
+
+
+def check(
+    view: WorkerView, caller: Caller = NOBODY, accepted: frozenset[str] = frozenset()
+) -> bool:
+    return view.check(CONFIG, view.look(CONFIG, asked=True), accepted, caller)
+
+
+def test_devices_that_cannot_be_had(worker: FakeWorker, view: WorkerView) -> None:
+    worker.refused = {
+        "p0": DeviceError("is in use", code="device.busy"),
+        "p1": DeviceError("has no driver", code="device.no-driver"),
+    }
+
+    with pytest.raises(ConfigError) as caught:
+        check(view)
+
+    assert str(caught.value).splitlines() == [
+        "/etc/gw/gateway.yaml:3: ports.p0.vdev: is in use",
+        "/etc/gw/gateway.yaml:4: ports.p1.vdev: has no driver",
+    ]
+    assert [problem.code for problem in caught.value.problems] == [
+        "device.busy",
+        "device.no-driver",
+    ]
+
+
+def test_the_only_way_in(worker: FakeWorker, view: WorkerView) -> None:
+    worker.refused["p1"] = RefusedError("the SSH session comes by it", code="device.session")
+
+    with pytest.raises(RefusedError) as caught:
+        check(view)
+
+    assert str(caught.value) == (
+        "/etc/gw/gateway.yaml:4: ports.p1.vdev: the SSH session comes by it"
+    )
+    assert caught.value.exit_code == 1
+    check(view, Caller(force=True))
+    check(view, accepted=view.accepted_by(CONFIG))
+    with pytest.raises(RefusedError):
+        check(view, accepted=frozenset({"p1=net_null7"}))  # that was another device
+
+
+def test_a_worker_that_is_not_there(worker: FakeWorker, view: WorkerView) -> None:
+    assert not check(view)
+    worker.runs = False
+    with pytest.raises(WorkerAbsentError, match="nobody within 3 s"):
+        check(view)
+    # At boot the agent may be the first.
+    assert not check(view, Caller(starting=True))
+    found = view.look(CONFIG, asked=True)
+    worker.runs = True
+    assert view.check(CONFIG, found, frozenset(), NOBODY)
+
+
+def test_what_was_accepted_outlives_the_boot(tmp_path: Path) -> None:
+    file = RestoreFile(tmp_path / "state.json")
+    file.accept(frozenset({"p0=net_null0"}))
+    text = (tmp_path / "state.json").read_text()
+    (tmp_path / "state.json").write_text(text.replace('"place": "', '"place": "elsewhere/'))
+
+    again = RestoreFile(tmp_path / "state.json")
+
+    assert again.accepted == {"p0=net_null0"}
+    again.remove()
+    assert not RestoreFile(tmp_path / "state.json").accepted
