@@ -93,6 +93,15 @@ is_mute(const struct gw_worker_port *port)
 	       strcmp(info.driver_name, "net_e1000_em") == 0 || without_vectors(&info);
 }
 
+static int
+on_removal(uint16_t id __rte_unused, enum rte_eth_event_type event __rte_unused, void *port,
+	   void *answer __rte_unused)
+{
+	// In the interrupt thread; gw_ports_watch() does the rest.
+	((struct gw_worker_port *)port)->removed = 1;
+	return 0;
+}
+
 // An interrupt per queue is asked for before it is known whether there is one.
 static int
 start(struct gw_worker_port *port)
@@ -161,6 +170,7 @@ gw_device_start(struct gw_worker_port *port)
 	port->wait_fd = port->netdev ? gw_netdev_socket(port->netdev) : -1;
 	port->rx_interrupts |= port->wait_fd >= 0;
 	port->max_frame = port->mtu + RTE_ETHER_HDR_LEN;
+	rte_eth_dev_callback_register(port->id, RTE_ETH_EVENT_INTR_RMV, on_removal, port);
 	// The drivers of NICs have it from the configuration.
 	if (port->netdev)
 		rte_eth_dev_set_mtu(port->id, port->mtu);
@@ -176,6 +186,7 @@ gw_device_stop(struct gw_worker_port *port)
 {
 	// A kernel's device would stay as it was told to be.
 	rte_eth_promiscuous_disable(port->id);
+	rte_eth_dev_callback_unregister(port->id, RTE_ETH_EVENT_INTR_RMV, on_removal, port);
 	rte_eth_dev_stop(port->id);
 	port->wait_fd = -1;
 }

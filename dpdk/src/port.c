@@ -119,6 +119,23 @@ onto_lcore(struct gw_worker_port *port)
 	return result;
 }
 
+// The mirror first: before it knows the TAP, frames that come in would be dropped.
+static int
+into_service(struct gw_worker_port *port)
+{
+	int result;
+
+	port->state = GW_PORT_RUNNING;
+	gw_mirror_port_added(port->id);
+	result = onto_lcore(port);
+	if (result) {
+		port->state = GW_PORT_STARTING;
+		gw_mirror_port_removed(port->id);
+		gw_grace_period();
+	}
+	return result;
+}
+
 // When this returns, no lcore receives from the device or sends to it.
 static void
 off_lcore(struct gw_worker_port *port, enum gw_port_state state)
@@ -141,12 +158,12 @@ set_up(struct gw_worker_port *port)
 	result = gw_exception_attach(port);
 	if (result)
 		goto no_exception;
-	result = onto_lcore(port);
+	result = into_service(port);
 	if (result)
-		goto no_lcore;
+		goto no_service;
 	return 0;
 
-no_lcore:
+no_service:
 	gw_exception_detach(port);
 no_exception:
 	gw_device_stop(port);
@@ -174,7 +191,6 @@ add(const struct gw_port_options *options, struct gw_worker_port **added)
 		port->state = GW_PORT_FREE;
 		return result;
 	}
-	gw_mirror_port_added(id);
 	gw_port_watch(port);
 	*added = port;
 	return 0;
