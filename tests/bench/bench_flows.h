@@ -63,6 +63,8 @@ struct bench_flows {
 	__u64 frame[BENCH_TEMPLATE / 8];
 	// How many are sent in this run.
 	__u64 frames;
+	// From one frame to the next at least, nanoseconds; 0: as fast as they can be made.
+	__u64 gap_ns;
 	// enum bench_exchange
 	__u32 exchange;
 	// Of VXLAN: the VTEPs that send, as many as there are destinations; the last 32 bits.
@@ -82,6 +84,7 @@ struct bench_position {
 	__u32 destination_frame; // of destination_step
 	__u32 padding;
 	__u64 first_ns; // when the first frame was made
+	__u64 next_ns; // the next is made no sooner, if there is a gap
 };
 
 // What arrived at the sink.

@@ -15,6 +15,9 @@
 
 #include "bench_flows.h"
 
+// Looks at the clock while a frame waits: several microseconds.
+#define BENCH_SPINS 512
+
 const volatile struct bench_constants constants = {};
 struct bench_state state = {};
 
@@ -67,6 +70,20 @@ advance(struct bench_position *at, const struct bench_flows *flows)
 		if (++at->destination == flows->destinations)
 			at->destination = 0;
 	}
+}
+
+// Waits for the time of the next frame, which is no sooner for what was late.
+static __always_inline void
+pace(struct bench_position *at, const struct bench_flows *flows)
+{
+	__u64 now = 0;
+
+	for (int i = 0; i < BENCH_SPINS; i++) {
+		now = bpf_ktime_get_ns();
+		if (now >= at->next_ns)
+			break;
+	}
+	at->next_ns = now + flows->gap_ns;
 }
 
 #endif

@@ -39,6 +39,8 @@ bench_generate(struct xdp_md *ctx)
 	// The system call itself waits for RCU, so that its duration is not that of the frames.
 	if (!at->first_ns)
 		at->first_ns = bpf_ktime_get_ns();
+	if (flows->gap_ns)
+		pace(at, flows);
 	source = bpf_htonl(flows->inside_base + at->host);
 	destination = bpf_htonl(flows->destination_base + at->destination);
 	port = bpf_htons(flows->port_base + at->endpoint);

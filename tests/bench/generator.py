@@ -48,6 +48,7 @@ class Traffic:
     exchange: Exchange = Exchange.ONE_WAY
     cores: int = 1
     backwards: bool = False
+    gap_ns: int = 0  # from one frame to the next at least
 
     @property
     def total(self) -> int:
@@ -129,6 +130,7 @@ class Sender(Tool):
             "frames": traffic.frames,
             "exchange": traffic.exchange.value,
             "cores": traffic.cores,
+            "gap_ns": traffic.gap_ns,
         }
         self.write_line(" ".join(f"{k.replace('_', '-')}={v}" for k, v in numbers.items()))
         return Result(**json.loads(self.read_line()))

@@ -38,6 +38,8 @@ word_parse(struct bench_request *request, char *word)
 		request->first_destination = number;
 	else if (!strcmp(word, "exchange"))
 		flows->exchange = number;
+	else if (!strcmp(word, "gap-ns"))
+		flows->gap_ns = number;
 	else if (!strcmp(word, "cores"))
 		request->cores = number;
 	else

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.bench import group, plot
-from tests.bench.dpdk import chroot, frames, mirror, nodes, resting, transfer
+from tests.bench.dpdk import chroot, frames, kernel, mirror, nodes, resting, transfer
 from tests.bench.dpdk.cases import CASES, Case
 from tests.bench.dpdk.grout import Grout
 from tests.bench.dpdk.hugepages import Hugepages
@@ -57,6 +57,7 @@ def measure(rounds: int, note: Note, *, bare: bool = False) -> Outcome:
     parts = Group(Outcome(), rounds, note)
     for case in CASES:
         parts.attempt(partial(parts.replayed, case))
+    parts.attempt(lambda: parts.outcome.limits.extend(kernel.measure(rounds, note)))
     for limits in (resting.measure, mirror.measure, transfer.measure):
         parts.attempt(partial(parts.limited, limits))
     return parts.outcome

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from statistics import median
 
 from tests.bench.dpdk.boxes import Bench, box
-from tests.bench.dpdk.replay import CONTROL_CPU
+from tests.bench.dpdk.replay import CONTROL_CPU, put_first
 from tests.bench.dpdk.stamps import packet_socket, receive_stamped
 from tests.bench.generator import Flows, Sender, Traffic
 from tests.bench.group import LIMIT
@@ -40,6 +40,7 @@ class Burst(Sender):
 def measure_ramp(note: Note) -> Figure:
     """The generator has the core that the worker has elsewhere."""
     with box("ramp", CONTROL_CPU) as bench, ExitStack() as stack:
+        put_first(bench.worker.pid, CONTROL_CPU)
         first, second = bench.port("p0", "192.0.2.254/24"), bench.port("p1", "203.0.113.1/24")
         bench.neighbour(second, NEXT_HOP)
         bench.ip(f"route add {DESTINATIONS} via {NEXT_HOP}")
@@ -57,7 +58,7 @@ def measure_ramp(note: Note) -> Figure:
 
 
 def _one(bench: Bench, burst: Burst, first: Cable, second: Cable) -> tuple[float, float]:
-    """Milliseconds, and frames a second afterwards."""
+    """Milliseconds until the end of the first full window, and frames a second afterwards."""
     time.sleep(REST_SECONDS)
     with (
         packet_socket(bench.gw, first.wire, stamped=True) as came,
@@ -93,4 +94,4 @@ def _full_after(stamps: list[int], began: int) -> tuple[float, float]:
         raise MeasurementError(f"dpdk.ramp: {len(stamps)} frames arrived, which are too few")
     steady = median(later)
     full = next(number for number in numbers if windows[number] >= FULL * steady)
-    return full * WINDOW_NS / 1e6, steady * 1e9 / WINDOW_NS
+    return (full + 1) * WINDOW_NS / 1e6, steady * 1e9 / WINDOW_NS

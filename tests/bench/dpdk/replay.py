@@ -74,6 +74,11 @@ def thread_on(pid: int, cpu: int) -> int:
     return found[0]
 
 
+def put_first(pid: int, cpu: int) -> None:
+    """What else wants the core waits for the process's thread there, for as long as it is busy."""
+    os.sched_setscheduler(thread_on(pid, cpu), os.SCHED_FIFO, os.sched_param(1))
+
+
 class Forwarder(ABC):
     """A process that forwards for as long as it runs, at once after entering the context."""
 

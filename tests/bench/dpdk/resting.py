@@ -12,7 +12,9 @@ from hybrid_gateway.model import Polling
 from tests.bench.dpdk.boxes import Bench, box
 from tests.bench.dpdk.frames import frame
 from tests.bench.dpdk.ramp import measure_ramp
+from tests.bench.dpdk.replay import put_first
 from tests.bench.dpdk.stamps import packet_socket, receive_stamped
+from tests.bench.generator import CPU
 from tests.bench.group import LIMIT
 from tests.bench.measure import MeasurementError, Note
 from tests.bench.process import busy_percent
@@ -48,6 +50,7 @@ def measure(note: Note) -> list[Figure]:
 def _wakeup(note: Note) -> Figure:
     """The first frame after a rest, against a worker that does not rest; microseconds."""
     with box("wakeup") as bench, ExitStack() as stack:
+        put_first(bench.worker.pid, CPU)
         cables = routed(bench)
         latency = Latency(bench, cables, stack)
         rested = _of_mode(bench, cables, Polling.ADAPTIVE, latency)

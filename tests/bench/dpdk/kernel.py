@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The worker on devices of the kernel, against the kernel's own forwarding between them.
+
+Frames come from another core than the one that forwards them, as they do where a NIC brings them:
+the kernel has a NAPI thread there, the worker its lcore. Each forwards what it can; it is offered
+more and more, for with too much offered both do less than they could.
+"""
+
+import os
+import time
+from abc import abstractmethod
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Self
+
+from hybrid_gateway.lab.namespaces import entered
+from hybrid_gateway.worker_client import WorkerOptions
+from tests.bench.dpdk.boxes import MEMORY_MB
+from tests.bench.dpdk.hugepages import SIZE_KB, Hugepages
+from tests.bench.dpdk.replay import CONTROL_CPU
+from tests.bench.dpdk.worker import Worker
+from tests.bench.generator import Flows, Sender, Traffic
+from tests.bench.group import LIMIT
+from tests.bench.measure import MeasurementError, Note, Series, in_turn
+from tests.bench.path import (
+    INSIDE,
+    INSIDE_ADDRESS,
+    NEXT_HOP,
+    OUTSIDE_ADDRESS,
+    MeasuredPath,
+    inside_netns,
+    run,
+)
+from tests.bench.report import Figure, progress
+from tests.dpdk.wires import DEAF
+
+FORWARDING_CPU = CONTROL_CPU
+"""The generator has the other one."""
+MILLIONS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+"""A second, that are offered."""
+SECONDS, WARM_SECONDS = 0.3, 0.15
+FLOWS = Flows(endpoints=1000, ports_per_host=40)
+KERNEL, AF_PACKET, AF_XDP = "kernel", "af_packet", "af_xdp"
+NAME = "dpdk.ip4.kernel"
+TIMES = {AF_PACKET: 1.0, AF_XDP: 1.5}
+"""What of the kernel's rate must be reached at least."""
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str = NAME
+
+
+@dataclass(frozen=True)
+class Carried:
+    """The best that a ladder of offers found."""
+
+    frames_a_second: float
+    offered: float
+    waited_share: float = 0.0
+
+    @property
+    def ns_per_frame(self) -> float:
+        return 1e9 / self.frames_a_second
+
+
+class Offering(Sender):
+    """Into gen0, at a rate; whatever counts is elsewhere."""
+
+    def __init__(self, path: MeasuredPath) -> None:
+        near = [path.names.generator, "--in-device", "gen0"]
+        own = [path.names.generator, "--out-device", "gen0"]
+        mac = path.mac(path.names.middle, "lan0")
+        argv = ["generate", "--in-netns", *near, "--out-netns", *own, "--gateway-mac", mac]
+        super().__init__([*argv, "--inside", INSIDE, "--protocol", "udp"])
+
+
+class Forwards:
+    """A path of its own, in whose middle something forwards."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self.path = self._stack.enter_context(self.make_path())
+            run(
+                inside_netns(self.path.names.sink, ["nft", "-f", "-"]),
+                stdin=DEAF.format(wire="sink0"),
+            )
+            mac = self.path.mac(self.path.names.sink, "sink0")
+            self.install(self._stack)
+            self.path.middle("ip", "neighbour", "replace", NEXT_HOP, "lladdr", mac, "dev", "wan0")
+            self._offering = self._stack.enter_context(Offering(self.path))
+            self._sender = self._stack.enter_context(ThreadPoolExecutor(1))
+            with entered(self.path.names.sink):
+                self._devices: IO[str] = self._stack.enter_context(
+                    Path("/proc/thread-self/net/dev").open()
+                )
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @abstractmethod
+    def make_path(self) -> MeasuredPath: ...
+
+    @abstractmethod
+    def install(self, stack: ExitStack) -> None: ...
+
+    def run(self) -> Carried:
+        best = Carried(1.0, 0.0)
+        for millions in MILLIONS:
+            rate = self._carried(millions * 1e6)
+            best = max(best, Carried(rate, millions), key=lambda one: one.frames_a_second)
+        if best.offered == 0:
+            raise MeasurementError(f"{NAME}, {self.label}: nothing was forwarded")
+        return best
+
+    def _carried(self, offered: float) -> float:
+        """Frames a second that arrive."""
+        frames = int(offered * (SECONDS + 2 * WARM_SECONDS))
+        sent = self._sender.submit(
+            self._offering.send, Traffic(frames, FLOWS, gap_ns=int(1e9 / offered))
+        )
+        time.sleep(WARM_SECONDS)
+        before, began = self._arrived(), time.monotonic()
+        time.sleep(SECONDS)
+        rate = (self._arrived() - before) / (time.monotonic() - began)
+        sent.result()
+        return rate
+
+    def _arrived(self) -> int:
+        self._devices.seek(0)
+        for line in self._devices:
+            name, _, counters = line.partition(":")
+            if name.strip() == "sink0":
+                return int(counters.split()[1])
+        raise RuntimeError("sink0 has gone")
+
+
+class KernelForwards(Forwards):
+    """Receives in a thread of its own, which has the core."""
+
+    def make_path(self) -> MeasuredPath:
+        return MeasuredPath(self.label)
+
+    def install(self, stack: ExitStack) -> None:
+        del stack
+        before = set(_napi_threads())
+        switch = "echo 1 >/sys/class/net/lan0/threaded"
+        run(["ip", "netns", "exec", self.path.names.middle, "sh", "-c", switch])
+        for pid in set(_napi_threads()) - before:
+            os.sched_setaffinity(pid, {FORWARDING_CPU})
+
+
+def _napi_threads() -> Iterator[int]:
+    for process in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if process.read_text().startswith("napi/lan0-"):
+                yield int(process.parent.name)
+        except OSError:
+            continue  # it has ended meanwhile
+
+
+class WiredPath(MeasuredPath):
+    """lan0 and wan0 are TAPs, and the ports' cables are called lan0-wire and wan0-wire."""
+
+    def furnish(self) -> None:
+        middle = self.names.middle
+        for name, address in (("lan0", INSIDE_ADDRESS), ("wan0", OUTSIDE_ADDRESS)):
+            mac, wire = self.mac(middle, name), f"{name}-wire"
+            for words in (
+                ["link", "set", name, "down"],
+                ["link", "set", name, "name", wire],
+                ["link", "set", wire, "up"],
+                ["tuntap", "add", "dev", name, "mode", "tap"],
+                ["link", "set", name, "address", mac],
+                ["link", "set", name, "up"],
+                ["address", "add", address, "dev", name],
+            ):
+                run(["ip", "-n", middle, *words])
+            run(inside_netns(middle, ["nft", "-f", "-"]), stdin=DEAF.format(wire=wire))
+        self.sysctl("net.ipv4.ip_forward", 1)
+        for name in ("all", "lan0", "wan0"):
+            self.sysctl(f"net.ipv4.conf.{name}.rp_filter", 0)
+
+
+class WorkerForwards(Forwards):
+    """Ours, by one of DPDK's drivers for devices of the kernel, which is its label."""
+
+    def make_path(self) -> MeasuredPath:
+        return WiredPath(self.label)
+
+    def install(self, stack: ExitStack) -> None:
+        options = WorkerOptions(cores=(FORWARDING_CPU,), memory_mb=MEMORY_MB, no_pci=True)
+        worker = stack.enter_context(Worker(self.path.names.middle, options))
+        for number, name in enumerate(("lan0", "wan0")):
+            worker.add_port(name, f"net_{self.label}{number},iface={name}-wire")
+        self.path.middle("ip", "route", "replace", "default", "via", NEXT_HOP, "dev", "wan0")
+
+
+def measure(rounds: int, note: Note) -> list[Figure]:
+    pages = 2 * MEMORY_MB * 1024 // SIZE_KB
+    with ExitStack() as stack:
+        stack.enter_context(Hugepages(pages))
+        contenders: list[Forwards] = [
+            stack.enter_context(KernelForwards(KERNEL)),
+            stack.enter_context(WorkerForwards(AF_PACKET)),
+            stack.enter_context(WorkerForwards(AF_XDP)),
+        ]
+        progress(NAME)
+        runs = {contender.label: contender.run for contender in contenders}
+        series = in_turn(Case(), runs, rounds, note)
+    return list(_figures(series))
+
+
+def _figures(series: Series) -> Iterator[Figure]:
+    kernel = series.rate(KERNEL) / 1e6
+    for label, times in TIMES.items():
+        rate = series.rate(label) / 1e6
+        name = f"{NAME}.{label}"
+        yield Figure(name, rate, "Mpps", "kernel forwarding", kernel, better="higher")
+        yield Figure(f"{name}.times", rate / kernel, "x", LIMIT, times, better="higher")
