@@ -122,7 +122,8 @@ def test_a_flood_leaves_the_other_port_alone(bench: Bench, ports: tuple[Cable, C
 # ---- connections of the gateway itself ------------------------------------------------------
 
 
-def test_tcp_to_the_gateway(bench: Bench, ports: tuple[Cable, Cable]) -> None:
+@pytest.mark.usefixtures("ports")
+def test_tcp_to_the_gateway(bench: Bench) -> None:
     """Both ways at once; whole, and by the port alone."""
     namespaces.ip_batch(bench.far, [f"address replace {PEER}/24 dev p0"])
     # A veth leaves checksums to a NIC, which the frame in a packet socket never sees.
