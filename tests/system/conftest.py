@@ -58,6 +58,8 @@ def place(tmp_path: Path) -> Iterator[Path]:
         for namespace in (name, f"{name}-f"):
             stack.callback(namespaces.delete, namespace)
             namespaces.add(namespace)
+        # Nobody waits for duplicate addresses but where a test asks for it.
+        namespaces.write_sysctl(name, "net/ipv6/conf/default/accept_dad", "0")
         namespaces.ip_batch(
             name,
             [

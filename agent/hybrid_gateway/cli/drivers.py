@@ -27,9 +27,9 @@ def describe(devices: list[dict[str, Any]]) -> str:
     rows = [
         (
             device["address"],
-            ", ".join(device["devices"]) or None,
+            device["netdev"],
             device["kernel_driver"],
-            device["dpdk_driver"],
+            device["driver"],
             _package(device),
             device["binding"],
             device["port"],

@@ -22,6 +22,9 @@ SETTLED = ("configuring", "configured", "failed", "unmanaged", "linger")
 NOT_A_TAPS = ("PermanentMACAddress", "Driver", "Path", "Property", "OriginalName")
 """Keys of [Match] that a TAP cannot have, or not those of the device before it."""
 
+NEWBORN = "gw-new*"
+"""See tap.py."""
+
 log = logging.getLogger(__name__)
 
 
@@ -95,7 +98,7 @@ def announce(name: str, *, wire: str = "", file: str = "", text: str = "") -> No
     folder = RUN / "network"
     _write(
         folder / f"00-gw-{name}.link",
-        f"[Match]\nDriver=tun\nOriginalName={name}\n\n"
+        f"[Match]\nDriver=tun\nOriginalName={name} {NEWBORN}\n\n"
         "[Link]\nNamePolicy=keep\nMACAddressPolicy=none\n",
     )
     if wire:

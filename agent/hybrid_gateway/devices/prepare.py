@@ -26,6 +26,8 @@ MASTERS = ("", "bridge", "vrf")
 NEVER = ("bridge", "bond", "team", "vrf", "vlan", "vxlan")
 """Kinds of devices that are made of others."""
 IFF_LOOPBACK = 0x8
+USERS = ("vfio-pci", "uio_pci_generic", "igb_uio")
+"""Drivers that leave a function to a process."""
 
 
 class Preparation:
@@ -55,6 +57,7 @@ class Preparation:
         name = self._tap_name(port, device)
         self._check_free(port.name, name, device)
         if device is not None:
+            self._check_unused(device)
             self._way(device)
         own = self._entries.get(port.name)
         if own is not None and name == own.tap:
@@ -166,6 +169,16 @@ class Preparation:
         """The module that will have the function."""
         if entry.binding:
             self._host.load(Binding(entry.binding))
+
+    def _check_unused(self, device: PciDevice) -> None:
+        """What no kernel driver drives any more, and we did not take, is somebody else's."""
+        ours = any(entry.address == device.address for entry in self._entries.values())
+        if device.driver in USERS and not ours:
+            raise DeviceError(
+                f"{device.address} is in use: it has the driver {device.driver}, by which another "
+                "program has it, or had",
+                code="device.used",
+            )
 
     def _way(self, device: PciDevice) -> Binding:
         taker = drivers.taker(device, self._libraries)

@@ -109,12 +109,13 @@ class Record:
     def locked(self) -> Iterator[Contents]:
         """The contents, which nobody else changes meanwhile."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # The folder is the lock: a file for it would have to stay, or be removed under others.
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.flock(folder, fcntl.LOCK_EX)
             yield self.load()
         finally:
-            os.close(lock)
+            os.close(folder)
 
     def load(self) -> Contents:
         """Empty when there is none; DeviceError for a file that is not one of ours."""

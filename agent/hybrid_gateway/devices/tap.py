@@ -4,44 +4,49 @@
 import fcntl
 import hashlib
 import os
+import socket
 import struct
 from pathlib import Path
 
 from ..errors import DeviceError, KernelError
 from ..rtnl import RTM_DELLINK, RTM_NEWLINK, Rtnl
 from . import messages
-from .capture import IFLA_ADDRESS, link_named
+from .capture import IFLA_ADDRESS, IFLA_IFNAME, link_named
 
 DEVICE = "/dev/net/tun"
 TUNSETIFF, TUNSETPERSIST, TUNSETCARRIER = 0x400454CA, 0x400454CB, 0x400454E2
 IFF_TAP, IFF_NO_PI, IFF_TUN_EXCL = 0x0002, 0x1000, 0x8000
 REQUEST = struct.Struct("=16sH22x")
 NAME_MAX = 15
+NEWBORN = "gw-new%d"
+"""What a TAP is called until it has its name."""
 
 
 def create(rtnl: Rtnl, name: str, mac: str) -> int:
     """Makes it, down and without carrier, and returns its ifindex.
 
-    DeviceError when the name is taken or cannot be one.
+    Nobody sees it by its name without its MAC address: whoever configures devices by their names
+    would begin with another one. DeviceError when the name is taken or cannot be one.
     """
     if not 0 < len(name.encode()) <= NAME_MAX or "/" in name or name != name.strip():
         raise DeviceError(f"{name!r} cannot be the name of a device", code="device.name")
     try:
         with open(DEVICE, "r+b", buffering=0) as file:
-            request = REQUEST.pack(name.encode(), IFF_TAP | IFF_NO_PI | IFF_TUN_EXCL)
-            fcntl.ioctl(file, TUNSETIFF, request)
+            request = REQUEST.pack(NEWBORN.encode(), IFF_TAP | IFF_NO_PI | IFF_TUN_EXCL)
+            born = REQUEST.unpack(fcntl.ioctl(file, TUNSETIFF, request))[0].split(b"\0")[0]
             # An open TAP has carrier by default; this one's is its port's, and the worker's word.
             fcntl.ioctl(file, TUNSETCARRIER, struct.pack("=I", 0))
-            found = link_named(rtnl, name)
-            if found is None:
-                raise DeviceError(f"the TAP {name} went as it came", code="device.tap")
+            ifindex = socket.if_nametoindex(born.decode())
             address = messages.attribute(IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
-            rtnl.request_raw(RTM_NEWLINK, 0, messages.link(found.ifindex, address))
+            both = messages.link(ifindex, address, messages.text(IFLA_IFNAME, name))
+            rtnl.request_raw(RTM_NEWLINK, 0, both)
             # Last: whoever is killed before leaves nothing behind.
             fcntl.ioctl(file, TUNSETPERSIST, 1)
+    except KernelError as error:
+        raise DeviceError(f"making the TAP {name}: {error}", code="device.tap") from error
     except OSError as error:
         raise DeviceError(f"making the TAP {name}: {error.strerror}", code="device.tap") from error
-    return found.ifindex
+    return ifindex
 
 
 def delete(rtnl: Rtnl, name: str) -> bool:
