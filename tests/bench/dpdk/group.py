@@ -16,7 +16,7 @@ from tests.bench.dpdk.hugepages import Hugepages
 from tests.bench.dpdk.ours import OurWorker, options_for
 from tests.bench.dpdk.replay import Forwarder, Replay
 from tests.bench.dpdk.tables import Table
-from tests.bench.dpdk.testpmd import Testpmd
+from tests.bench.dpdk.testpmd import IoForwarding
 from tests.bench.group import LIMIT, costs, reference
 from tests.bench.measure import MeasurementError, Note, Series, in_turn
 from tests.bench.report import Figure
@@ -87,7 +87,7 @@ class Group(group.Group[Outcome]):
                 OURS, replay, table, options_for(table, case.flows, case.memory_mb, case.groups)
             )
             contenders: list[Forwarder] = [
-                stack.enter_context(Testpmd(BASELINE, replay)),
+                stack.enter_context(IoForwarding(BASELINE, replay)),
                 stack.enter_context(ours),
             ]
             self._note(f"{case.name}: {described(case, table)}; {ours.memory()}")
@@ -135,7 +135,7 @@ def profiled(note: Note, *, bare: bool = False) -> Iterator[str]:
             ours = OurWorker(
                 OURS, replay, table, options_for(table, case.flows, case.memory_mb, case.groups)
             )
-            with Testpmd(BASELINE, replay) as baseline, ours:
+            with IoForwarding(BASELINE, replay) as baseline, ours:
                 yield nodes.profile(case.name, baseline, ours)
 
 

@@ -14,7 +14,7 @@ BUFFERS_BESIDE = 4096
 """More than the replayed frames: on their way, and in caches."""
 
 
-class Testpmd(Forwarder):
+class IoForwarding(Forwarder):
     """One port, whose frames go back to it."""
 
     def start(self, stack: ExitStack) -> None:
