@@ -186,7 +186,7 @@ class WorkerView:
         for port in ports:
             # What is wrong with a device is for `check` to say.
             with contextlib.suppress(DeviceError):
-                if self.handover.iova_pa(port):
+                if self.handover.planned(port).iova_pa:
                     yield port.name
 
     # ---- what stands in the way -------------------------------------------------------
@@ -216,16 +216,22 @@ class WorkerView:
     ) -> list[Problem]:
         """Of devices that cannot be had; RefusedError for one that may be the only way in, unless
         it is `accepted`."""
-        found = []
+        found, owners = [], dict[str, str]()
         for port in config.ports_of(Plane.DPDK):
             key = f"ports.{port.name}.{_key(port)}"
             try:
                 self.handover.check(port, force=_acceptance(port) in accepted, sessions=sessions)
+                device = self.handover.planned(port).eal
             except RefusedError as error:
                 error.where = f"{config.path}:{port.line}: {key}"
                 raise
             except DeviceError as error:
                 found.append(Problem(config.path, port.line, key, error.message, error.code))
+                continue
+            owner = owners.setdefault(device, port.name)
+            if owner != port.name:
+                message = f"{port.where} is port {owner} already: both are {device}"
+                found.append(Problem(config.path, port.line, key, message, "config.conflict"))
         return found
 
     @staticmethod
@@ -334,7 +340,7 @@ def _running(status: WorkerStatus) -> tuple[RunningPort, ...]:
 
 
 def _taken(one: "Taken") -> TakenPort:
-    return TakenPort(one.port, one.tap, one.eal, one.kind == "wire")
+    return TakenPort(one.port, one.tap, one.eal, one.source, one.kind == "wire")
 
 
 def _key(port: Port) -> str:

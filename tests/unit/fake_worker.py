@@ -18,6 +18,9 @@ from hybrid_gateway.worker_client import (
 from hybrid_gateway.worker_values import PortStatus
 from hybrid_gateway.worker_view import WorkerView
 
+PHYSICAL = "0000:00:01.0"
+"""The one device without an IOMMU."""
+
 
 def port_status(port: WorkerPort) -> PortStatus:
     numbers = dict.fromkeys(
@@ -64,6 +67,8 @@ class FakeWorker:
     pages: int = 0
     refused: dict[str, GwError] = field(default_factory=dict)
     """By port: why it cannot be taken."""
+    same: dict[str, str] = field(default_factory=dict)
+    """The device behind another name of it."""
 
     def note(self, call: str) -> None:
         self.calls.append(call)
@@ -84,16 +89,17 @@ class FakeWorker:
         if not force and (error := self.refused.get(port.name)):
             raise error
 
-    def iova_pa(self, port: Port) -> bool:
-        if port.name in self.refused:
+    def planned(self, port: Port) -> Taken:
+        if isinstance(self.refused.get(port.name), DeviceError):
             raise DeviceError("no such device")
-        return port.pci == "0000:00:01.0"
+        device = self.same.get(port.where, port.where)
+        mac = "02:00:00:00:00:01"
+        return Taken(port.name, port.name, device, mac, "virtual", device == PHYSICAL, port.where)
 
     def take(self, port: Port) -> Taken:
         self.note(f"take {port.name}")
-        taken = Taken(port.name, port.name, port.where, "02:00:00:00:00:01", "virtual", False)
-        self.devices[port.name] = taken
-        return taken
+        self.devices[port.name] = self.planned(port)
+        return self.devices[port.name]
 
     def give_back(self, name: str) -> None:
         self.note(f"give back {name}")

@@ -41,7 +41,7 @@ from hybrid_gateway.plan import Planner
 from hybrid_gateway.resolve import resolve
 from hybrid_gateway.restore import RestoreFile
 from hybrid_gateway.worker_view import NOBODY, Caller, Judgement, WorkerView, options_of
-from tests.unit.fake_worker import FakeWorker
+from tests.unit.fake_worker import PHYSICAL, FakeWorker
 from tests.unit.test_apply import Recorder
 
 P0 = Port("p0", plane=Plane.DPDK, line=3, vdev="net_null0")
@@ -203,7 +203,7 @@ def test_what_is_found(worker: FakeWorker, view: WorkerView, executor: Executor)
     assert found.ports == tuple(
         RunningPort(port.name, port.name, port.where, Polling.ADAPTIVE) for port in (P0, P1)
     )
-    assert found.taken == tuple(TakenPort(p.name, p.name, p.where) for p in (P0, P1))
+    assert found.taken == tuple(TakenPort(p.name, p.name, p.where, p.where) for p in (P0, P1))
     assert found.reserved == 64 * MB
     assert not found.missing
     assert not found.physical
@@ -246,9 +246,20 @@ def test_a_device_that_is_gone(worker: FakeWorker, view: WorkerView) -> None:
     gone = replace(CONFIG, ports=(replace(P0, vdev="net_af_packet0,iface=gone9"), P1))
 
     assert view.look(gone).missing == {"p0"}
-    assert view.look(replace(gone, ports=(Port("p0", pci="ffff:ff:1f.7", plane=Plane.DPDK),)))
+    pulled = replace(P0, vdev=None, pci="ffff:ff:1f.7")
+    assert view.look(replace(gone, ports=(pulled, P1))).missing == {"p0"}
     worker.refused["p1"] = DeviceError("of no interest here")
     assert view.look(gone).physical == set()
+
+
+def test_a_device_without_an_iommu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, view: WorkerView
+) -> None:
+    (tmp_path / PHYSICAL).mkdir()
+    monkeypatch.setattr("hybrid_gateway.worker_view.PCI_DEVICES", tmp_path)
+    config = replace(CONFIG, ports=(replace(P0, vdev=None, pci=PHYSICAL), P1))
+
+    assert view.look(config).physical == {"p0"}
 
 
 def test_options() -> None:
@@ -287,6 +298,17 @@ def test_devices_that_cannot_be_had(worker: FakeWorker, view: WorkerView) -> Non
         "device.busy",
         "device.no-driver",
     ]
+
+
+def test_one_device_by_two_names(worker: FakeWorker, view: WorkerView) -> None:
+    worker.same = {"net_null1": "net_null0"}
+
+    with pytest.raises(ConfigError) as caught:
+        check(view)
+
+    assert str(caught.value) == (
+        "/etc/gw/gateway.yaml:4: ports.p1.vdev: net_null1 is port p0 already: both are net_null0"
+    )
 
 
 def test_the_only_way_in(worker: FakeWorker, view: WorkerView) -> None:

@@ -19,8 +19,14 @@ MB = 1 << 20
 SFP0 = Port("sfp0", "enp4s0", Plane.DPDK, line=3)
 SFP1 = Port("sfp1", "", Plane.DPDK, line=4, vdev="net_af_packet0,iface=veth1,qpairs=1")
 CONFIG = Config(1, "/etc/gw/gateway.yaml", (SFP0, SFP1), worker=Worker(line=5))
-TAKEN0 = TakenPort("sfp0", "enp4s0", "0000:04:00.0")
-TAKEN1 = TakenPort("sfp1", "veth1", "net_af_packet0,iface=veth1-wire,qpairs=1", wire=True)
+TAKEN0 = TakenPort("sfp0", "enp4s0", "0000:04:00.0", "enp4s0")
+TAKEN1 = TakenPort(
+    "sfp1",
+    "veth1",
+    "net_af_packet0,iface=veth1-wire,qpairs=1",
+    "net_af_packet0,iface=veth1,qpairs=1",
+    wire=True,
+)
 NOTHING = ObservedWorker(WorkerState.RUNNING, online=(0, 1, 2, 3))
 
 

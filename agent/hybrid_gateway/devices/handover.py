@@ -39,6 +39,8 @@ class Taken:
     """pci, wire or virtual."""
     iova_pa: bool
     """EAL has to use physical addresses."""
+    source: str = ""
+    """What the port of the configuration says which device it is: Port.where."""
 
 
 class Handover:
@@ -63,13 +65,13 @@ class Handover:
                 if not force:
                     preparation.refuse_last_way(port, sessions)
 
-    def iova_pa(self, port: Port) -> bool:
-        """Whether EAL has to use physical addresses for that port; before it is taken, too."""
+    def planned(self, port: Port) -> Taken:
+        """What `take` would give, or has given; DeviceError when that cannot be said."""
         entry = self._record.load().entries.get(port.name)
         if entry is not None and entry.source == port.where:
-            return entry.iova_pa
+            return _taken(entry)
         with _rtnl() as rtnl:
-            return self._preparation(rtnl).planned(port).iova_pa
+            return _taken(self._preparation(rtnl).planned(port))
 
     def take(self, port: Port) -> Taken:
         """The TAP is there, configured and in the admin state of the device before it.
@@ -251,4 +253,6 @@ def _restore(rtnl: Rtnl, entry: Entry, name: str) -> None:
 
 
 def _taken(entry: Entry) -> Taken:
-    return Taken(entry.port, entry.tap, entry.eal, entry.mac, entry.kind.value, entry.iova_pa)
+    return Taken(
+        entry.port, entry.tap, entry.eal, entry.mac, entry.kind.value, entry.iova_pa, entry.source
+    )

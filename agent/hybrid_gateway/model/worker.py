@@ -4,7 +4,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
-from .port import Polling, Port, RouteLimits
+from .port import Plane, Polling, Port, RouteLimits
 
 
 class WorkerState(Enum):
@@ -52,38 +52,28 @@ class TakenPort:
     device: str
     """As EAL has it: a PCI address, or a virtual device on the renamed one; empty of what was
     taken by halves."""
+    source: str = ""
+    """As the configuration names it: `Port.where`."""
     wire: bool = False
     """The kernel still has it, under another name: the virtual device's `iface`."""
 
     @property
     def virtual(self) -> bool:
         """There was no device of the kernel's in the TAP's place."""
-        return _is_virtual(self.device) and not self.wire
+        return self.device.startswith("net_") and not self.wire
 
     def serves(self, port: Port) -> bool:
         """Whether it is the device that this port names."""
-        if not self.device:
-            return False
-        if port.pci:
-            return self.device == port.pci
-        if port.device:
-            return self.tap == port.device and not _is_virtual(self.device)
-        return self.port.vdev == port.vdev
+        return bool(self.device) and self.source == port.where
 
     @property
     def port(self) -> Port:
-        """One of the configuration that would have it taken again."""
-        if not _is_virtual(self.device):
-            return Port(self.name, pci=self.device)
-        if not self.wire:
-            return Port(self.name, vdev=self.device)
-        name, *arguments = self.device.split(",")
-        own = (f"iface={self.tap}" if a.startswith("iface=") else a for a in arguments)
-        return Port(self.name, vdev=",".join((name, *own)))
-
-
-def _is_virtual(device: str) -> bool:
-    return device.startswith("net_")
+        """As it was in the configuration."""
+        if self.source == self.device and not self.source.startswith("net_"):
+            return Port(self.name, plane=Plane.DPDK, pci=self.source)
+        if self.source.startswith("net_"):
+            return Port(self.name, plane=Plane.DPDK, vdev=self.source)
+        return Port(self.name, self.source, Plane.DPDK)
 
 
 @dataclass(frozen=True, slots=True)
