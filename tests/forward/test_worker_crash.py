@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hybrid_gateway.errors import WorkerError
 from hybrid_gateway.lab import EAST, SFP0, SFP1
 from hybrid_gateway.lab.sfp import SFP_IPV6
 from tests.forward.fibre import PORTS, TAKEN_SECONDS, Fibre
@@ -92,7 +93,7 @@ def test_a_restarted_worker_takes_its_ports_again(fibre: Fibre) -> None:
 def _takes(fibre: Fibre) -> bool:
     try:
         return fibre.taken()
-    except OSError:
+    except WorkerError:
         return False
 
 

@@ -42,14 +42,22 @@ def test_af_xdp(fibre: Fibre) -> None:
     forwarded(fibre)
 
 
+def memif(role: str, socket: Path) -> str:
+    """Of the `ports` section. An abstract socket, DPDK's default, does not reach into another
+    namespace."""
+    vdev = f"net_memif0,role={role},socket={socket},socket-abstract=no"
+    return f'  mem0: {{vdev: "{vdev}", plane: dpdk}}\n'
+
+
 def test_memif_between_two_workers(fibre: Fibre, tmp_path: Path) -> None:
     """Shared memory instead of a cable: a second gateway in a namespace of its own."""
     socket = tmp_path / "memif"
     with ExitStack() as stack:
-        beside = _second_gateway(fibre, stack, socket)
-        ours = f'  mem0: {{vdev: "net_memif0,role=server,socket={socket}", plane: dpdk}}\n'
-        fibre.gateway.apply(CONFIGURATION.replace("ports:\n", f"ports:\n{ours}", 1))
+        # The server first: a client whose server is not there does not start.
+        ours = f"ports:\n{memif('server', socket)}"
+        fibre.gateway.apply(CONFIGURATION.replace("ports:\n", ours, 1))
         stack.callback(fibre.gateway.apply, CONFIGURATION)
+        beside = _second_gateway(fibre, stack, socket)
         fibre.ip(f"addr replace {MEMORY}.1/24 dev mem0", "link set mem0 up")
         eventually(lambda: fibre.status().ports["mem0"].link_up, "the two have met", TAKEN_SECONDS)
         assert pinged(fibre.lab, "gw", f"{MEMORY}.2") == 3
@@ -71,7 +79,7 @@ def _second_gateway(fibre: Fibre, stack: ExitStack, socket: Path) -> Gateway:
     worker = WorkerProcess(side)
     worker.start()
     stack.callback(worker.stop)
-    port = f'  mem0: {{vdev: "net_memif0,role=client,socket={socket}", plane: dpdk}}\n'
+    port = memif("client", socket)
     gateway = Gateway(side, f"version: 1\nports:\n{port}{SFP_SECTION}")
     gateway.start()
     stack.callback(gateway.process.stop)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..errors import GwError
-from . import leftovers
+from . import leftovers, sfp
 from .extension import BEYOND, FAR, extended
 from .gateway import GatewayProcess
 from .network import Lab
@@ -21,6 +21,7 @@ from .sniff import LeakWatch
 from .stage import Row, Stage
 from .table import Table
 from .topology import INTERNET, LAN
+from .worker import WorkerProcess
 
 NAME = "demo"
 
@@ -44,13 +45,16 @@ def _run(lab: Lab, keep: bool) -> int:
         if not keep:
             stack.callback(leftovers.remove, lab)
         lab.up()
+        sfp.stand(lab)
+        worker = WorkerProcess(lab)
+        worker.start()
         syslog = Path(stack.enter_context(TemporaryDirectory(prefix="gw-demo-"))) / "log"
         gateway = GatewayProcess(lab, env={"GW_SYSLOG": str(syslog)})
         gateway.start()
         print(
-            f"lab {lab.name!r}: a LAN with two hosts, the gateway, the Internet; gw-agent forwards "
-            f"{gateway.ready_after * 1000:.0f} ms\nafter its start, with "
-            f"{_short(lab.config)}\n"
+            f"lab {lab.name!r}: a LAN with two hosts, the gateway, the Internet, and two hosts "
+            "behind ports of\nthe DPDK worker; gw-agent forwards "
+            f"{gateway.ready_after * 1000:.0f} ms after its start, with\n{_short(lab.config)}\n"
         )
         wide = stack.enter_context(extended(lab, BEYOND))
         away = [f"{address}:80" for address in INTERNET]
@@ -60,7 +64,7 @@ def _run(lab: Lab, keep: bool) -> int:
         stack.enter_context(servers(wide, "far", http=[f"{FAR}:80"]))
         watch = LeakWatch(lab)
         stack.callback(watch.close)
-        failed = _perform(Stage(wide, gateway, watch, syslog))
+        failed = _perform(Stage(wide, gateway, worker, watch, syslog))
     if keep:
         print(f"\nThe lab stands: gwctl lab exec --name {lab.name} lan -- ping {INTERNET[0]}")
     return 1 if failed else 0
@@ -88,7 +92,8 @@ def _perform(stage: Stage) -> int:
         f"{len(SCENES) - failed} of {len(SCENES)} passed in {time.monotonic() - began:.0f} s. "
         f"Each of {stage.frames} frames that left the gateway was looked at for an inside source "
         "address and wrong checksums. FORWARD counts frames that XDP translated and sent by "
-        "itself, PUNT_ those it left to the kernel, DROP_ those it dropped; `gwctl show counters` "
+        "itself, FORWARD_IP4, FORWARD_IP6 and FORWARD_BRIDGE those that the DPDK worker forwarded, "
+        "PUNT_ those that were left to the kernel, DROP_ those dropped; `gwctl show counters` "
         "explains them all."
     )
     print("\n" + textwrap.fill(summary, table.width))

@@ -88,8 +88,9 @@ class Echo(asyncio.DatagramProtocol):
 
 
 def _endpoint(text: str) -> tuple[str, int]:
+    """Of IPv6 with brackets, as in a URL."""
     address, _, port = text.rpartition(":")
-    return address, int(port)
+    return address.strip("[]"), int(port)
 
 
 async def main() -> None:

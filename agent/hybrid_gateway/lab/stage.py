@@ -22,12 +22,16 @@ from .places import program
 from .services import ECHO_PORT
 from .sniff import LeakWatch
 from .topology import INTERNET
+from .worker import WorkerProcess
 
 SERVER, STRANGER = INTERNET[:2]
 TRANSFER_SECONDS = 60
 ANSWER_SECONDS = 3.0
 SETTLE_SECONDS = 3.0
-CHATTER = ("PUNT_NOT_IPV4", "PUNT_OTHER_MAC", "PUNT_RESOLUTION")
+CHATTER = (
+    *("PUNT_NOT_IPV4", "PUNT_OTHER_MAC", "PUNT_RESOLUTION"),
+    *("PUNT_ARP", "PUNT_MULTICAST", "PUNT_LINK_LOCAL"),
+)
 SEGMENT = 1500
 """No frame carries more: a download of so many bytes takes at least size / SEGMENT frames."""
 
@@ -62,9 +66,17 @@ def answered(client: socket.socket, server: str = SERVER) -> str:
 class Stage:
     """The running lab."""
 
-    def __init__(self, lab: Lab, gateway: GatewayProcess, watch: LeakWatch, syslog: Path) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        gateway: GatewayProcess,
+        worker: WorkerProcess,
+        watch: LeakWatch,
+        syslog: Path,
+    ) -> None:
         self.lab = lab
         self.gateway = gateway
+        self.worker = worker
         self.syslog = syslog
         """Where the agent looks for a syslog daemon."""
         self._watch = watch

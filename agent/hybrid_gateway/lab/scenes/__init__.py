@@ -7,7 +7,7 @@ A scene leaves the gateway as it found it, but for sessions.
 from collections.abc import Callable
 
 from ..stage import Row, Stage
-from . import changes, forwards, packets, records, stretch, traffic
+from . import changes, forwards, packets, records, stretch, traffic, worker
 
 Scene = Callable[[Stage], Row]
 
@@ -35,6 +35,17 @@ SCENES: tuple[Scene, ...] = (
     stretch.moved_host,
     stretch.strangers,
     stretch.branch_behind_nat,
+    worker.routed,
+    worker.routed6,
+    worker.to_the_internet,
+    worker.gateway_itself,
+    worker.traceroute,
+    worker.too_big,
+    worker.bridged,
+    worker.route_changed,
+    worker.down_and_up,
+    worker.killed,
+    worker.graph,
     changes.agent_killed,
     changes.another_size,
     changes.reboot,
