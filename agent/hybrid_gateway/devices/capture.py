@@ -19,7 +19,7 @@ from ..rtnl import (
     Rtnl,
     attributes,
 )
-from . import messages, networkd
+from . import messages, networkd, routing
 from .ethtool import Ethtool
 from .messages import (
     ADDRESS,
@@ -28,8 +28,8 @@ from .messages import (
     NTF_PROXY,
     NUD_NOARP,
     NUD_PERMANENT,
-    ROUTE,
 )
+from .routing import ROUTE
 from .state import DeviceState
 
 AF_BRIDGE = 7
@@ -38,7 +38,8 @@ NTF_SELF, NTF_MASTER, NTF_EXT_LEARNED = 0x02, 0x04, 0x10
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_TXQLEN = 1, 3, 4, 5, 10, 13
 IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC, IFLA_GROUP = 18, 20, 26, 27
 IFLA_EXT_MASK, IFLA_XDP, IFLA_PROP_LIST, IFLA_ALT_IFNAME = 29, 43, 52, 53
-IFLA_INFO_KIND, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 4, 5
+IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
+IFLA_VXLAN_LINK = 3
 IFLA_XDP_ATTACHED = 2
 RTEXT_FILTER_BRVLAN_COMPRESSED = 1 << 2
 RTEXT_FILTER_SKIP_STATS = 1 << 3
@@ -99,11 +100,18 @@ def _link(data: bytes) -> DeviceLink:
         _text(attrs.get(IFLA_IFALIAS, b"")),
         tuple(names),
         messages.u32(attrs.get(IFLA_MASTER, b"")),
-        messages.u32(attrs.get(IFLA_LINK, b"")),
+        messages.u32(attrs.get(IFLA_LINK, b"")) or _bound(info),
         _text(info.get(IFLA_INFO_SLAVE_KIND, b"")),
         info.get(IFLA_INFO_SLAVE_DATA, b""),
         any(xdp.get(IFLA_XDP_ATTACHED, b"")),
     )
+
+
+def _bound(info: dict[int, bytes]) -> int:
+    """The device that a VXLAN device sends by and goes with, which its IFLA_LINK does not say."""
+    made = dict(attributes(info.get(IFLA_INFO_DATA, b"")))
+    of_vxlan = _text(info.get(IFLA_INFO_KIND, b"")) == "vxlan"
+    return messages.u32(made.get(IFLA_VXLAN_LINK, b"")) if of_vxlan else 0
 
 
 def _text(value: bytes) -> str:
@@ -145,7 +153,7 @@ def _with_layer3(rtnl: Rtnl, state: DeviceState, names: dict[int, str]) -> Devic
     own = addresses(rtnl, state.ifindex)
     advertised = state.sysctls.get(f"net/ipv6/conf/{DEVICE}/accept_ra", "0") != "0"
     kept = routes(rtnl, state.ifindex, own, advertised)
-    used = set[int]().union(*(messages.devices_of(route) for route in kept))
+    used = set[int]().union(*(routing.devices_of(route) for route in kept))
     return replace(
         state,
         addresses=tuple(own),
@@ -191,14 +199,14 @@ def routes(rtnl: Rtnl, ifindex: int, own: Iterable[bytes], advertised: bool) -> 
         for data in rtnl.dump_body(RTM_GETROUTE, ROUTE.pack(family, *[0] * 8)):
             if not any(mark in data for mark in marks):
                 continue
-            one = messages.keep_route(data, ifindex)
-            if one is None or messages.is_automatic(one):
+            one = routing.keep_route(data, ifindex)
+            if one is None or routing.is_automatic(one):
                 continue
             parts = messages.fields(ROUTE, one)
             if parts.head[5] == RTPROT_RA and advertised:
                 continue
-            source = parts.get(messages.RTA_PREFSRC)
-            if messages.OURS in messages.devices_of(one) or (source and source in sources):
+            source = parts.get(routing.RTA_PREFSRC)
+            if messages.OURS in routing.devices_of(one) or (source and source in sources):
                 kept.append(one)
     return kept
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import DeviceError
 from ..model import IPAddress, Port
 from ..rtnl import Rtnl
-from . import messages, networkd, tap, wire
+from . import messages, networkd, routing, tap, wire
 from .capture import capture, link_named, links
 from .pci import SYSFS, Pci
 from .prepare import Preparation
@@ -219,9 +219,9 @@ def merged(before: DeviceState, now: DeviceState) -> DeviceState:
     objects = {messages.nexthop_id(one) for one in before.nexthops}
     # A TAP without carrier has no next hop objects, and its routes say themselves where they go.
     by_object = {
-        messages.route_identity(messages.without_object(route)): route
+        routing.route_identity(routing.without_object(route)): route
         for route in before.routes
-        if messages.object_of(route) in objects
+        if routing.object_of(route) in objects
     }
     return replace(
         now,
@@ -229,7 +229,7 @@ def merged(before: DeviceState, now: DeviceState) -> DeviceState:
         features=before.features,
         managed=before.managed or now.managed,
         nexthops=now.nexthops or before.nexthops,
-        routes=tuple(by_object.get(messages.route_identity(one), one) for one in now.routes),
+        routes=tuple(by_object.get(routing.route_identity(one), one) for one in now.routes),
     )
 
 

@@ -22,6 +22,8 @@ from . import state
 from .state import DeviceState
 
 VERSION = 1
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading something else than a record raises."""
 SIZE_MAX = 256 << 20
 log = logging.getLogger(__name__)
 
@@ -139,7 +141,7 @@ class Record:
                 log.warning("%s: of another network namespace or boot, left out", self.path)
                 return Contents()
             return _contents(stored)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (*DAMAGE, DeviceError) as error:
             raise DeviceError(
                 f"{self.path}: not a record of what was taken ({error})", code="device.record"
             ) from error

@@ -23,7 +23,7 @@ from ..rtnl import (
     Rtnl,
     attributes,
 )
-from . import capture, messages, tap
+from . import capture, messages, routing, tap
 from .capture import DEVICE, IFLA_ADDRESS, DeviceLink, links
 from .ethtool import Ethtool
 from .state import DeviceState
@@ -227,18 +227,16 @@ class Restorer:
                 self.problems += [f"{self._name}: a route: {problem}" for _, problem in problems]
 
     def _missing(self) -> list[bytes]:
-        have = {messages.route_identity(self._now(one)) for one in self._present()}
-        wanted = [
-            r for r in self._state.routes if messages.route_identity(self._now(r)) not in have
-        ]
-        return sorted(wanted, key=messages.is_routed)
+        have = {routing.route_identity(self._now(one)) for one in self._present()}
+        wanted = [r for r in self._state.routes if routing.route_identity(self._now(r)) not in have]
+        return sorted(wanted, key=routing.is_routed)
 
     def _present(self) -> list[bytes]:
         return capture.routes(self._rtnl, self.ifindex, self._state.addresses, advertised=False)
 
     def _now(self, kept: bytes) -> bytes:
         """With the ifindexes that the other devices have today."""
-        return messages.renumbered(kept, self._other)
+        return routing.renumbered(kept, self._other)
 
     def _other(self, index: int) -> int:
         """The device that had that ifindex when the state was read; it may be a TAP since."""
@@ -247,12 +245,12 @@ class Restorer:
 
     def _route(self, kept: bytes) -> str:
         """Empty: it is there."""
-        body = messages.say_route(kept, self.ifindex, self._elapsed, self._other, self._objects)
+        body = routing.say_route(kept, self.ifindex, self._elapsed, self._other, self._objects)
         if body is None:
             return ""
         # Of an IPv6 route with several next hops the others stayed, and it is still one route; so
         # did those of a group.
-        rest = messages.object_of(kept) or (kept[0] == AF_INET6 and messages.shares(kept))
+        rest = routing.object_of(kept) or (kept[0] == AF_INET6 and routing.shares(kept))
         how = NLM_F_REPLACE if rest else NLM_F_APPEND
         try:
             self._rtnl.request_raw(RTM_NEWROUTE, NLM_F_CREATE | how, body)
@@ -264,11 +262,11 @@ class Restorer:
         """Routes that the kernel made for addresses, and that were not there before."""
         if self._state.managed:
             return
-        wanted = {messages.route_identity(self._now(one)) for one in self._state.routes}
+        wanted = {routing.route_identity(self._now(one)) for one in self._state.routes}
         for kept in self._present():
-            made = messages.fields(messages.ROUTE, kept).head[5] == messages.RTPROT_KERNEL
-            if made and messages.route_identity(kept) not in wanted:
-                body = messages.say_route(kept, self.ifindex, 0, lambda index: index, set())
+            made = messages.fields(routing.ROUTE, kept).head[5] == routing.RTPROT_KERNEL
+            if made and routing.route_identity(kept) not in wanted:
+                body = routing.say_route(kept, self.ifindex, 0, lambda index: index, set())
                 with contextlib.suppress(KernelError):
                     self._rtnl.request_raw(RTM_DELROUTE, 0, body or b"")
 

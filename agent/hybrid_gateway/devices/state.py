@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import DeviceError
+from . import messages, routing
 
 TEXT_MAX = 4096
 LIST_MAX = 1 << 20
@@ -51,7 +52,13 @@ class DeviceState:
 
 
 BYTES = ("port", "vlans")
-MESSAGES = ("addresses", "nexthops", "routes", "neighbours", "stations")
+MESSAGES = {
+    "addresses": messages.ADDRESS,
+    "nexthops": messages.NEXTHOP,
+    "routes": routing.ROUTE,
+    "neighbours": messages.NEIGHBOUR,
+    "stations": messages.NEIGHBOUR,
+}
 
 
 def to_json(state: DeviceState) -> dict[str, Any]:
@@ -78,8 +85,11 @@ def from_json(stored: Any) -> DeviceState:
     try:
         for name in BYTES:
             fields[name] = bytes.fromhex(stored[name])
-        for name in MESSAGES:
-            fields[name] = tuple(bytes.fromhex(message) for message in _list(stored[name]))
+        for name, layout in MESSAGES.items():
+            kept = tuple(bytes.fromhex(message) for message in _list(stored[name]))
+            for message in kept:
+                messages.fields(layout, message)
+            fields[name] = kept
         fields["altnames"] = tuple(_text(name) for name in _list(stored["altnames"]))
         fields["others"] = {int(index): _text(name) for index, name in stored["others"].items()}
         fields["sysctls"] = {_text(name): _text(v) for name, v in stored["sysctls"].items()}

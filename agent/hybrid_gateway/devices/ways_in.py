@@ -11,9 +11,10 @@ from pathlib import Path
 from ..model import IPAddress
 from ..netlink import Netlink
 from ..rtnl import HEADER, RTM_GETNEIGH, RTM_GETROUTE, Rtnl, attributes
-from . import messages
+from . import messages, routing
 from .capture import AF_BRIDGE, links
-from .messages import NEIGHBOUR, ROUTE, RTN_UNICAST
+from .messages import NEIGHBOUR
+from .routing import ROUTE, RTN_UNICAST
 
 PROC = Path("/proc")
 SSH = ("sshd", "sshd-session", "sshd-auth", "dropbear")
@@ -55,14 +56,17 @@ class WaysIn:
         for data in self._rtnl.dump_body(RTM_GETROUTE, ROUTE.pack(family, *[0] * 8)):
             one = messages.fields(ROUTE, data[HEADER.size :])
             _, bits, _, _, table, _, _, kind, _ = one.head
-            table = messages.u32(one.get(messages.RTA_TABLE)) or table
+            table = messages.u32(one.get(routing.RTA_TABLE)) or table
             if bits or kind != RTN_UNICAST or table != RT_TABLE_MAIN:
                 continue
-            if not one.get(messages.RTA_MULTIPATH):
-                via = one.get(messages.RTA_GATEWAY)
-                yield messages.u32(one.get(messages.RTA_OIF)), ip_address(via) if via else None
-            for _, _, out, rest in messages.hops(one.get(messages.RTA_MULTIPATH)):
-                via = dict(attributes(rest)).get(messages.RTA_GATEWAY, b"")
+            if not one.get(routing.RTA_MULTIPATH):
+                via = one.get(routing.RTA_GATEWAY)
+                yield (
+                    messages.u32(one.get(routing.RTA_OIF)),
+                    ip_address(via) if via else None,
+                )
+            for _, _, out, rest in routing.hops(one.get(routing.RTA_MULTIPATH)):
+                via = dict(attributes(rest)).get(routing.RTA_GATEWAY, b"")
                 yield out, ip_address(via) if via else None
 
     def _by(self, ifindex: int, out: int, neighbour: IPAddress | None) -> bool:

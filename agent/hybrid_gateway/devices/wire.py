@@ -21,7 +21,7 @@ from ..rtnl import (
     RTM_NEWTFILTER,
     Rtnl,
 )
-from . import capture, messages
+from . import capture, messages, routing
 from .capture import DeviceLink, link_named, links
 from .ethtool import Ethtool
 from .restore_state import IFF_NOARP, IFF_UP, NLM_F_EXCL, remove_altnames
@@ -89,8 +89,8 @@ def _forget_routes(rtnl: Rtnl, ifindex: int) -> None:
     """Those that have a next hop elsewhere, too, outlive the device's going down, and would come
     to life again with it."""
     for kept in capture.routes(rtnl, ifindex, (), advertised=False):
-        if messages.OURS in messages.devices_of(kept):
-            body = messages.say_route(kept, ifindex, 0, lambda index: index, set())
+        if messages.OURS in routing.devices_of(kept):
+            body = routing.say_route(kept, ifindex, 0, lambda index: index, set())
             rtnl.request_raw(RTM_DELROUTE, 0, body or b"")
 
 
