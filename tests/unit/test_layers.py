@@ -49,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "apply": BASE | SYSTEM | {"plan"},
     "agent": BASE | SYSTEM | {"api", "apply", "config", "observe", "plan"},
     "cli": {"client", "errors", "instance", "version"},
-    "lab": {"client", "errors", "instance", "version"},
+    "lab": {"client", "errors", "instance", "version", "worker_client"},
 }
 
 # One module each, for one reason.

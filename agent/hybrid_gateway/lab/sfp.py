@@ -65,7 +65,7 @@ def configured(text: str) -> str:
     """A configuration with the two ports in it, too."""
     if SFP_PORTS in text:
         return text
-    return text.replace("ports:\n", f"ports:\n{SFP_PORTS}", 1) + SFP_SECTION
+    return text.replace("ports:\n", f"{SFP_SECTION}ports:\n{SFP_PORTS}", 1)
 
 
 def stand(lab: Lab) -> ExtendedLab:
