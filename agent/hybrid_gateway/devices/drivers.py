@@ -190,7 +190,7 @@ def _numbers(text: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", text)]
 
 
-def abi(libraries: Path) -> str:
+def abi(libraries: Path = LIBRARIES) -> str:
     """The number in the names of DPDK's libraries: pmds-23.0 has those with 23."""
     numbers = _numbers(_folder(libraries).name)
     return str(numbers[0]) if numbers else SOME_ABI

@@ -79,14 +79,14 @@ def dropin(network: str) -> str:
         elif section == "[Match]" and "=" in line and not line.startswith(("#", ";")):
             key, _, value = line.partition("=")
             found.setdefault(key.strip(), []).append(value.strip())
-    foreign = [key for key in NOT_A_TAPS if key in found]
-    if not foreign:
+    macs = " ".join(found.get("PermanentMACAddress", []))
+    if not macs:
+        # By its name a TAP is found, too. By a driver or a place it is not, and without those the
+        # file would be for any device: then the TAP has what was carried over, and no DHCP.
         return ""
-    lines = ["[Match]", *(f"{key}=" for key in foreign)]
-    if macs := " ".join(found.get("PermanentMACAddress", [])):
-        lines.append(f"MACAddress={macs}")
-        if "Type" not in found and "Kind" not in found:
-            lines.append("Type=ether")
+    lines = ["[Match]", *(f"{key}=" for key in NOT_A_TAPS if key in found), f"MACAddress={macs}"]
+    if "Type" not in found and "Kind" not in found:
+        lines.append("Type=ether")
     return "\n".join((*lines, ""))
 
 
