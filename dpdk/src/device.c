@@ -104,6 +104,15 @@ gw_device_close(uint16_t id)
 }
 
 uint32_t
+gw_device_netdev(const struct rte_eth_dev_info *info)
+{
+	const bool socket = strcmp(info->driver_name, "net_af_packet") == 0 ||
+			    strcmp(info->driver_name, "net_af_xdp") == 0;
+
+	return socket ? info->if_index : 0;
+}
+
+uint32_t
 gw_device_max_mtu(const struct gw_worker_port *port)
 {
 	struct rte_eth_dev_info info = {};

@@ -28,6 +28,12 @@ int gw_device_set_mtu(struct gw_worker_port *port, uint16_t mtu);
 int gw_device_set_mac(struct gw_worker_port *port, const struct rte_ether_addr *mac);
 int gw_device_set_promiscuous(struct gw_worker_port *port, int on);
 
+/*
+ * The kernel's device that a driver sits on by a socket, or 0. Others have an ifindex as well
+ * (net_tap makes a device, mlx5 shares one) and are asked as any NIC.
+ */
+uint32_t gw_device_netdev(const struct rte_eth_dev_info *info);
+
 /* Name of the driver, as DPDK has it. */
 void gw_device_driver(const struct gw_worker_port *port, char *name, size_t size);
 int gw_device_link_up(const struct gw_worker_port *port);

@@ -61,7 +61,7 @@ configure(struct gw_worker_port *port, bool interrupts)
 	conf.intr_conf.rmv = !!(*info.dev_flags & RTE_ETH_DEV_INTR_RMV);
 	choose_offloads(&info, &conf);
 	port->tx_queues = info.max_tx_queues < gw_lcore_count ? 1 : gw_lcore_count;
-	port->netdev = info.if_index;
+	port->netdev = gw_device_netdev(&info);
 	result = rte_eth_dev_configure(port->id, 1, port->tx_queues, &conf);
 	if (result == 0)
 		result = set_up_queues(port, &info, &conf);
@@ -137,7 +137,7 @@ check_netdev(const struct gw_worker_port *port)
 {
 	struct rte_eth_dev_info info;
 
-	if (rte_eth_dev_info_get(port->id, &info) != 0 || info.if_index == 0)
+	if (rte_eth_dev_info_get(port->id, &info) != 0 || gw_device_netdev(&info) == 0)
 		return 0;
 	// A fanout group would give us one frame of every so many.
 	if (info.max_rx_queues > 1)
@@ -176,6 +176,8 @@ gw_device_start(struct gw_worker_port *port)
 		rte_eth_dev_set_mtu(port->id, port->mtu);
 	hear_groups(port);
 	result = gw_device_set_mac(port, &port->mac);
+	if (result == 0 && port->promiscuous) // it has been started anew
+		result = gw_device_set_promiscuous(port, 1);
 	if (result)
 		gw_device_stop(port);
 	return result;

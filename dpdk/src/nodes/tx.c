@@ -67,7 +67,7 @@ send_run(struct gw_lcore *lcore, uint16_t id, struct rte_mbuf **mbufs, uint16_t 
 	}
 	if (unlikely(longest > port->max_frame))
 		count = without_long_ones(lcore, mbufs, count, port->max_frame);
-	if (likely(port->tx_queues > lcore->index)) {
+	if (likely(port->tx_queues == gw_lcore_count)) {
 		sent = push(id, lcore->index, mbufs, count);
 	} else {
 		rte_spinlock_lock(&port->tx_lock);
