@@ -9,7 +9,7 @@ more and more, for with too much offered both do less than they could.
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -95,6 +95,7 @@ class Forwards:
             mac = self.path.mac(self.path.names.sink, "sink0")
             self.install(self._stack)
             self.path.middle("ip", "neighbour", "replace", NEXT_HOP, "lladdr", mac, "dev", "wan0")
+            self.settle()
             self._offering = self._stack.enter_context(Offering(self.path))
             self._sender = self._stack.enter_context(ThreadPoolExecutor(1))
             with entered(self.path.names.sink):
@@ -115,13 +116,22 @@ class Forwards:
     @abstractmethod
     def install(self, stack: ExitStack) -> None: ...
 
+    def settle(self) -> None:
+        """Until what was said last is known."""
+
+    def complaints(self) -> Iterator[str]:
+        """Why what was carried since the last time is not what is to be measured."""
+        yield from ()
+
     def run(self) -> Carried:
         best = Carried(1.0, 0.0)
         for millions in MILLIONS:
             rate = self._carried(millions * 1e6)
             best = max(best, Carried(rate, millions), key=lambda one: one.frames_a_second)
-        if best.offered == 0:
-            raise MeasurementError(f"{NAME}, {self.label}: nothing was forwarded")
+        wrong = list(self.complaints())
+        if wrong or best.offered == 0:
+            what = ", ".join(wrong) or "nothing was forwarded"
+            raise MeasurementError(f"{NAME}, {self.label}: {what}")
         return best
 
     def _carried(self, offered: float) -> float:
@@ -201,10 +211,25 @@ class WorkerForwards(Forwards):
 
     def install(self, stack: ExitStack) -> None:
         options = WorkerOptions(cores=(FORWARDING_CPU,), memory_mb=MEMORY_MB, no_pci=True)
-        worker = stack.enter_context(Worker(self.path.names.middle, options))
+        self._worker = stack.enter_context(Worker(self.path.names.middle, options))
+        self._punted = 0
         for number, name in enumerate(("lan0", "wan0")):
-            worker.add_port(name, f"net_{self.label}{number},iface={name}-wire")
+            self._worker.add_port(name, f"net_{self.label}{number},iface={name}-wire")
         self.path.middle("ip", "route", "replace", "default", "via", NEXT_HOP, "dev", "wan0")
+
+    def settle(self) -> None:
+        self._worker.client.wait_for_mirror()
+
+    def complaints(self) -> Iterator[str]:
+        """What the kernel did for it."""
+        counters = self._worker.counters("lan0")
+        before, self._punted = self._punted, _punted(counters)
+        if more := self._punted - before:
+            yield f"{more} frames went to the kernel"
+
+
+def _punted(counters: Mapping[str, int]) -> int:
+    return sum(count for name, count in counters.items() if name.startswith("PUNT_"))
 
 
 def measure(rounds: int, note: Note) -> list[Figure]:
