@@ -115,7 +115,7 @@ def test_there_and_back(
 def test_a_driver_that_does_not_take_it(sysfs: Sysfs, monkeypatch: pytest.MonkeyPatch) -> None:
     sysfs.function(ADDRESS, driver="igb")
     sysfs.behave(monkeypatch)
-    with pytest.raises(DeviceError, match="vfio-pci did not take .*: no driver has it"):
+    with pytest.raises(DeviceError, match=r"vfio-pci did not take .*: no driver has it"):
         Pci(sysfs.root).bind(ADDRESS, "vfio-pci")
 
 
