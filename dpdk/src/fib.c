@@ -13,8 +13,12 @@
 struct rte_fib *gw_fib4;
 struct rte_fib6 *gw_fib6;
 
+/* What they were made for. */
+static uint32_t made4, made6, made6_tbl8;
+
 enum {
-	FIRST_LEVEL = 1 << 24, /* entries: both tables look at 24 bits at first */
+	FIRST_LEVEL_BITS = 24, /* both tables look at so many at first */
+	FIRST_LEVEL = 1 << FIRST_LEVEL_BITS, /* entries */
 	GROUP = 256, /* entries of a group of a later level */
 	/* One bit of a two-byte entry says whether it leads to a group or a next hop. */
 	SMALL_GROUPS_MAX = (1 << 15) - 1,
@@ -71,6 +75,7 @@ gw_fib4_create(uint32_t routes)
 		.dir24_8 = {.nh_sz = RTE_FIB_DIR24_8_2B, .num_tbl8 = groups4(routes)},
 	};
 
+	made4 = routes;
 	gw_fib4 = rte_fib_create("gw_fib4", SOCKET_ID_ANY, &conf);
 	if (!gw_fib4)
 		return gw_fail(rte_errno ?: ENOMEM,
@@ -91,12 +96,30 @@ gw_fib6_create(uint32_t routes, uint32_t tbl8)
 			 .num_tbl8 = groups},
 	};
 
+	made6 = routes;
+	made6_tbl8 = tbl8;
 	gw_fib6 = rte_fib6_create("gw_fib6", SOCKET_ID_ANY, &conf);
 	if (!gw_fib6)
 		return gw_fail(rte_errno ?: ENOMEM,
 			       "no memory for %u IPv6 routes: %llu MB of hugepages", routes,
 			       (unsigned long long)gw_fib6_bytes(routes, tbl8) >> 20);
 	return 0;
+}
+
+int
+gw_fib4_renew(void)
+{
+	rte_fib_free(gw_fib4);
+	gw_fib4 = NULL;
+	return gw_fib4_create(made4);
+}
+
+int
+gw_fib6_renew(void)
+{
+	rte_fib6_free(gw_fib6);
+	gw_fib6 = NULL;
+	return gw_fib6_create(made6, made6_tbl8);
 }
 
 void
@@ -108,10 +131,23 @@ gw_fib_destroy(void)
 	gw_fib6 = NULL;
 }
 
+// Both tables count the groups that they have promised. They count none for the first long prefix
+// of a place that leads where its parent leads, but one less when it goes: below nothing, the table
+// is full from then on. Such a prefix leads to the kernel for a moment, so that it is counted.
+static uint32_t
+other_than(uint32_t nexthop)
+{
+	return nexthop == GW_NEXTHOP_POLICY ? GW_NEXTHOP_NONE : GW_NEXTHOP_POLICY;
+}
+
 int
 gw_fib4_add(uint32_t prefix, uint8_t depth, uint32_t nexthop)
 {
-	return rte_fib_add(gw_fib4, prefix, depth, nexthop);
+	int result = 0;
+
+	if (depth > FIRST_LEVEL_BITS && gw_fib4_find(prefix) == nexthop)
+		result = rte_fib_add(gw_fib4, prefix, depth, other_than(nexthop));
+	return result ?: rte_fib_add(gw_fib4, prefix, depth, nexthop);
 }
 
 int
@@ -123,7 +159,11 @@ gw_fib4_delete(uint32_t prefix, uint8_t depth)
 int
 gw_fib6_add(const uint8_t prefix[16], uint8_t depth, uint32_t nexthop)
 {
-	return rte_fib6_add(gw_fib6, GW_FIB6_ADDRESS(prefix), depth, nexthop);
+	int result = 0;
+
+	if (depth > FIRST_LEVEL_BITS && gw_fib6_find(prefix) == nexthop)
+		result = rte_fib6_add(gw_fib6, GW_FIB6_ADDRESS(prefix), depth, other_than(nexthop));
+	return result ?: rte_fib6_add(gw_fib6, GW_FIB6_ADDRESS(prefix), depth, nexthop);
 }
 
 int

@@ -18,6 +18,12 @@ int gw_fib4_create(uint32_t routes);
 int gw_fib6_create(uint32_t routes, uint32_t tbl8);
 void gw_fib_destroy(void);
 
+/* Empty again, as created: while no lcore looks at it. Beside all routes this does away with what
+ * rte_fib6 has lost count of: it may free fewer or more groups than it took, by the order of
+ * additions and deletions. After a failure there is none, and every other call fails. */
+int gw_fib4_renew(void);
+int gw_fib6_renew(void);
+
 /* Bytes of hugepages that the tables take. */
 uint64_t gw_fib4_bytes(uint32_t routes);
 uint64_t gw_fib6_bytes(uint32_t routes, uint32_t tbl8);

@@ -63,8 +63,7 @@ manage(struct hop *hop)
 	if (hop->flags & (HOP_MANAGED | HOP_MANAGED_ALREADY) || hop->state & FIXED ||
 	    managed_count >= MANAGED_MAX)
 		return;
-	message = begin_neighbour(hop, 0,
-				  NLM_F_CREATE | (hop->state ? NLM_F_REPLACE : NLM_F_EXCL));
+	message = begin_neighbour(hop, 0, NLM_F_CREATE | (hop->state ? NLM_F_REPLACE : NLM_F_EXCL));
 	mnl_attr_put_u32(message, FLAGS_EXT, NTF_EXT_MANAGED);
 	request_end(message);
 	hop->flags |= HOP_MANAGED;
@@ -156,8 +155,8 @@ tell_station(struct station *station, uint32_t now)
 		return;
 	station->seen = seen;
 	station->told = now;
-	message = begin(AF_BRIDGE, station->port, NUD_REACHABLE, NTF_MASTER | NTF_USE,
-			NLM_F_REPLACE);
+	message =
+		begin(AF_BRIDGE, station->port, NUD_REACHABLE, NTF_MASTER | NTF_USE, NLM_F_REPLACE);
 	mnl_attr_put(message, NDA_LLADDR, sizeof(station->key.mac), station->key.mac);
 	request_end(message);
 }

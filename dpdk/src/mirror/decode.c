@@ -87,8 +87,7 @@ decode_neighbour(const struct nlmsghdr *message)
 
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*nd))
 		return;
-	attributes(nd + 1, mnl_nlmsg_get_payload_len(message) - sizeof(*nd), attr,
-		   RTE_DIM(attr));
+	attributes(nd + 1, mnl_nlmsg_get_payload_len(message) - sizeof(*nd), attr, RTE_DIM(attr));
 	if (nd->ndm_family == AF_BRIDGE) {
 		decode_station(nd, attr, gone);
 		return;
@@ -161,8 +160,7 @@ decode_object(const struct nlmsghdr *message)
 
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*nh))
 		return;
-	attributes(nh + 1, mnl_nlmsg_get_payload_len(message) - sizeof(*nh), attr,
-		   RTE_DIM(attr));
+	attributes(nh + 1, mnl_nlmsg_get_payload_len(message) - sizeof(*nh), attr, RTE_DIM(attr));
 	object.id = attribute_u32(attr[NHA_ID], 0);
 	if (!object.id || attr[NHA_FDB])
 		return;

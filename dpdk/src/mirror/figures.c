@@ -14,7 +14,6 @@
 #include "../worker.h"
 #include "parts.h"
 
-
 static const char *
 reason_of(enum family family)
 {
@@ -22,6 +21,8 @@ reason_of(enum family family)
 		return "there are policy rules";
 	if (mirror.punting[family] & PUNTING_FULL)
 		return "its routes do not fit into the table";
+	if (mirror.punting[family] & PUNTING_BROKEN)
+		return "there is no memory for its table";
 	if (mirror.punting[family] & PUNTING_NESTED)
 		return "there are many local prefixes that are more than an address";
 	return NULL;
@@ -36,8 +37,8 @@ describe(struct gw_mirror_status *status)
 		snprintf(status->problem, sizeof(status->problem),
 			 "IPv4 is left to the kernel: %s; IPv6 too: %s", four, six);
 	else if (four || six)
-		snprintf(status->problem, sizeof(status->problem), "IPv%d is left to the kernel: %s",
-			 four ? 4 : 6, four ?: six);
+		snprintf(status->problem, sizeof(status->problem),
+			 "IPv%d is left to the kernel: %s", four ? 4 : 6, four ?: six);
 }
 
 int

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <errno.h>
 #include <rte_byteorder.h>
 
 #include "../fib.h"
@@ -22,7 +21,7 @@ static struct pending {
 	struct prefix prefixes[LATER];
 	uint32_t count;
 	bool all;
-	bool punting; /* the FIB has but one entry */
+	bool punting; /* the FIB has but one entry, or none */
 	bool blocked; /* nothing is forwarded: it is being written */
 	uint32_t failed_at; /* number of prefixes when one did not fit */
 } pending[FAMILIES];
@@ -46,7 +45,6 @@ void
 install_all_later(enum family family)
 {
 	pending[family].all = true;
-	pending[family].count = 0;
 }
 
 /* ---- one entry ------------------------------------------------------------------------------------- */
@@ -62,8 +60,7 @@ add(enum family family, const struct prefix *prefix, uint32_t nexthop)
 	return gw_fib4_add(rte_be_to_cpu_32(address), prefix->length, nexthop);
 }
 
-static void
-delete(enum family family, const struct prefix *prefix)
+static void delete (enum family family, const struct prefix *prefix)
 {
 	uint32_t address;
 
@@ -97,46 +94,45 @@ block(enum family family, bool on)
 	gw_fib_settle();
 }
 
-static void
-clear(enum family family)
+// The table is empty then, or there is none.
+static bool
+renew(enum family family)
 {
-	static const struct prefix all;
-	const struct prefix *prefix;
+	bool made = !(family == FAMILY4 ? gw_fib4_renew() : gw_fib6_renew());
 
-	for (uint32_t i = 0; (prefix = routes_walk(family, &i));)
-		delete(family, prefix);
-	delete(family, &all);
-	gw_fib_settle();
-	// It fits: nothing else is there.
-	add(family, &all, GW_NEXTHOP_POLICY);
-	pending[family].punting = true;
+	family_punting(family, PUNTING_BROKEN, !made);
+	return made;
 }
 
 static bool
 fill(enum family family)
 {
-	static const struct prefix all;
 	const struct prefix *prefix;
 
-	pending[family].punting = false;
-	if (routes_answer(family, &all) < 0)
-		delete(family, &all);
+	family_punting(family, PUNTING_FULL, false);
+	if (!renew(family))
+		return false;
 	for (uint32_t i = 0; (prefix = routes_walk(family, &i));)
 		if (!write_entry(family, prefix))
 			return false;
 	return true;
 }
 
-// From the one state to the other, with the kernel forwarding meanwhile.
+// From the one state to the other, with the kernel forwarding meanwhile. Also when something did not
+// fit: perhaps it was the table that had lost count.
 static void
 change_over(enum family family)
 {
+	static const struct prefix all;
+	struct pending *some = &pending[family];
+
 	block(family, true);
-	if (mirror.punting[family] || !fill(family))
-		clear(family);
-	pending[family].all = false;
-	pending[family].count = 0;
-	block(family, false);
+	some->punting = mirror.punting[family] & ~(PUNTING_FULL | PUNTING_BROKEN) || !fill(family);
+	if (some->punting && renew(family))
+		add(family, &all, GW_NEXTHOP_POLICY);
+	some->all = false;
+	some->count = 0;
+	block(family, mirror.punting[family] & PUNTING_BROKEN);
 }
 
 static void
@@ -147,7 +143,7 @@ write_all(enum family family)
 	pending[family].all = false;
 	for (uint32_t i = 0; (prefix = routes_walk(family, &i));) {
 		if (routes_answer(family, prefix) < 0)
-			delete(family, prefix);
+			delete (family, prefix);
 		else if (!write_entry(family, prefix))
 			return;
 	}
@@ -166,7 +162,7 @@ write_some(enum family family)
 	for (uint32_t i = 0; i < some->count; i++) {
 		if (routes_answer(family, &some->prefixes[i]) >= 0)
 			continue;
-		delete(family, &some->prefixes[i]);
+		delete (family, &some->prefixes[i]);
 		deleted = true;
 	}
 	if (deleted)
@@ -198,11 +194,9 @@ install_later(enum family family, const struct prefix *prefix)
 {
 	struct pending *some = &pending[family];
 
-	if (some->all || some->punting)
-		return;
 	if (some->count == LATER)
 		flush(family);
-	if (some->all || some->punting)
+	if (some->punting)
 		return;
 	memcpy(&some->prefixes[some->count++], prefix,
 	       offsetof(struct prefix, address) + (family == FAMILY4 ? 4 : 16));
@@ -223,4 +217,5 @@ family_retry(enum family family)
 	if (mirror.punting[family] & PUNTING_FULL &&
 	    routes_count(family) < failed_at - failed_at / SLACK)
 		family_punting(family, PUNTING_FULL, false);
+	family_punting(family, PUNTING_BROKEN, false);
 }

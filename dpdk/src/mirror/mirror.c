@@ -35,7 +35,6 @@ static uint32_t to_settle;
 static uint64_t next_watch;
 static char datagram[65536];
 
-
 uint64_t
 mirror_now(void)
 {

@@ -242,6 +242,7 @@ enum punting {
 	PUNTING_RULES = 1, /* other rules than the kernel's own */
 	PUNTING_FULL = 2, /* a route did not fit */
 	PUNTING_NESTED = 4, /* too many local prefixes */
+	PUNTING_BROKEN = 8, /* no memory for the FIB */
 };
 
 void route_dumped(struct route *route);

@@ -188,8 +188,7 @@ make_path(const struct path_key *key, const struct member *members)
 
 // Members with a reference each, which the path takes or gives back.
 static struct path *
-path_of(uint32_t object, uint16_t fixed, bool partial, const struct member *members,
-	uint32_t count)
+path_of(uint32_t object, uint16_t fixed, bool partial, const struct member *members, uint32_t count)
 {
 	struct path_key key = {
 		.digest = rte_jhash(members, count * sizeof(*members), 0),

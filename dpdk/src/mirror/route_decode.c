@@ -205,8 +205,7 @@ decode_route(const struct nlmsghdr *message)
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*rt) || rt->rtm_flags & RTM_F_CLONED ||
 	    (rt->rtm_family != AF_INET && rt->rtm_family != AF_INET6))
 		return;
-	attributes(rt + 1, mnl_nlmsg_get_payload_len(message) - sizeof(*rt), attr,
-		   RTE_DIM(attr));
+	attributes(rt + 1, mnl_nlmsg_get_payload_len(message) - sizeof(*rt), attr, RTE_DIM(attr));
 	route.family = rt->rtm_family == AF_INET ? FAMILY4 : FAMILY6;
 	if (!decode_rank(attribute_u32(attr[RTA_TABLE], rt->rtm_table), &route.rank) ||
 	    !decode_prefix(rt, attr, &route))

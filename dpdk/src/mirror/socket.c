@@ -13,9 +13,9 @@
 #include "parts.h"
 
 enum {
-	/* The kernel charges about 1 kB for an event: this has room for 60 000, and is taken from
-	 * memory only while they wait. */
-	EVENT_BUFFER = 64 << 20,
+	/* The kernel doubles it, and charges about 1 kB for an event: this has room for some 60 000,
+	 * and is taken from memory only while they wait. */
+	EVENT_BUFFER = 32 << 20,
 	DUMP_BUFFER = 1 << 20,
 	STRICT = 12, /* NETLINK_GET_STRICT_CHK: only with it are filters of dumps applied */
 	REQUESTS = 8192, /* bytes */
@@ -51,10 +51,10 @@ static int
 join_groups(int fd)
 {
 	static const int groups[] = {
-		RTNLGRP_LINK,	      RTNLGRP_NEIGH,	    RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,
-		RTNLGRP_IPV4_RULE,    RTNLGRP_IPV6_RULE,    RTNLGRP_IPV4_NETCONF,
-		RTNLGRP_IPV6_NETCONF, RTNLGRP_IPV4_IFADDR,  RTNLGRP_IPV6_IFINFO,
-		RTNLGRP_NEXTHOP,
+		RTNLGRP_LINK,	      RTNLGRP_NEIGH,	    RTNLGRP_IPV4_ROUTE,
+		RTNLGRP_IPV6_ROUTE,   RTNLGRP_IPV4_RULE,    RTNLGRP_IPV6_RULE,
+		RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF, RTNLGRP_IPV4_IFADDR,
+		RTNLGRP_IPV6_IFINFO,  RTNLGRP_NEXTHOP,
 	};
 
 	for (uint32_t i = 0; i < RTE_DIM(groups); i++)
