@@ -2,6 +2,7 @@
 """The C library through its binding: opaque handles, errors by meaning, and no held interpreter."""
 
 import dataclasses
+import os
 import re
 import subprocess
 import sys
@@ -271,6 +272,7 @@ def test_long_calls_leave_the_interpreter_to_others() -> None:
         capture_output=True,
         text=True,
         timeout=60,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
     before, after = map(int, done.stdout.split())

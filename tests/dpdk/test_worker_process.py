@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -248,18 +249,22 @@ def test_it_is_small(own_bench: Bench, port: Cable) -> None:
     assert resident_mb(own_bench.worker.pid) <= RESIDENT_MB
 
 
-def test_it_loads_nothing_heavy(own_bench: Bench) -> None:
+def test_it_loads_nothing_heavy() -> None:
     """What only the agent needs would be most of the process."""
     script = (
         "import sys, hybrid_gateway.worker; "
         "print(*(set(sys.modules) & {'pyroute2', 'jsonschema', 'yaml', 'nftables', 'click'}))"
     )
     done = subprocess.run(
-        ["/usr/bin/python3", "-c", script], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
     assert done.stdout.strip() == ""
-    assert own_bench.client.status().started
 
 
 def test_the_data_path_has_its_cpu_to_itself(own_bench: Bench) -> None:

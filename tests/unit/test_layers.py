@@ -104,8 +104,28 @@ def test_the_shared_types_need_linux_types_alone() -> None:
     )
 
 
+def test_the_data_paths_do_not_know_each_other() -> None:
+    def included(folder: str) -> set[str]:
+        lines = [
+            line
+            for path in (ROOT / folder).rglob("*.[ch]")
+            for line in path.read_text().splitlines()
+            if line.startswith('#include "')
+        ]
+        return {line.split('"')[1].rpartition("/")[2] for line in lines}
+
+    def own(folder: str) -> set[str]:
+        return {path.name for path in (ROOT / folder).rglob("*.h")}
+
+    assert included("dpdk") <= own("dpdk")
+    assert included("bpf") <= own("bpf")
+
+
 def test_every_source_file_names_its_licence() -> None:
-    patterns = ("agent/**/*.py", "tests/**/*.py", "bpf/**/*.[ch]", "agent/**/*.[ch]", ".ci/*")
+    patterns = (
+        *("agent/**/*.py", "tests/**/*.py", "dpdk/**/*.py", ".ci/*"),
+        *("agent/**/*.[ch]", "bpf/**/*.[ch]", "dpdk/**/*.[ch]"),
+    )
     files = [path for pattern in patterns for path in ROOT.glob(pattern)]
 
     missing = [
