@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from hybrid_gateway.errors import WorkerError
-from hybrid_gateway.lab import EAST, SFP0, SFP1
+from hybrid_gateway.lab import EAST, SFP0, SFP1, WEST, namespaces
+from hybrid_gateway.lab.extension import PLAIN
 from hybrid_gateway.lab.sfp import SFP_IPV6
-from tests.forward.fibre import PORTS, TAKEN_SECONDS, Fibre
+from tests.forward.fibre import PORTS, Fibre
 from tests.forward.test_worker_follow import forwarded
 from tests.lib.fibre import datagram, from_east, is_marked
 from tests.lib.gateway import eventually
+from tests.lib.packets import SERVER
+from tests.lib.programs import pinged
 
 BACK_SECONDS = 15.0
 """Five are promised; the machine of the tests is busy."""
@@ -180,18 +183,45 @@ def test_the_agent_dies_before_the_worker_is_back(fresh_fibre: Fibre) -> None:
     forwarded(fibre)
 
 
-def test_the_cable_itself_goes(fresh_fibre: Fibre) -> None:
-    """The device of a port vanishes: that is said, and the other port goes on."""
+def test_the_device_itself_goes(fresh_fibre: Fibre) -> None:
+    """That is said, and the other port goes on; when it is there again it is taken again."""
     fibre = fresh_fibre
     fibre.lab.run("west", ["ip", "link", "del", "eth0"])
-    eventually(
-        lambda: bool(fibre.port("sfp1").get("problem")), "the port has a problem", TAKEN_SECONDS
-    )
+    eventually(lambda: not fibre.taken("sfp1"), "the worker has let go of it", BACK_SECONDS)
+    eventually(lambda: _missed(fibre, "sfp1"), "it is said that it is missing", BACK_SECONDS)
     counts = fibre.counting()
-    assert fibre.worker.worker is not None
     fibre.wires.send(from_east(datagram(EAST.ip, SFP0.ip)), at="east")
-    counts.expect_some(PUNT_LOCAL=1)
-    assert "sfp1" in fibre.gateway.ctl("status", check=False).stdout
+    counts.expect(PUNT_LOCAL=1)
+    assert pinged(fibre.lab, "east", SERVER) == 3
+
+    _plug_again(fibre)
+    eventually(lambda: fibre.taken("sfp1"), "the worker has it again", BACK_SECONDS)
+    fibre.meet()
+    counts = fibre.counting()
+    assert pinged(fibre.lab, "east", WEST.ip) == 3
+    counts.expect(FORWARD_IP4=6)
+
+
+def _missed(fibre: Fibre, name: str) -> bool:
+    warnings = fibre.gateway.call("status")["warnings"]
+    return any(name in text and "does not exist" in text for text in warnings)
+
+
+def _plug_again(fibre: Fibre) -> None:
+    """What `Extension` has made, once more."""
+    gateway, west = (fibre.lab.namespace(host) for host in ("gw", "west"))
+    end = ["netns", west]
+    make = ["ip", "link", "add", "sfp1", "netns", gateway, "type", "veth", "peer", "name", "eth0"]
+    namespaces.run([*make, *end])
+    for host, device in (("gw", "sfp1"), ("west", "eth0")):
+        fibre.lab.run(host, ["ethtool", "-K", device, *PLAIN.split()])
+    for name, port, via in ((gateway, SFP1, None), (west, WEST, SFP1)):
+        lines = [
+            f"link set {port.device} address {port.mac} up",
+            f"addr add {port.network} dev {port.device}",
+            f"addr add {SFP_IPV6[port]}/64 dev {port.device} nodad",
+        ]
+        namespaces.ip_batch(name, [*lines, *([f"route add default via {via.ip}"] if via else [])])
 
 
 @pytest.mark.parametrize("end", ["detach", "stop of the worker"])
