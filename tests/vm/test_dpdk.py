@@ -87,15 +87,16 @@ def returned(box: Fibre) -> bool:
 
 def test_drivers_are_shown(box: Fibre) -> None:
     found = {one["address"]: one for one in box.ctl("show", "drivers")["devices"]}
-    for name, driver in (
-        ("sfp0", "net_e1000_em"),
-        ("sfp1", "net_virtio"),
-        ("sfp2", "net_e1000_em"),
+    for name, driver, binding in (
+        ("sfp0", "net_e1000_em", "vfio-pci"),
+        ("sfp1", "net_virtio", "vfio-pci"),
+        ("sfp2", "net_e1000_em", "uio_pci_generic"),
     ):
         shown = found[NICS[name].pci]
-        assert shown["driver"] == driver
+        assert shown["devices"] == [NICS[name].device]
+        assert shown["dpdk_driver"] == driver
         assert shown["package"].startswith("librte-net-")
-        assert shown["netdev"] == NICS[name].device
+        assert shown["binding"] == binding
 
 
 REFUSALS = {

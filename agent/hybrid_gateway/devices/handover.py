@@ -59,7 +59,7 @@ class Handover:
         by it; not with `force`. Nothing to say of a port that is taken already."""
         entry = self._record.load().entries.get(port.name)
         if entry is None or entry.source != port.where:
-            with _rtnl() as rtnl:
+            with _Netlink() as rtnl:
                 preparation = self._preparation(rtnl)
                 preparation.check(port)
                 if not force:
@@ -70,7 +70,7 @@ class Handover:
         entry = self._record.load().entries.get(port.name)
         if entry is not None and entry.source == port.where:
             return _taken(entry)
-        with _rtnl() as rtnl:
+        with _Netlink() as rtnl:
             return _taken(self._preparation(rtnl).planned(port))
 
     def take(self, port: Port) -> Taken:
@@ -79,7 +79,7 @@ class Handover:
         Of a port that is taken already, what it is; one that was taken by halves is given back
         first, as is one that was taken of another device. Nothing stays changed after an error.
         """
-        with self._record.locked() as contents, _rtnl() as rtnl:
+        with self._record.locked() as contents, _Netlink() as rtnl:
             entry = contents.entries.get(port.name)
             if entry is not None and entry.source == port.where and self._stands(rtnl, entry):
                 return _taken(entry)
@@ -104,7 +104,7 @@ class Handover:
         The device gets what is configured on its TAP now, or what was on it before when the TAP
         is gone.
         """
-        with self._record.locked() as contents, _rtnl() as rtnl:
+        with self._record.locked() as contents, _Netlink() as rtnl:
             entry = contents.entries.get(port)
             if entry is not None:
                 self._give_back(rtnl, contents, entry)
@@ -122,7 +122,7 @@ class Handover:
 
     def leftovers(self) -> tuple[str, ...]:
         """What there is to see of taken ports, whatever the record says: a line for each."""
-        with _rtnl() as rtnl:
+        with _Netlink() as rtnl:
             found = [f"{name} is {was}" for name, was in wire.orphans(rtnl)]
             every = links(rtnl).values()
             found += [f"{one.name} is a TAP" for one in every if tap.is_tap(one.kind)]
@@ -233,7 +233,7 @@ def merged(before: DeviceState, now: DeviceState) -> DeviceState:
     )
 
 
-class _rtnl:
+class _Netlink:
     """One socket for route netlink, closed in the end."""
 
     def __enter__(self) -> Rtnl:
