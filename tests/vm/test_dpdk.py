@@ -93,8 +93,8 @@ def test_drivers_are_shown(box: Fibre) -> None:
         ("sfp2", "net_e1000_em", "uio_pci_generic"),
     ):
         shown = found[NICS[name].pci]
-        assert shown["devices"] == [NICS[name].device]
-        assert shown["dpdk_driver"] == driver
+        assert shown["netdev"] == NICS[name].device
+        assert shown["driver"] == driver
         assert shown["package"].startswith("librte-net-")
         assert shown["binding"] == binding
 
