@@ -1,19 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Ports of the worker as their owner sees them: plan, apply, show, status, and taken away again."""
 
+import difflib
+import os
+import re
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
+import pytest
 from scapy.layers.inet import ICMP
 from scapy.packet import Raw
 
-from hybrid_gateway.lab import EAST, SFP0
+from hybrid_gateway.lab import EAST, SFP0, Lab, WorkerProcess, leftovers
+from hybrid_gateway.lab.sfp import stand
 from tests.forward.fibre import CONFIGURATION, PORTS, Fibre
 from tests.forward.test_worker_crash import OURS, addresses, in_the_kernel, is_tap, routed
 from tests.forward.test_worker_follow import forwarded, is_reply
 from tests.lib.fibre import from_east, header
-from tests.lib.gateway import BASE
+from tests.lib.gateway import BASE, Gateway, eventually
 from tests.lib.packets import PAYLOAD
+from tests.lib.traces import DEVICES, Traces
 from tests.lib.traffic import SILENCE_SECONDS
+
+
+@pytest.fixture
+def leak_watch() -> None:
+    """The session's gateway has no part in this."""
 
 
 def steps(fibre: Fibre, text: str) -> list[dict[str, Any]]:
@@ -100,3 +113,48 @@ def test_nothing_is_received_twice(fibre: Fibre) -> None:
     fibre.wires.send(from_east(request), at="east")
     replies = list(fibre.wires.arriving("east", is_reply, SILENCE_SECONDS))
     assert len(replies) == 1
+
+
+def test_detach_leaves_nothing_behind(tmp_path: Path) -> None:
+    """All that `ip`, nft, tc, ethtool and sysctl show is as it was in a lab without an agent."""
+    lab = Lab(f"x{os.getpid()}", tmp_path / "lab")
+    with ExitStack() as stack:
+        stack.callback(leftovers.remove, lab)
+        lab.up()
+        stand(lab)
+        before = everything(lab)
+        worker = WorkerProcess(lab)
+        worker.start()
+        stack.callback(worker.stop)
+        gateway = Gateway(lab, CONFIGURATION)
+        gateway.start()
+        assert everything(lab) != before
+        gateway.ctl("detach", "--stay")
+        unchanged(lab, before)
+        gateway.ctl("apply", "--config", str(gateway.config))
+        assert everything(lab) != before
+        gateway.ctl("detach")
+        gateway.process.stop()
+        unchanged(lab, before)
+
+
+def everything(lab: Lab) -> tuple[Traces, list[str]]:
+    """Without what the kernel does by itself."""
+    eventually(lambda: "tentative" not in lab.run("gw", ["ip", "addr"]), "addresses are ours", 5.0)
+    commands = (
+        ["ip", "-d", "-o", "link", "show"],
+        ["ip", "-o", "addr", "show"],
+        ["ip", "route", "show", "table", "all"],
+        ["ip", "-6", "route", "show", "table", "all"],
+        ["tc", "qdisc", "show"],
+    )
+    told = "".join(lab.run("gw", command) for command in commands)
+    lines = re.sub(r"gc_timer +\S+", "", told).splitlines()
+    return Traces.of(lab, (*DEVICES, *PORTS)), sorted(lines)
+
+
+def unchanged(lab: Lab, before: tuple[Traces, list[str]]) -> None:
+    after = everything(lab)
+    assert after[0] == before[0]
+    different = "\n".join(difflib.unified_diff(before[1], after[1], "before", "after", n=0))
+    assert not different, different
