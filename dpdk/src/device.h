@@ -14,9 +14,14 @@ void gw_device_close(uint16_t id);
 
 /*
  * Configures and starts the device of a port whose id, polling, mac and mtu are set. It gets
- * that address; what else it can and cannot do is in the port then.
+ * that address; what else it can and cannot do is in the port then. 1: all is done but for
+ * gw_device_connect(), for there is nobody at its other end.
  */
 int gw_device_start(struct gw_worker_port *port);
+
+/* Whether it is a client (of memif), which somebody has to serve; and once more after a failure. */
+int gw_device_waits(const struct gw_worker_port *port);
+int gw_device_connect(struct gw_worker_port *port);
 void gw_device_stop(struct gw_worker_port *port);
 
 /* The longest IP packet whose frame fits into one mbuf, and that a device can take at all. */

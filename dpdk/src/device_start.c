@@ -65,7 +65,7 @@ configure(struct gw_worker_port *port, bool interrupts)
 	result = rte_eth_dev_configure(port->id, 1, port->tx_queues, &conf);
 	if (result == 0)
 		result = set_up_queues(port, &info, &conf);
-	return result ?: rte_eth_dev_start(port->id);
+	return result;
 }
 
 // Bound to uio_pci_generic: a NIC's one interrupt, which no driver uses for its queues.
@@ -106,12 +106,16 @@ on_removal(uint16_t id __rte_unused, enum rte_eth_event_type event __rte_unused,
 static int
 start(struct gw_worker_port *port)
 {
-	const bool wanted = port->polling != GW_POLLING_BUSY && !is_mute(port);
+	const bool waits = gw_device_waits(port);
+	const bool wanted = port->polling != GW_POLLING_BUSY && !waits && !is_mute(port);
 	int result = configure(port, wanted);
 
 	port->rx_interrupts = 0;
+	if (result == 0 && waits)
+		return gw_device_connect(port) ? 1 : 0;
+	result = result ?: rte_eth_dev_start(port->id);
 	if (result && wanted)
-		return configure(port, false);
+		return configure(port, false) ?: rte_eth_dev_start(port->id);
 	if (result == 0 && wanted && rte_eth_dev_rx_intr_enable(port->id, 0) == 0) {
 		rte_eth_dev_rx_intr_disable(port->id, 0);
 		port->rx_interrupts = 1;
@@ -158,15 +162,16 @@ check_netdev(const struct gw_worker_port *port)
 int
 gw_device_start(struct gw_worker_port *port)
 {
-	int result = check_netdev(port);
+	int result = check_netdev(port), waiting;
 
 	if (result)
 		return result;
 	gw_log_forget();
 	result = start(port);
-	if (result)
+	if (result < 0)
 		return gw_fail(-result, "%s does not start: %s (%s)", port->device,
 			       rte_strerror(-result), gw_log_said());
+	waiting = result;
 	port->wait_fd = port->netdev ? gw_netdev_socket(port->netdev) : -1;
 	port->rx_interrupts |= port->wait_fd >= 0;
 	port->max_frame = port->mtu + RTE_ETHER_HDR_LEN;
@@ -180,6 +185,28 @@ gw_device_start(struct gw_worker_port *port)
 		result = gw_device_set_promiscuous(port, 1);
 	if (result)
 		gw_device_stop(port);
+	return result ?: waiting;
+}
+
+// A client that nobody serves cannot start; of one whose server went, nothing is left to use.
+int
+gw_device_waits(const struct gw_worker_port *port)
+{
+	struct rte_eth_dev_info info;
+
+	return rte_eth_dev_info_get(port->id, &info) == 0 &&
+	       strcmp(info.driver_name, "net_memif") == 0 && !strstr(port->device, "role=server") &&
+	       !strstr(port->device, "role=master");
+}
+
+int
+gw_device_connect(struct gw_worker_port *port)
+{
+	int result;
+
+	gw_log_hush(1);
+	result = rte_eth_dev_start(port->id);
+	gw_log_hush(0);
 	return result;
 }
 

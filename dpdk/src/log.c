@@ -10,12 +10,14 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static __thread char said[160];
+static __thread int hushed;
 
 // DPDK flushes after each message, so that this is called in the thread that said it.
 static ssize_t
 take(void *nothing __attribute__((unused)), const char *text, size_t size)
 {
-	fwrite(text, 1, size, stderr);
+	if (!hushed)
+		fwrite(text, 1, size, stderr);
 	if (said[0] == '\0')
 		snprintf(said, sizeof(said), "%.*s", (int)strcspn(text, "\n"), text);
 	return size;
@@ -42,4 +44,10 @@ const char *
 gw_log_said(void)
 {
 	return said;
+}
+
+void
+gw_log_hush(int on)
+{
+	hushed = on;
 }

@@ -9,4 +9,7 @@ void gw_log_forget(void);
 /* The first line that it has said since then, which is the nearest to the cause; or "". */
 const char *gw_log_said(void);
 
+/* Nothing of this thread is written while that is on: of what is tried every second. */
+void gw_log_hush(int on);
+
 #endif

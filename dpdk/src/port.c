@@ -121,12 +121,14 @@ onto_lcore(struct gw_worker_port *port)
 
 // The mirror first: before it knows the TAP, frames that come in would be dropped.
 static int
-into_service(struct gw_worker_port *port)
+into_service(struct gw_worker_port *port, bool waiting)
 {
 	int result;
 
-	port->state = GW_PORT_RUNNING;
+	port->state = waiting ? GW_PORT_WAITING : GW_PORT_RUNNING;
 	gw_mirror_port_added(port->id);
+	if (waiting)
+		return 0;
 	result = onto_lcore(port);
 	if (result) {
 		port->state = GW_PORT_STARTING;
@@ -148,17 +150,17 @@ off_lcore(struct gw_worker_port *port, enum gw_port_state state)
 static int
 set_up(struct gw_worker_port *port)
 {
-	int result = open_tap(port);
+	int result = open_tap(port), waiting;
 
 	if (result)
 		return result;
-	result = gw_device_start(port);
-	if (result)
+	waiting = result = gw_device_start(port);
+	if (result < 0)
 		goto no_device;
 	result = gw_exception_attach(port);
 	if (result)
 		goto no_exception;
-	result = into_service(port);
+	result = into_service(port, waiting);
 	if (result)
 		goto no_service;
 	return 0;
@@ -241,9 +243,33 @@ gw_port_restart(struct gw_worker_port *port)
 	result = gw_device_start(port);
 	if (result == 0)
 		result = onto_lcore(port);
-	if (result) {
+	if (result < 0) {
 		port->state = GW_PORT_LOST;
-		snprintf(port->problem, sizeof(port->problem), "%s", gw_worker_error());
+		snprintf(port->problem, sizeof(port->problem), "%.250s", gw_worker_error());
+	}
+	if (result > 0)
+		port->state = GW_PORT_WAITING;
+	return RTE_MIN(result, 0);
+}
+
+void
+gw_port_wait(struct gw_worker_port *port)
+{
+	off_lcore(port, GW_PORT_WAITING);
+	rte_eth_dev_stop(port->id);
+}
+
+int
+gw_port_connect(struct gw_worker_port *port)
+{
+	int result = gw_device_connect(port);
+
+	if (result)
+		return result;
+	result = onto_lcore(port);
+	if (result) {
+		port->state = GW_PORT_WAITING;
+		rte_eth_dev_stop(port->id);
 	}
 	return result;
 }

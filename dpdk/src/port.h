@@ -23,6 +23,7 @@ enum gw_port_limits {
 enum gw_port_state {
 	GW_PORT_FREE = 0,
 	GW_PORT_STARTING, /* claimed, not yet on an lcore */
+	GW_PORT_WAITING, /* for somebody at its other end; on no lcore meanwhile */
 	GW_PORT_RUNNING,
 	GW_PORT_LOST, /* its device vanished: polled no more, waits for removal */
 };
@@ -52,6 +53,7 @@ struct gw_worker_port {
 	int tap_fd;
 	uint8_t probed; /* ours to close */
 	uint8_t link_up; /* carrier that the TAP was told */
+	uint8_t unlinked; /* looks in a row at a client's link that was down */
 	uint8_t promiscuous; /* the kernel wants it */
 	uint8_t hears_all; /* promiscuous for good: it cannot do less and get what it must */
 	uint8_t removed; /* its bus says so */
@@ -93,6 +95,10 @@ int gw_port_restart(struct gw_worker_port *port);
 
 /* Its device is gone: it is polled no more, and waits to be removed. */
 void gw_port_lose(struct gw_worker_port *port);
+
+/* A client of a server that is not there: waits for it, or has found it. */
+void gw_port_wait(struct gw_worker_port *port);
+int gw_port_connect(struct gw_worker_port *port);
 
 /* What the TAP's MTU asks for, as far as the device goes; else it is a problem. */
 uint16_t gw_port_choose_mtu(struct gw_worker_port *port);

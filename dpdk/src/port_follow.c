@@ -50,17 +50,36 @@ gw_port_follow(struct gw_worker_port *port, int up, uint32_t mtu, const struct r
 	       int promiscuous)
 {
 	port->up = up;
-	if (port->state != GW_PORT_RUNNING)
+	if (port->state != GW_PORT_RUNNING && port->state != GW_PORT_WAITING)
 		return;
 	// What was refused is tried again, so that only what still fails is a problem.
 	port->problem[0] = '\0';
 	follow_mtu(port, mtu);
-	if (port->state != GW_PORT_RUNNING)
+	if (port->state == GW_PORT_LOST)
 		return;
 	if (!rte_is_same_ether_addr(&port->mac, mac))
 		complain(port, "the MAC address", gw_device_set_mac(port, mac));
 	if (port->promiscuous != !!promiscuous)
 		complain(port, "promiscuous mode", gw_device_set_promiscuous(port, promiscuous));
+}
+
+// A link takes a moment to come up after it has been connected.
+static void
+watch_client(struct gw_worker_port *port)
+{
+	if (port->state == GW_PORT_RUNNING) {
+		port->unlinked = gw_device_link_up(port) ? 0 : port->unlinked + 1;
+		if (port->unlinked > 1)
+			gw_port_wait(port);
+	}
+	if (port->state != GW_PORT_WAITING)
+		return;
+	port->unlinked = 0;
+	if (gw_port_connect(port) == 0)
+		port->problem[0] = '\0';
+	else if (port->problem[0] == '\0')
+		snprintf(port->problem, sizeof(port->problem),
+			 "nobody serves %.100s: it is tried every second", port->device);
 }
 
 void
@@ -70,6 +89,8 @@ gw_port_watch(struct gw_worker_port *port)
 
 	if (port->state == GW_PORT_RUNNING && gw_device_gone(port))
 		gw_port_lose(port);
+	if (port->state != GW_PORT_LOST && gw_device_waits(port))
+		watch_client(port);
 	up = port->state == GW_PORT_RUNNING && gw_device_link_up(port);
 	if (up != port->link_up && gw_tap_carrier(port->tap_fd, up) == 0)
 		port->link_up = up;
