@@ -25,7 +25,7 @@ from .model import (
     Sysctl,
     Wanted,
 )
-from .resolve_worker import core_problems, warnings_of, worker_of
+from .resolve_worker import warnings_of, worker_of
 from .roles import Roles, devices_of, roles_of
 from .segments import Found, segments_of
 from .translation import Translation, pool_of, translation
@@ -37,7 +37,7 @@ NO_SESSIONS = Sizes(1024, 1)
 
 def check_devices(config: Config, observed: Observed) -> None:
     """ConfigError naming the line of every device that does not exist or does not fit."""
-    problems = core_problems(config, observed.worker)
+    problems = []
     for port in config.ports_of(Plane.XDP):
         link = observed.link(port.device)
         key = f"ports.{port.name}.device"

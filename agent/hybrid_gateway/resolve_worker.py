@@ -49,6 +49,7 @@ def worker_of(config: Config, observed: ObservedWorker) -> WantedWorker | None:
     if worker is None or observed.state in NOT_RUNNING:
         return None
     ports = config.ports_of(Plane.DPDK)
+    left_out = observed.missing | {name for name, _ in observed.shunned}
     before = observed.setup
     return WantedWorker(
         WorkerSetup(
@@ -63,7 +64,7 @@ def worker_of(config: Config, observed: ObservedWorker) -> WantedWorker | None:
         tuple(
             _setup(port, port.polling or worker.polling)
             for port in ports
-            if port.name not in observed.missing
+            if port.name not in left_out
         ),
     )
 
@@ -96,6 +97,8 @@ def warnings_of(config: Config, observed: Observed) -> Iterator[str]:
     for port in ports:
         if port.name in worker.missing:
             yield f"port {port.name}: {port.where} does not exist at the moment"
+    for name, reason in worker.shunned:
+        yield f"port {name}: the kernel has it: {reason}"
     forward = next((s.value for s in observed.sysctls if s.name == IP_FORWARD), "1")
     if forward == "0" and not config.nat44:
         yield f"{IP_FORWARD} is 0: the worker forwards no IPv4"

@@ -32,8 +32,10 @@ from .model import (
     WorkerSetup,
     WorkerState,
 )
+from .resolve_worker import core_problems
 from .worker_client import WorkerClient, WorkerOptions, WorkerStatus
 from .worker_process import Process
+from .worker_trust import OWNER, Shunned, Trust
 
 if TYPE_CHECKING:
     from .devices.handover import Handover, Taken
@@ -61,35 +63,20 @@ class Caller:
     sessions: tuple[IPv4Address | IPv6Address, ...] = ()
     """From where the caller is logged in."""
     starting: bool = False
-    """The agent itself, before there is a worker perhaps."""
+    """The agent itself, which leaves the worker for later: XDP does not wait for it."""
 
 
 NOBODY = Caller()
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What became of a worker that died: it is waited for, or was given up."""
-
-    state: WorkerState
-    reason: str
-    final: bool = False
-    """Until the owner applies the configuration again, whatever the worker does."""
-
-
-class WorkerView:
+class WorkerView(Trust):
     """Looks, and asks; what it changes is the worker's process alone, when told to end it."""
 
     def __init__(self, socket: Path, handover: "Handover", hugepages: "Hugepages") -> None:
+        super().__init__()
         self._socket = socket
         self.handover = handover
         self.hugepages = hugepages
-        self.judgement: Judgement | None = None
-        """Of whoever follows the worker; None: it is as it looks."""
-        self.leaving: set[int] = set()
-        """Processes that were told to end: their death is no crash."""
-        self.crashes: list[float] = []
-        """When it died of late, by time.monotonic(), which is the loop's clock, too."""
         self._mute_until = 0.0
         self._last: WorkerStatus | None = None
         """What it said last, until it is gone."""
@@ -102,11 +89,6 @@ class WorkerView:
 
         record = instance.taken_file
         return cls(instance.worker_socket, Handover(record), Hugepages(record))
-
-    def forgive(self) -> None:
-        """The owner has had a look: whatever it did before, it is given another chance."""
-        self.judgement = None
-        self.crashes.clear()
 
     def client(self) -> WorkerClient:
         """A connection of its own, for a few calls; a context manager."""
@@ -157,6 +139,7 @@ class WorkerView:
             reserved=self.hugepages.status().reserved,
             online=online(),
             missing=missing,
+            shunned=() if asked else tuple((n, one.reason) for n, one in self.shunned.items()),
             physical=frozenset(self._physical(port for port in ports if port.name not in missing)),
         )
 
@@ -199,11 +182,13 @@ class WorkerView:
         ago, and now there is."""
         if config.worker is None:
             return False
+        problems = core_problems(config, observed)
         if caller.force:
             accepted |= self.accepted_by(config)
-        if problems := self.problems(config, accepted, caller.sessions):
+        problems += self.problems(config, accepted, caller.sessions)
+        if problems:
             raise ConfigError(problems)
-        if observed.state is WorkerState.RUNNING or caller.starting:
+        if observed.state is WorkerState.RUNNING:
             return False
         self.wait(RESTART_SECONDS)
         return True
@@ -239,11 +224,15 @@ class WorkerView:
         """What is remembered when a configuration was applied: that these devices may be taken."""
         return frozenset(_acceptance(port) for port in config.ports_of(Plane.DPDK))
 
-    def give_up(self, reason: str, *, final: bool) -> bool:
-        """Its ports are the kernel's from now on; False: that was decided before."""
-        before = self.judgement
-        self.judgement = Judgement(WorkerState.GIVEN_BACK, reason, final)
-        return before is None or before.state is not WorkerState.GIVEN_BACK
+    def shun_refused(self, config: Config, accepted: frozenset[str]) -> None:
+        """Ports that may be the only way in: nobody is there to be asked."""
+        for port in config.ports_of(Plane.DPDK):
+            try:
+                self.handover.check(port, force=_acceptance(port) in accepted)
+            except RefusedError as error:
+                self.shunned[port.name] = Shunned(error.message, OWNER)
+            except DeviceError:
+                pass  # what is wrong with it will be seen, and may pass
 
     # ---- its process ------------------------------------------------------------------
 
@@ -266,11 +255,19 @@ class WorkerView:
         """One that runs and does not answer is killed."""
         self._mute_until = 0.0
         try:
-            self.status()
+            self.status(attempts=ATTEMPTS)
         except WorkerTimeoutError:
             self.end()
         except WorkerError:
             pass
+
+    def put_down(self) -> None:
+        """One that was given up, and may hold devices that the kernel is to have, ends."""
+        self.rouse()
+        if self.judgement and self.judgement.state is WorkerState.GIVEN_BACK:
+            with contextlib.suppress(WorkerError):
+                if self.status().started:
+                    self.end()
 
     def end(self) -> None:
         """Has its process end and waits until it has; kills one that does not do so itself."""

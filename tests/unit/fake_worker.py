@@ -85,7 +85,7 @@ class FakeWorker:
 
     # ---- devices.Handover and devices.Hugepages ----------------------------------------
 
-    def check(self, port: Port, *, force: bool, sessions: Any) -> None:  # noqa: ARG002
+    def check(self, port: Port, *, force: bool, sessions: Any = ()) -> None:  # noqa: ARG002
         if not force and (error := self.refused.get(port.name)):
             raise error
 

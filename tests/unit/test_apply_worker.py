@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Steps on the DPDK worker, with undo; and what the agent finds when it looks at it."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from hybrid_gateway.model import (
     RouteLimits,
     RunningPort,
     Step,
+    StepKind,
     TakenPort,
     Wanted,
     Worker,
@@ -40,7 +42,8 @@ from hybrid_gateway.nft import Nft
 from hybrid_gateway.plan import Planner
 from hybrid_gateway.resolve import resolve
 from hybrid_gateway.restore import RestoreFile
-from hybrid_gateway.worker_view import NOBODY, Caller, Judgement, WorkerView, options_of
+from hybrid_gateway.worker_trust import RETRY_SECONDS, Judgement
+from hybrid_gateway.worker_view import NOBODY, Caller, WorkerView, options_of
 from tests.unit.fake_worker import PHYSICAL, FakeWorker
 from tests.unit.test_apply import Recorder
 
@@ -311,6 +314,78 @@ def test_one_device_by_two_names(worker: FakeWorker, view: WorkerView) -> None:
     )
 
 
+def test_a_core_that_is_not_online(view: WorkerView) -> None:
+    config = changed(CONFIG, cores=(0, 7777))
+    observed = replace(view.look(config), online=(0, 1))
+
+    with pytest.raises(ConfigError) as caught:
+        view.check(config, observed, frozenset(), NOBODY)
+
+    assert str(caught.value) == (
+        "/etc/gw/gateway.yaml:5: worker.cores: CPU 7777 is not online; 0, 1 are"
+    )
+
+
+def test_at_boot_nobody_can_be_asked(worker: FakeWorker, view: WorkerView) -> None:
+    worker.refused["p1"] = RefusedError("the last default route leaves by it")
+
+    view.shun_refused(CONFIG, frozenset())
+
+    found = Observed(worker=view.look(CONFIG))
+    wanted = resolve(CONFIG, found)
+    assert wanted.worker
+    assert [port.name for port in wanted.worker.ports] == ["p0"]
+    assert wanted.warnings == ("port p1: the kernel has it: the last default route leaves by it",)
+    assert not view.retry(1e12)
+
+
+# ---- what fails while nobody is there to see -------------------------------------------
+
+
+def test_a_port_that_fails_is_left_out_for_a_while(view: WorkerView) -> None:
+    take = next(step for step in steps(CONFIG, view) if step.kind is StepKind.TAKE)
+
+    assert view.failed(take, "no such device")
+    assert not view.failed(take, "again")
+    assert view.look(CONFIG).shunned == (("p0", "again"),)
+    assert view.look(CONFIG, asked=True).shunned == ()
+    now = time.monotonic()
+    assert not view.retry(now + RETRY_SECONDS)  # it has failed twice
+    assert view.retry(now + 2 * RETRY_SECONDS + 1)
+    assert view.look(CONFIG).shunned == ()
+
+
+def test_a_worker_that_does_not_start_is_given_up_for_a_while(view: WorkerView) -> None:
+    start = next(step for step in steps(CONFIG, view) if step.kind is StepKind.START_WORKER)
+
+    assert view.failed(start, "too few hugepages")
+    assert view.look(CONFIG).state is WorkerState.GIVEN_BACK
+    assert not view.failed(start, "still too few")
+    assert view.retry(time.monotonic() + 1000)
+    assert view.look(CONFIG).state is WorkerState.RUNNING
+
+
+def test_one_that_was_given_up_has_no_devices_any_more(
+    worker: FakeWorker, view: WorkerView, executor: Executor
+) -> None:
+    executor.run(steps(CONFIG, view))
+    worker.calls.clear()
+    view.give_up("it does not let go of a port")
+
+    view.put_down()
+
+    assert worker.calls == ["end"]
+    worker.calls.clear()
+    view.put_down()  # the next one has not been started
+    assert worker.calls == []
+
+
+def test_what_is_not_the_workers_is_no_reason(view: WorkerView) -> None:
+    assert not view.failed(None, "nothing at all")
+    assert not view.failed(Step(StepKind.TABLE, "inet gw", ""), "nftables is broken")
+    assert view.judgement is None
+
+
 def test_the_only_way_in(worker: FakeWorker, view: WorkerView) -> None:
     worker.refused["p1"] = RefusedError("the SSH session comes by it", code="device.session")
 
@@ -332,8 +407,6 @@ def test_a_worker_that_is_not_there(worker: FakeWorker, view: WorkerView) -> Non
     worker.runs = False
     with pytest.raises(WorkerAbsentError, match="nobody within 3 s"):
         check(view)
-    # At boot the agent may be the first.
-    assert not check(view, Caller(starting=True))
     found = view.look(CONFIG, asked=True)
     worker.runs = True
     assert view.check(CONFIG, found, frozenset(), NOBODY)

@@ -8,10 +8,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from hybrid_gateway.cli.counters import WORKER_GROUPS, grouped
 from hybrid_gateway.cli.login import session_addresses
+from hybrid_gateway.cli.worker import describe
 from tests.unit.test_cli import ROOT, STATUS, Agent, run
 
 MIB = 1 << 20
@@ -117,6 +119,7 @@ def test_status_of_a_worker_that_was_given_up(
         **WORKER,
         "state": "given back",
         "reason": "it died 3 times within 60 s",
+        "waits_for": "apply",
         "pid": None,
         "cores": [],
         "hugepages": {"configured": 256 * MIB, "got": None, "minimum": None},
@@ -130,9 +133,23 @@ def test_status_of_a_worker_that_was_given_up(
         "PORT  DEVICE  INDEX  UP   DRIVER        SPEED  POLLING  CORE  ADDRESSES ON",
         "sfp0  sfp0        7  yes  the kernel's  -      -           -  sfp0",
         "",
-        "worker:  given back: it died 3 times within 60 s; gwctl apply tries again",
+        "worker:  given back: it died 3 times within 60 s; tried again by gwctl apply",
         "crashes: 3 within the last minute",
     ]
+
+
+@pytest.mark.parametrize(
+    ("waits_for", "seconds", "said"),
+    [
+        ("return", None, "given back: why; tried again when it is back"),
+        ("time", 75, "given back: why; tried again in 1 min 15 s, or by gwctl apply"),
+        (None, None, "given back: why"),
+    ],
+)
+def test_when_it_is_tried_again(waits_for: str | None, seconds: int | None, said: str) -> None:
+    worker = {"state": "given back", "reason": "why", "waits_for": waits_for, "retry_in": seconds}
+
+    assert click.unstyle(describe(worker)) == f"worker: {said}"
 
 
 def test_ports(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:

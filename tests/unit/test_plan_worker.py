@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from hybrid_gateway.errors import ConfigError
 from hybrid_gateway.model import (
     IP_FORWARD,
     Config,
@@ -94,18 +93,6 @@ def test_one_device_without_an_iommu_decides_for_all() -> None:
     observed = replace(NOTHING, physical=frozenset({"sfp0"}))
 
     assert wanted(CONFIG, observed).setup.physical
-
-
-def test_a_core_that_is_not_online() -> None:
-    config = with_worker(cores=(3, 4))
-
-    with pytest.raises(ConfigError) as caught:
-        check_devices(config, Observed(worker=NOTHING))
-
-    assert str(caught.value) == (
-        "/etc/gw/gateway.yaml:5: worker.cores: CPU 4 is not online; 0, 1, 2, 3 are"
-    )
-    assert caught.value.code == "config.no-core"
 
 
 # ---- plans ----------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from hybrid_gateway.agent.worker import CRASHES_SECONDS, WorkerFollower
 from hybrid_gateway.errors import WorkerAbsentError
 from hybrid_gateway.model import WorkerState
 from hybrid_gateway.observe import Part
-from hybrid_gateway.worker_view import Judgement
+from hybrid_gateway.worker_trust import OWNER, Judgement
 
 GIVEN_BACK, STARTING = WorkerState.GIVEN_BACK, WorkerState.STARTING
 
@@ -76,6 +76,7 @@ class Site:
     looks: list[tuple[Part, WorkerState | None]] = field(default_factory=list)
     config: object = "some"
     pid: int = 100
+    due: float | None = None
     ends: list[socket.socket] = field(default_factory=list)
 
     @property
@@ -85,8 +86,14 @@ class Site:
     def taken(self) -> tuple[str, ...]:
         return ("sfp0",) * self.has_ports
 
-    def give_up(self, reason: str, *, final: bool) -> bool:
-        self.judgement = Judgement(GIVEN_BACK, reason, final)
+    def give_up(self, reason: str, *, again: float | None) -> bool:
+        self.judgement = Judgement(GIVEN_BACK, reason, again)
+        return True
+
+    def retry(self, now: float) -> bool:
+        if self.due is None or self.due > now:
+            return False
+        self.due = None
         return True
 
     def reconcile(self, parts: Part) -> None:
@@ -197,7 +204,7 @@ def test_three_crashes_in_a_minute_are_enough(site: Site) -> None:
     crash(site, 10)
 
     assert not site.has_ports
-    assert site.judgement == Judgement(GIVEN_BACK, "it died 3 times within 60 s", final=True)
+    assert site.judgement == Judgement(GIVEN_BACK, "it died 3 times within 60 s", OWNER)
     site.clock.pass_time(3600)
     crash(site, 0)
     assert not site.has_ports
@@ -265,6 +272,15 @@ def test_it_may_come_after_the_agent(site: Site) -> None:
 
     assert site.looks == [(Part.ALL, None)]
     assert site.has_ports
+
+
+@pytest.mark.usefixtures("follower")
+def test_what_failed_is_tried_again(site: Site) -> None:
+    site.due = site.clock.time() + 1
+
+    site.clock.pass_time(2.1)
+
+    assert site.looks == [(Part.ALL, None)]
 
 
 def test_nothing_is_left_at_the_end(site: Site, follower: WorkerFollower) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import bypass
@@ -21,6 +21,7 @@ from ..model import (
     Link,
     NatLog,
     Observed,
+    ObservedWorker,
     Step,
     StepKind,
     Wanted,
@@ -38,18 +39,6 @@ from ..worker_view import NOBODY, Caller, WorkerView
 from . import links, routes
 
 log = logging.getLogger(__name__)
-
-
-WORKER_STEPS = frozenset(
-    {
-        StepKind.RESERVE_MEMORY,
-        StepKind.START_WORKER,
-        StepKind.TAKE,
-        StepKind.ADD_PORT,
-        StepKind.REMOVE_PORT,
-        StepKind.STOP_WORKER,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +111,9 @@ class Engine:
         config = load(Path(path) if path else self.config_path)
         observed = self._observer.observe(config, self._executor.written, asked=True)
         check_devices(config, observed)
-        if self.worker.check(config, observed.worker, self._restore.accepted, caller):
+        if caller.starting:
+            observed = replace(observed, worker=ObservedWorker())
+        elif self.worker.check(config, observed.worker, self._restore.accepted, caller):
             observed = self._observer.observe(config, self._executor.written, asked=True)
         self.dataplane.verify()
         wanted = resolve(config, observed)
@@ -142,7 +133,8 @@ class Engine:
             self.config_path = Path(path)
         self.config, self.wanted, self.error = prepared.config, prepared.wanted, None
         self.worker.forgive()
-        self._restore.accept(self.worker.accepted_by(prepared.config))
+        if not caller.starting:
+            self._restore.accept(self.worker.accepted_by(prepared.config))
         self._seen(prepared.observed)
         self.notes = tuple(self._executor.notes)
         self.look_for_bypass()
@@ -162,12 +154,16 @@ class Engine:
         refuse then, and an error is kept for `status` and tried again.
         """
         if not self.dataplane.attached() and not self.worker.taken():
-            self.apply(None, Caller(starting=True))
+            config = self.apply(None, Caller(starting=True)).config
+            if config.worker:
+                # XDP forwards by now, whatever becomes of this.
+                self.worker.shun_refused(config, self._restore.accepted)
+                self.reconcile(Part.ALL)
             return
         config = load(self.config_path)
         self.dataplane.verify()
         self._refuse_to_abandon(config)
-        self.worker.problems(config, self._restore.accepted)
+        self.worker.shun_refused(config, self._restore.accepted)
         self.config = config
         self.reconcile(Part.ALL)
         self._drop_saved(config)
@@ -266,16 +262,16 @@ class Engine:
             if parts & (Part.TABLE | Part.TC):
                 self.look_for_bypass()
             self.error = None
+            self.worker.settled()
             if any(step.kind in (StepKind.DEVICES, StepKind.LOAD) for step in steps):
                 self._follow()
             self._follow_mirror(steps)
         except GwError as error:
             if str(error) != str(self.error):
                 log.error("%s", error)
-            if self._executor.failed in WORKER_STEPS and self.worker.give_up(
-                error.message, final=True
-            ):
+            if self.worker.failed(self._executor.failed, error.message):
                 # Better without it than with devices that nobody serves.
+                self.worker.put_down()
                 self.reconcile(Part.ALL)
                 return
             self.error = error

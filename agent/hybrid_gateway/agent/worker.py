@@ -12,7 +12,8 @@ from ..model import WorkerState
 from ..observe import Part
 from ..worker_client import WorkerClient
 from ..worker_process import peer
-from ..worker_view import RESTART_SECONDS, Judgement
+from ..worker_trust import OWNER, Judgement
+from ..worker_view import RESTART_SECONDS
 from .engine import Engine
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ class WorkerFollower:
         crashes[:] = [*(then for then in crashes if now - then < CRASHES_SECONDS), now]
         if len(crashes) >= CRASHES_MAX:
             times = f"{len(crashes)} times within {CRASHES_SECONDS:.0f} s"
-            self._give_up(f"it died {times}", final=True)
+            self._give_up(f"it died {times}", again=OWNER)
         else:
             self._await(f"it died (process {pid})")
 
@@ -135,10 +136,10 @@ class WorkerFollower:
         self._deadline = self._loop.time() + RESTART_SECONDS
         self._engine.reconcile(Part.WORKER)
 
-    def _give_up(self, reason: str, *, final: bool = False) -> None:
+    def _give_up(self, reason: str, *, again: float | None = None) -> None:
         log.error("the worker is given up: %s", reason)
         self._deadline = None
-        self._view.give_up(reason, final=final)
+        self._view.give_up(reason, again=again)
         self._engine.reconcile(Part.ALL)
 
     def _look_later(self, seconds: float | None = None) -> None:
@@ -155,13 +156,15 @@ class WorkerFollower:
                 self._returned()
             elif self._deadline is not None and self._loop.time() >= self._deadline:
                 self._give_up(f"it did not come back within {RESTART_SECONDS:.0f} s")
+            elif self._view.retry(self._loop.time()):
+                self._engine.reconcile(Part.ALL)
         finally:
             self._look_later()
 
     def _returned(self) -> None:
         """One that was given up for good stays so."""
         self._deadline = None
-        if self._view.judgement and self._view.judgement.final:
+        if self._view.judgement and self._view.judgement.again is not None:
             return
         self._view.judgement = None
         self._engine.reconcile(Part.ALL)

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import WorkerError
 from ..model import Plane, Polling, Port, TakenPort, WorkerState
 from ..worker_client import GraphNode, PortStatus, WorkerStatus
+from ..worker_trust import OWNER, Judgement
 from .engine import Engine
 from .worker import CRASHES_SECONDS
 
@@ -48,8 +49,18 @@ def status(engine: Engine) -> tuple[dict[str, Any] | None, WorkerStatus | None]:
         "ports": sorted(found.ports) if found else [],
         "mirror": asdict(found.mirror) if found and found.mirror else None,
         "lcores": [asdict(lcore) for lcore in found.lcores] if found else [],
+        **_retry(view.judgement, now),
         "crashes": sum(now - then < CRASHES_SECONDS for then in view.crashes),
     }, found
+
+
+def _retry(judged: Judgement | None, now: float) -> dict[str, Any]:
+    """What a worker that was given up waits for: its "return", the next "apply", or some time."""
+    if judged is None or judged.state is not WorkerState.GIVEN_BACK:
+        return {"waits_for": None, "retry_in": None}
+    if judged.again is None or judged.again == OWNER:
+        return {"waits_for": "apply" if judged.again else "return", "retry_in": None}
+    return {"waits_for": "time", "retry_in": max(0, round(judged.again - now))}
 
 
 def _hugepages(status: WorkerStatus | None, configured: int | None) -> dict[str, int | None]:

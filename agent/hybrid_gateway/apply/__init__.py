@@ -47,8 +47,8 @@ class Executor:
         self._table = TableSteps(nft, mirror, self._record)
         self._host = HostSteps(netlink, restore)
         self._worker = WorkerSteps(worker)
-        self.failed: StepKind | None = None
-        """Of the step that the last plan ended with."""
+        self.failed: Step | None = None
+        """The step that the last plan ended with."""
         self._actions: dict[StepKind, Callable[[Any], Undo]] = {
             StepKind.DETACH: self._plane.detach,
             StepKind.DETACH_TUNNEL: self._vxlan.detach,
@@ -130,7 +130,7 @@ class Executor:
         unexpected = self._host.expect(steps)
         try:
             for step in steps:
-                doing, self.failed = f"{step.kind.value} {step.subject}", step.kind
+                doing, self.failed = f"{step.kind.value} {step.subject}", step
                 done.append((step, self._actions[step.kind](step.value)))
             doing, self.failed = "putting the new programs in force", None
             self._plane.finish()

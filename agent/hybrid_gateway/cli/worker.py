@@ -89,8 +89,11 @@ def _state(worker: dict[str, Any]) -> Iterator[str]:
     if cores:
         yield f"core{'s' if len(cores) > 1 else ''} {', '.join(map(str, cores))}"
         yield f"polling {worker['polling']}"
-    if worker["state"] == "given back":
-        yield "gwctl apply tries again"
+    waits = worker.get("waits_for")
+    if waits == "time":
+        yield f"tried again in {text.duration(worker['retry_in'])}, or by gwctl apply"
+    elif waits:
+        yield "tried again by gwctl apply" if waits == "apply" else "tried again when it is back"
 
 
 def _mirror(mirror: dict[str, Any]) -> Iterator[str]:

@@ -111,5 +111,7 @@ class ObservedWorker:
     """CPUs."""
     missing: frozenset[str] = frozenset()
     """Names of ports whose device is not there at the moment."""
+    shunned: tuple[tuple[str, str], ...] = ()
+    """Names of ports that the worker could not have before, and why."""
     physical: frozenset[str] = frozenset()
     """Names of ports whose device has to be given physical addresses."""

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is thought of the DPDK worker and its ports: who is waited for, who is tried again."""
+
+import math
+import time
+from dataclasses import dataclass
+
+from .model import Step, StepKind, WorkerState
+
+RETRY_SECONDS = 10.0
+RETRY_MAX_SECONDS = 320.0
+"""Between two attempts; twice as long after each that fails."""
+OWNER = math.inf
+"""As a time: not before the owner applies the configuration again."""
+OF_A_PORT = frozenset({StepKind.TAKE, StepKind.ADD_PORT})
+OF_THE_WORKER = frozenset(
+    {
+        StepKind.RESERVE_MEMORY,
+        StepKind.START_WORKER,
+        StepKind.STOP_WORKER,
+        StepKind.REMOVE_PORT,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What became of a worker that died or failed: it is waited for, or was given up."""
+
+    state: WorkerState
+    reason: str
+    again: float | None = None
+    """When it is tried again, by time.monotonic(); None: as soon as there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shunned:
+    """A port that the worker could not have."""
+
+    reason: str
+    again: float
+
+
+class Trust:
+    """Of one worker; the clock is time.monotonic(), which is the event loop's, too."""
+
+    def __init__(self) -> None:
+        self.judgement: Judgement | None = None
+        """None: it is as it looks."""
+        self.shunned: dict[str, Shunned] = {}
+        """By name of the port."""
+        self.leaving: set[int] = set()
+        """Processes that were told to end: their death is no crash."""
+        self.crashes: list[float] = []
+        """When it died of late."""
+        self._failures = 0
+
+    def forgive(self) -> None:
+        """The owner has had a look: whatever it did before, it is given another chance."""
+        self.judgement = None
+        self.shunned.clear()
+        self.crashes.clear()
+        self._failures = 0
+
+    def give_up(self, reason: str, *, again: float | None = None) -> bool:
+        """Its ports are the kernel's from now on; False: that was decided before."""
+        before = self.judgement
+        self.judgement = Judgement(WorkerState.GIVEN_BACK, reason, again)
+        return before is None or before.state is not WorkerState.GIVEN_BACK
+
+    def failed(self, step: Step | None, reason: str) -> bool:
+        """A plan ended with this step, which nobody was there to see: without the port, or
+        without the worker, the rest works; both are tried again later. False: it is not theirs."""
+        if step is None or step.kind not in OF_A_PORT | OF_THE_WORKER:
+            return False
+        wait = min(RETRY_SECONDS * 2**self._failures, RETRY_MAX_SECONDS)
+        again = time.monotonic() + wait
+        self._failures += 1
+        if step.kind in OF_THE_WORKER:
+            return self.give_up(reason, again=again)
+        first = step.subject not in self.shunned
+        self.shunned[step.subject] = Shunned(reason, again)
+        return first
+
+    def settled(self) -> None:
+        """All is as it should be."""
+        if not self.shunned and self.judgement is None:
+            self._failures = 0
+
+    def retry(self, now: float) -> bool:
+        """Whether anything is to be tried again by now, which then it is."""
+        due = [name for name, one in self.shunned.items() if one.again <= now]
+        for name in due:
+            del self.shunned[name]
+        judged = self.judgement
+        if judged and judged.again is not None and judged.again <= now:
+            self.judgement = None
+            return True
+        return bool(due)
