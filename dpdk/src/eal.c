@@ -128,8 +128,12 @@ gw_eal_start(const struct gw_worker_options *options)
 	if (options->flags & GW_WORKER_IOVA_PA)
 		add(&arguments, "--iova-mode=pa");
 	gw_log_forget();
-	if (rte_eal_init(arguments.count, arguments.values) < 0)
-		return gw_fail(rte_errno ?: EINVAL, "DPDK does not start: %s (%s)",
-			       rte_strerror(rte_errno), gw_log_said());
-	return 0;
+	if (rte_eal_init(arguments.count, arguments.values) >= 0)
+		return 0;
+	// EACCES is its word for a kernel that has none at all.
+	if (rte_errno == ENOMEM || (rte_errno == EACCES && !(options->flags & GW_WORKER_NO_HUGE)))
+		return gw_fail(ENOMEM, "there are no %u MB of free hugepages (%s)",
+			       options->memory_mb, gw_log_said());
+	return gw_fail(rte_errno ?: EINVAL, "DPDK does not start: %s (%s)", rte_strerror(rte_errno),
+		       gw_log_said());
 }

@@ -1,26 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The C library through its binding: opaque handles, errors by meaning, and no held interpreter."""
+"""The C library through its binding: opaque handles, values, and ports that are refused."""
 
 import dataclasses
-import os
 import re
-import subprocess
-import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from _gw_worker import ffi, lib
 
 from hybrid_gateway.errors import (
-    AlreadyStartedError,
-    BadCoreError,
     BadDeviceError,
     DeviceBusyError,
-    NoHugepagesError,
     NoSuchDeviceError,
     NoSuchPortError,
-    NotStartedError,
     WorkerError,
 )
 from hybrid_gateway.model import Polling
@@ -31,7 +23,6 @@ from hybrid_gateway.worker_values import (
     PortStatus,
     WorkerOptions,
     WorkerPort,
-    WorkerStatus,
 )
 from tests.dpdk.harness import SMALL, Bench
 from tests.dpdk.wires import Cable
@@ -92,56 +83,6 @@ def test_minimum_grows_with_what_is_asked_for() -> None:
     assert minimum(8) > least
     for more in ({"mbufs": 65535}, {"routes4": 1 << 20}, {"routes6": 1 << 20}):
         assert minimum(1, **more) > least
-
-
-# ---- what cannot be started ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "words"),
-    [
-        (replace(SMALL, cores=(1023,)), BadCoreError, "core 1023"),
-        (replace(SMALL, cores=(70000,)), BadCoreError, "core 70000"),
-        (replace(SMALL, cores=()), BadCoreError, "0 cores"),
-        (replace(SMALL, cores=SMALL.cores * 2), BadCoreError, "twice"),
-        (replace(SMALL, cores=tuple(range(17))), BadCoreError, "17 cores"),
-        (replace(SMALL, memory_mb=32), NoHugepagesError, r"32 MB .* not enough: \d+ MB"),
-        (replace(SMALL, no_huge=False, memory_mb=1 << 20), NoHugepagesError, "MB"),
-    ],
-    ids=["core", "core-16-bits", "no-core", "core-twice", "cores", "minimum", "hugepages"],
-)
-def test_a_bad_start_says_what_is_wrong(
-    options: WorkerOptions, error: type[WorkerError], words: str
-) -> None:
-    with Bench.running("bad", options, started=False) as bench:
-        with pytest.raises(error, match=words) as caught:
-            bench.client.start(options)
-
-        # EAL cannot try again in this process: whoever started it starts another.
-        assert bench.worker.wait() == 1
-        assert caught.value.code == error.default_code
-        assert not bench.instance.worker_socket.exists()
-
-
-def test_eal_starts_once(bench: Bench) -> None:
-    with pytest.raises(AlreadyStartedError):
-        bench.client.start(SMALL)
-
-    assert bench.client.status().started
-
-
-def test_before_the_start_there_is_nothing_to_ask() -> None:
-    with Bench.running("early", started=False) as bench:
-        assert bench.client.status() == WorkerStatus(bench.worker.pid, started=False)
-        for call in (
-            bench.client.counters,
-            bench.client.graph,
-            bench.client.wait_for_mirror,
-            lambda: bench.client.remove_port("p0"),
-            lambda: bench.client.add_port(WorkerPort("p0", "p0", "net_null0")),
-        ):
-            with pytest.raises(NotStartedError):
-                call()
 
 
 # ---- ports that cannot be had ----------------------------------------------------------------
@@ -231,49 +172,3 @@ def test_after_all_refusals_a_port_works(bench: Bench, cable: Cable) -> None:
     )
     assert bytes(bench.send_and_expect(frame, via=cable.far, at=cable.kernel)) == frame
     bench.client.remove_port("spare")
-
-
-# ---- the interpreter's lock ----------------------------------------------------------------
-
-# Threads change only where one gives up the lock by itself: the other one's steps between `begun`
-# and the end of the call were made while C ran.
-HELD = """
-import sys, threading, time
-from hybrid_gateway.worker.gate import Worker
-from hybrid_gateway.worker_values import WorkerOptions
-
-sys.setswitchinterval(1000)
-steps = 0
-begun = threading.Event()
-
-def other():
-    global steps
-    begun.wait()
-    while True:
-        steps += 1
-        time.sleep(0.001)
-
-threading.Thread(target=other, daemon=True).start()
-options = WorkerOptions(cores=(CORE,), memory_mb=160, mbufs=8191, routes4=4096, routes6=4096,
-                        neighbours=1024, stations=1024, no_huge=True, no_pci=True)
-begun.set()
-before = steps
-worker = Worker(options)
-print(before, steps, flush=True)
-worker.stop()
-"""
-
-
-def test_long_calls_leave_the_interpreter_to_others() -> None:
-    script = HELD.replace("CORE", str(SMALL.cores[0]))
-    done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-c", script],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-
-    before, after = map(int, done.stdout.split())
-    assert after > before

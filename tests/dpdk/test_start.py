@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The start of the data path: what is refused, by which error, and what goes on meanwhile."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from hybrid_gateway.errors import (
+    AlreadyStartedError,
+    BadCoreError,
+    NoHugepagesError,
+    NotStartedError,
+    WorkerError,
+)
+from hybrid_gateway.worker_values import WorkerOptions, WorkerPort, WorkerStatus
+from tests.dpdk.harness import SMALL, Bench
+
+pytestmark = pytest.mark.dpdk
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        (replace(SMALL, cores=(1023,)), BadCoreError, "core 1023"),
+        (replace(SMALL, cores=(70000,)), BadCoreError, "core 70000"),
+        (replace(SMALL, cores=()), BadCoreError, "0 cores"),
+        (replace(SMALL, cores=SMALL.cores * 2), BadCoreError, "twice"),
+        (replace(SMALL, cores=tuple(range(17))), BadCoreError, "17 cores"),
+        (replace(SMALL, memory_mb=32), NoHugepagesError, r"32 MB .* not enough: \d+ MB"),
+        (
+            replace(SMALL, no_huge=False, memory_mb=1 << 20),
+            NoHugepagesError,
+            r"no 1048576 MB of free hugepages \(.*available: \d+MB",
+        ),
+    ],
+    ids=["core", "core-16-bits", "no-core", "core-twice", "cores", "minimum", "hugepages"],
+)
+def test_a_bad_start_says_what_is_wrong(
+    options: WorkerOptions, error: type[WorkerError], words: str
+) -> None:
+    with Bench.running("bad", options, started=False) as bench:
+        with pytest.raises(error, match=words) as caught:
+            bench.client.start(options)
+
+        # EAL cannot try again in this process: whoever started it starts another.
+        assert bench.worker.wait() == 1
+        assert caught.value.code == error.default_code
+        assert not bench.instance.worker_socket.exists()
+
+
+# What EAL reads, hidden behind empty folders in a mount namespace of its own.
+NONE_AT_ALL = """
+mount -t tmpfs none /sys/kernel/mm/hugepages
+for node in /sys/devices/system/node/node*/hugepages; do
+    [ ! -d $node ] || mount -t tmpfs none $node
+done
+exec "$0" -c "$1"
+"""
+HUGE = """
+from hybrid_gateway.errors import GwError
+from hybrid_gateway.worker.gate import Worker
+from hybrid_gateway.worker_values import WorkerOptions
+try:
+    Worker(WorkerOptions(cores=(CORE,), no_pci=True))
+except GwError as error:
+    print(error.code, error)
+"""
+
+
+def test_a_kernel_without_hugepages() -> None:
+    script = HUGE.replace("CORE", str(SMALL.cores[0]))
+    own = ["unshare", "--net", "--mount", "sh", "-ec", NONE_AT_ALL]
+
+    said = run_python([*own, sys.executable, script])
+
+    assert said.startswith("worker.no-hugepages there are no 256 MB of free hugepages"), said
+
+
+def run_python(command: list[str]) -> str:
+    """What it printed; its modules are those of this process."""
+    done = subprocess.run(
+        command,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    return done.stdout
+
+
+def test_eal_starts_once(bench: Bench) -> None:
+    with pytest.raises(AlreadyStartedError):
+        bench.client.start(SMALL)
+
+    assert bench.client.status().started
+
+
+def test_before_the_start_there_is_nothing_to_ask() -> None:
+    with Bench.running("early", started=False) as bench:
+        assert bench.client.status() == WorkerStatus(bench.worker.pid, started=False)
+        for call in (
+            bench.client.counters,
+            bench.client.graph,
+            bench.client.wait_for_mirror,
+            lambda: bench.client.remove_port("p0"),
+            lambda: bench.client.add_port(WorkerPort("p0", "p0", "net_null0")),
+        ):
+            with pytest.raises(NotStartedError):
+                call()
+
+
+# Threads change only where one gives up the lock by itself: the other one's steps between `begun`
+# and the end of the call were made while C ran.
+HELD = """
+import sys, threading, time
+from hybrid_gateway.worker.gate import Worker
+from hybrid_gateway.worker_values import WorkerOptions
+
+sys.setswitchinterval(1000)
+steps = 0
+begun = threading.Event()
+
+def other():
+    global steps
+    begun.wait()
+    while True:
+        steps += 1
+        time.sleep(0.001)
+
+threading.Thread(target=other, daemon=True).start()
+options = WorkerOptions(cores=(CORE,), memory_mb=160, mbufs=8191, routes4=4096, routes6=4096,
+                        neighbours=1024, stations=1024, no_huge=True, no_pci=True)
+begun.set()
+before = steps
+worker = Worker(options)
+print(before, steps, flush=True)
+worker.stop()
+"""
+
+
+def test_long_calls_leave_the_interpreter_to_others() -> None:
+    script = HELD.replace("CORE", str(SMALL.cores[0]))
+
+    said = run_python(["unshare", "--net", sys.executable, "-c", script])
+
+    before, after = map(int, said.split())
+    assert after > before
