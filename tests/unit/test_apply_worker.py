@@ -193,6 +193,20 @@ def test_a_mirror_that_lags_is_told_of(
     assert executor.notes == ("the worker's tables are not complete yet: too slow",)
 
 
+def test_what_was_undone_is_not_waited_for(
+    worker: FakeWorker, view: WorkerView, executor: Executor
+) -> None:
+    worker.fails["add p1"] = no_device()
+    with pytest.raises(NoSuchDeviceError):
+        executor.run(steps(CONFIG, view))
+    worker.calls.clear()
+
+    executor.run(())
+
+    assert worker.calls == []
+    assert executor.notes == ()
+
+
 # ---- looking --------------------------------------------------------------------------
 
 

@@ -124,7 +124,7 @@ class Executor:
         """All of them or none; raises the error of the step that failed, which it names."""
         self._record.notes.clear()
         self._host.notes.clear()
-        self._worker.notes.clear()
+        self._worker.begin()
         done: list[tuple[Step, Undo]] = []
         doing, self.failed = "", None
         unexpected = self._host.expect(steps)

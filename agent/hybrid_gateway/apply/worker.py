@@ -26,6 +26,11 @@ class WorkerSteps:
         self.notes: list[str] = []
         self._changed = False
 
+    def begin(self) -> None:
+        """A plan begins; what another one did is of no interest."""
+        self.notes.clear()
+        self._changed = False
+
     # ---- memory and process -----------------------------------------------------------
 
     def reserve(self, size: int) -> Undo:
