@@ -62,6 +62,8 @@ class Caller:
     """Ports may be taken that may be the owner's only way in."""
     sessions: tuple[IPv4Address | IPv6Address, ...] = ()
     """From where the caller is logged in."""
+    patience: float = RESTART_SECONDS
+    """A worker that is not there is waited for so long (seconds)."""
     starting: bool = False
     """The agent itself, which leaves the worker for later: XDP does not wait for it."""
 
@@ -190,7 +192,7 @@ class WorkerView(Trust):
             raise ConfigError(problems)
         if observed.state is WorkerState.RUNNING:
             return False
-        self.wait(RESTART_SECONDS)
+        self.wait(caller.patience)
         return True
 
     def problems(

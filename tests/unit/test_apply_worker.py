@@ -179,7 +179,7 @@ def test_a_worker_that_does_not_come_back(
     plan = steps(changed(CONFIG, cores=(0, 1)), view)
     worker.comes_back = False
 
-    with pytest.raises(WorkerAbsentError, match=r"^start-worker worker: nobody within 10 s$"):
+    with pytest.raises(WorkerAbsentError, match=r"^start-worker worker: nobody within 20 s$"):
         executor.run(plan)
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from .trace import trace
 from .worker import WorkerFollower
 
 log = logging.getLogger("gw-agent")
+
+APPLY_PATIENCE = 15.0
+"""Seconds: a slow machine takes some to start a worker again that ended a moment ago."""
 
 
 class Agent:
@@ -50,7 +54,8 @@ class Agent:
         return views.planned(self._engine.prepare(config, caller(sessions)))
 
     def apply(self, config: str | None, sessions: list[str], force: bool) -> Any:
-        answer = views.planned(self._engine.apply(config, caller(sessions, force=force)))
+        asked = replace(caller(sessions), force=force, patience=APPLY_PATIENCE)
+        answer = views.planned(self._engine.apply(config, asked))
         answer["warnings"] = views.warnings(self._engine)
         tell(self._engine)
         return answer
@@ -133,10 +138,10 @@ class Agent:
         return {"steps": views.steps(steps)}
 
 
-def caller(sessions: list[str], *, force: bool = False) -> Caller:
+def caller(sessions: list[str]) -> Caller:
     """UsageError for what is no address."""
     try:
-        return Caller(force, tuple(ip_address(one) for one in sessions))
+        return Caller(sessions=tuple(ip_address(one) for one in sessions))
     except ValueError as error:
         raise UsageError(f"sessions: {error}") from error
 

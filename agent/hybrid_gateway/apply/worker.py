@@ -12,7 +12,7 @@ from .undo import Undo, nothing, void
 
 log = logging.getLogger(__name__)
 
-RETURN_SECONDS = 10.0
+RETURN_SECONDS = 20.0
 """Until systemd has started the next worker after one that was told to end."""
 MIRROR_SECONDS = 5.0
 """Until a new worker knows the kernel's routes; it forwards what it knows meanwhile."""
