@@ -3,7 +3,6 @@
 
 import contextlib
 import logging
-import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,26 +25,21 @@ from .model import (
     ObservedWorker,
     Plane,
     Port,
-    RouteLimits,
-    RunningPort,
     TakenPort,
-    WorkerSetup,
     WorkerState,
 )
 from .resolve_worker import core_problems
-from .worker_client import WorkerClient, WorkerOptions, WorkerStatus
+from .worker_client import WorkerClient, WorkerStatus
+from .worker_facts import is_there, key_of, online, running_of, setup_of, taken_of
 from .worker_process import Process
 from .worker_trust import OWNER, Shunned, Trust
 
 if TYPE_CHECKING:
-    from .devices.handover import Handover, Taken
+    from .devices.handover import Handover
     from .devices.hugepages import Hugepages
 
 log = logging.getLogger(__name__)
 
-MB = 1 << 20
-ONLINE = Path("/sys/devices/system/cpu/online")
-PCI_DEVICES = Path("/sys/bus/pci/devices")
 MUTE_SECONDS = 5.0
 """A worker that did not answer is not asked again for so long, but on request."""
 ATTEMPTS = 4
@@ -102,7 +96,7 @@ class WorkerView(Trust):
         """By the record, sorted by name; what was taken by halves serves no port."""
         whole = self.handover.taken()
         return tuple(
-            _taken(whole[name]) if name in whole else TakenPort(name, name, "")
+            taken_of(whole[name]) if name in whole else TakenPort(name, name, "")
             for name in sorted(self.handover.recorded())
         )
 
@@ -131,12 +125,12 @@ class WorkerView(Trust):
             self._mute_until = 0.0
         state, reason, status = self.state(taken, asked=asked)
         ports = config.ports_of(Plane.DPDK) if config else ()
-        missing = frozenset(port.name for port in ports if not _is_there(port, taken))
+        missing = frozenset(port.name for port in ports if not is_there(port, taken))
         return ObservedWorker(
             state=state,
             reason=reason,
-            setup=_setup(status) if status else None,
-            ports=_running(status) if status else (),
+            setup=setup_of(status) if status else None,
+            ports=running_of(status) if status else (),
             taken=taken,
             reserved=self.hugepages.status().reserved,
             online=online(),
@@ -205,7 +199,7 @@ class WorkerView(Trust):
         it is `accepted`."""
         found, owners = [], dict[str, str]()
         for port in config.ports_of(Plane.DPDK):
-            key = f"ports.{port.name}.{_key(port)}"
+            key = f"ports.{port.name}.{key_of(port)}"
             try:
                 self.handover.check(port, force=_acceptance(port) in accepted, sessions=sessions)
                 device = self.handover.planned(port).eal
@@ -292,72 +286,3 @@ class WorkerView(Trust):
 
 def _acceptance(port: Port) -> str:
     return f"{port.name}={port.where}"
-
-
-def online() -> tuple[int, ...]:
-    """CPUs, ascending; empty when the kernel does not say."""
-    try:
-        text = ONLINE.read_text().strip()
-    except OSError:
-        return ()
-    found: list[int] = []
-    for part in text.split(",") if text else ():
-        low, _, high = part.partition("-")
-        found += range(int(low), int(high or low) + 1)
-    return tuple(found)
-
-
-def options_of(setup: WorkerSetup) -> WorkerOptions:
-    return WorkerOptions(
-        cores=setup.cores,
-        memory_mb=setup.memory // MB,
-        routes4=setup.routes.ipv4,
-        routes6=setup.routes.ipv6,
-        no_pci=not setup.pci,
-        iova_pa=setup.physical,
-    )
-
-
-def _setup(status: WorkerStatus) -> WorkerSetup | None:
-    options = status.options
-    if not status.started or options is None:
-        return None
-    return WorkerSetup(
-        options.cores,
-        options.memory_mb * MB,
-        RouteLimits(options.routes4, options.routes6),
-        not options.no_pci,
-        options.iova_pa,
-    )
-
-
-def _running(status: WorkerStatus) -> tuple[RunningPort, ...]:
-    return tuple(
-        RunningPort(name, port.tap, port.device, port.polling)
-        for name, port in sorted(status.ports.items())
-    )
-
-
-def _taken(one: "Taken") -> TakenPort:
-    return TakenPort(one.port, one.tap, one.eal, one.source, one.kind == "wire")
-
-
-def _key(port: Port) -> str:
-    return "device" if port.device else "pci" if port.pci else "vdev"
-
-
-def _is_there(port: Port, taken: Sequence[TakenPort]) -> bool:
-    """Its device; one that is made when it is asked for always is."""
-    mine = next((one for one in taken if one.name == port.name and one.serves(port)), None)
-    if mine and not mine.wire:
-        return mine.device.startswith("net_") or (PCI_DEVICES / mine.device).exists()
-    if port.pci:
-        return (PCI_DEVICES / port.pci).exists()
-    device = Port("", vdev=mine.device).iface if mine else port.device or port.iface
-    if device is None:
-        return True
-    try:
-        socket.if_nametoindex(device)
-    except OSError:
-        return False
-    return True

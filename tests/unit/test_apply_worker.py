@@ -42,8 +42,9 @@ from hybrid_gateway.nft import Nft
 from hybrid_gateway.plan import Planner
 from hybrid_gateway.resolve import resolve
 from hybrid_gateway.restore import RestoreFile
+from hybrid_gateway.worker_facts import options_of
 from hybrid_gateway.worker_trust import RETRY_SECONDS, Judgement
-from hybrid_gateway.worker_view import NOBODY, Caller, WorkerView, options_of
+from hybrid_gateway.worker_view import NOBODY, Caller, WorkerView
 from tests.unit.fake_worker import PHYSICAL, FakeWorker
 from tests.unit.test_apply import Recorder
 
@@ -273,7 +274,7 @@ def test_a_device_without_an_iommu(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, view: WorkerView
 ) -> None:
     (tmp_path / PHYSICAL).mkdir()
-    monkeypatch.setattr("hybrid_gateway.worker_view.PCI_DEVICES", tmp_path)
+    monkeypatch.setattr("hybrid_gateway.worker_facts.PCI_DEVICES", tmp_path)
     config = replace(CONFIG, ports=(replace(P0, vdev=None, pci=PHYSICAL), P1))
 
     assert view.look(config).physical == {"p0"}

@@ -7,7 +7,8 @@ import logging
 from ..errors import GwError, WorkerError
 from ..model import PortSetup, RunningPort, TakenPort, WorkerSetup
 from ..worker_client import WorkerClient, WorkerPort
-from ..worker_view import WorkerView, options_of
+from ..worker_facts import options_of
+from ..worker_view import WorkerView
 from .undo import Undo, nothing, void
 
 log = logging.getLogger(__name__)
