@@ -28,6 +28,7 @@ from .messages import (
     NTF_PROXY,
     NUD_NOARP,
     NUD_PERMANENT,
+    Fields,
 )
 from .routing import ROUTE
 from .state import DeviceState
@@ -158,7 +159,7 @@ def _with_layer3(rtnl: Rtnl, state: DeviceState, names: dict[int, str]) -> Devic
         state,
         addresses=tuple(own),
         nexthops=tuple(nexthops(rtnl, state.ifindex)),
-        routes=tuple(kept),
+        routes=tuple(map(routing.packed, kept)),
         neighbours=tuple(neighbours(rtnl, state.ifindex)),
         stations=tuple(stations(rtnl, state.ifindex, state.mac)),
         others={index: names[index] for index in used if index in names},
@@ -185,7 +186,7 @@ def addresses(rtnl: Rtnl, ifindex: int) -> list[bytes]:
     return [one for one in kept if one]
 
 
-def routes(rtnl: Rtnl, ifindex: int, own: Iterable[bytes], advertised: bool) -> list[bytes]:
+def routes(rtnl: Rtnl, ifindex: int, own: Iterable[bytes], advertised: bool) -> list[Fields]:
     """Those that leave by the device, and those that go when its addresses do.
 
     What the kernel has from router advertisements it asks for again when the device comes up;
@@ -202,10 +203,9 @@ def routes(rtnl: Rtnl, ifindex: int, own: Iterable[bytes], advertised: bool) -> 
             one = routing.keep_route(data, ifindex)
             if one is None or routing.is_automatic(one):
                 continue
-            parts = messages.fields(ROUTE, one)
-            if parts.head[5] == RTPROT_RA and advertised:
+            if one.head[5] == RTPROT_RA and advertised:
                 continue
-            source = parts.get(routing.RTA_PREFSRC)
+            source = one.get(routing.RTA_PREFSRC)
             if messages.OURS in routing.devices_of(one) or (source and source in sources):
                 kept.append(one)
     return kept

@@ -216,21 +216,20 @@ class Handover:
 
 def merged(before: DeviceState, now: DeviceState) -> DeviceState:
     """What is on the TAP now, and what no TAP has and the device had before."""
-    objects = {messages.nexthop_id(one) for one in before.nexthops}
-    # A TAP without carrier has no next hop objects, and its routes say themselves where they go.
-    by_object = {
-        routing.route_identity(routing.without_object(route)): route
-        for route in before.routes
-        if routing.object_of(route) in objects
-    }
-    return replace(
-        now,
-        mac=before.mac,
-        features=before.features,
-        managed=before.managed or now.managed,
-        nexthops=now.nexthops or before.nexthops,
-        routes=tuple(by_object.get(routing.route_identity(one), one) for one in now.routes),
+    now = replace(
+        now, mac=before.mac, features=before.features, managed=before.managed or now.managed
     )
+    if now.nexthops or not before.nexthops:
+        return now
+    # A TAP without carrier has no next hop objects, and its routes say themselves where they go.
+    objects = {messages.nexthop_id(one) for one in before.nexthops}
+    by_object = {
+        routing.packed(routing.without(one, routing.RTA_NH_ID)): kept
+        for kept, one in ((kept, routing.parsed(kept)) for kept in before.routes)
+        if routing.object_of(one) in objects
+    }
+    routes = tuple(by_object.get(kept, kept) for kept in now.routes)
+    return replace(now, nexthops=before.nexthops, routes=routes)
 
 
 class _Netlink:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import DeviceError
-from ..rtnl import ATTRIBUTE, HEADER, attributes
+from ..rtnl import ATTRIBUTE, HEADER, NLA_TYPE_MASK
 
 OURS = 0
 """No device has that ifindex."""
@@ -75,14 +75,27 @@ class Fields:
     """In the order of their types, for two messages to be compared."""
 
     def get(self, kind: int) -> bytes:
-        return next((value for k, value in self.attrs if k == kind), b"")
+        """Empty when there is none."""
+        for found, value in self.attrs:
+            if found == kind:
+                return value
+        return b""
 
 
-def fields(layout: struct.Struct, body: bytes) -> Fields:
-    """DeviceError when it is shorter than its header."""
-    if len(body) < layout.size:
+def fields(layout: struct.Struct, body: bytes, start: int = 0) -> Fields:
+    """DeviceError when it is shorter than its header. A loop of its own: there may be 100,000."""
+    end, offset = len(body), start + layout.size
+    if end < offset:
         raise DeviceError("a netlink message is cut short", code="device.record")
-    return Fields(layout.unpack_from(body), tuple(sorted(attributes(body, layout.size))))
+    attrs = []
+    while offset + ATTRIBUTE.size <= end:
+        length, kind = ATTRIBUTE.unpack_from(body, offset)
+        if length < ATTRIBUTE.size or offset + length > end:
+            break
+        attrs.append((kind & NLA_TYPE_MASK, body[offset + ATTRIBUTE.size : offset + length]))
+        offset += (length + 3) & ~3
+    attrs.sort()
+    return Fields(layout.unpack_from(body, start), tuple(attrs))
 
 
 def pack(layout: struct.Struct, head: Iterable[int], attrs: Iterable[tuple[int, bytes]]) -> bytes:
@@ -94,7 +107,7 @@ def pack(layout: struct.Struct, head: Iterable[int], attrs: Iterable[tuple[int, 
 
 def keep_address(message: bytes) -> bytes | None:
     """None: one that the kernel makes up by itself (RFC 8981)."""
-    one = fields(ADDRESS, message[HEADER.size :])
+    one = fields(ADDRESS, message, HEADER.size)
     family, bits, flags, scope, _ = one.head
     flags = u32(one.get(IFA_FLAGS)) or flags
     if family == 10 and flags & IFA_F_TEMPORARY:
@@ -130,7 +143,7 @@ def say_address(kept: bytes, ifindex: int, elapsed: int) -> bytes | None:
 
 
 def keep_neighbour(message: bytes) -> bytes:
-    one = fields(NEIGHBOUR, message[HEADER.size :])
+    one = fields(NEIGHBOUR, message, HEADER.size)
     family, _, state, flags, kind = one.head
     if flags & NTF_PROXY:
         state = NUD_PERMANENT  # is not said of one; without, it goes when the link does
@@ -145,7 +158,7 @@ def say_neighbour(kept: bytes, ifindex: int) -> bytes:
 
 
 def keep_nexthop(message: bytes, ours: int) -> bytes:
-    one = fields(NEXTHOP, message[HEADER.size :])
+    one = fields(NEXTHOP, message, HEADER.size)
     attrs = [
         (k, struct.pack("=I", OURS if u32(v) == ours else u32(v)) if k == NHA_OIF else v)
         for k, v in one.attrs

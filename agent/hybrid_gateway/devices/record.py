@@ -123,8 +123,7 @@ class Record:
         """Empty when there is none; DeviceError for a file that is not one of ours."""
         try:
             with self.path.open("rb") as stream:
-                status = os.fstat(stream.fileno())
-                version = (status.st_ino, status.st_mtime_ns, status.st_size)
+                version = _version(os.fstat(stream.fileno()))
                 if self._read is None or self._read[0] != version:
                     self._read = (version, self._parse(stream.read(SIZE_MAX)))
         except FileNotFoundError:
@@ -160,7 +159,14 @@ class Record:
                 for path, pages in sorted(contents.hugepages.items())
             },
         }
-        write_atomically(self.path, json.dumps(stored, indent=1).encode() + b"\n")
+        # Without indentation, for which Python has no fast encoder: there may be 100,000 routes.
+        write_atomically(self.path, json.dumps(stored).encode() + b"\n")
+        known = Contents(dict(contents.entries), dict(contents.hugepages))
+        self._read = (_version(self.path.stat()), known)
+
+
+def _version(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _stored(entry: Entry) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from ..rtnl import (
 from . import capture, messages, routing, tap
 from .capture import DEVICE, IFLA_ADDRESS, DeviceLink, links
 from .ethtool import Ethtool
+from .messages import Fields
 from .state import DeviceState
 
 NLM_F_EXCL, NLM_F_APPEND = 0x200, 0x800
@@ -78,6 +79,13 @@ class Restorer:
             raise KernelError(f"device {name}", errno.ENODEV, code="device.absent")
         self._link: DeviceLink = found
         self._elapsed = max(0, round(time.clock_gettime(time.CLOCK_BOOTTIME) - state.at))
+        names = {one.name: one.ifindex for one in self._every.values()}
+        self._moved = {
+            index: names[other]
+            for index, other in state.others.items()
+            if names.get(other, index) != index
+        }
+        """Other devices that the routes leave by and that have another ifindex by now: a TAP's."""
         self._objects: set[int] = set()
         """Ids of the next hop objects that are there."""
         self.problems: list[str] = []
@@ -216,41 +224,30 @@ class Restorer:
             self._objects.add(messages.nexthop_id(kept))
 
     def _routes(self) -> None:
-        self._surplus()
-        missing = self._missing()
+        wanted = [self._now(routing.parsed(kept)) for kept in self._state.routes]
+        present = capture.routes(self._rtnl, self.ifindex, self._state.addresses, advertised=False)
+        self._surplus(present, {routing.identity(one) for one in wanted})
+        have = {routing.identity(one) for one in present}
+        missing = [one for one in wanted if routing.identity(one) not in have]
+        missing.sort(key=routing.is_routed)
         for attempt in range(PASSES):
-            problems = [(kept, self._route(kept)) for kept in missing]
-            missing = [kept for kept, problem in problems if problem]
-            if not missing:
-                return
+            problems = [(one, self._route(one)) for one in missing]
+            missing = [one for one, problem in problems if problem]
             if attempt == PASSES - 1:
-                self.problems += [f"{self._name}: a route: {problem}" for _, problem in problems]
+                self.problems += [f"{self._name}: a route: {said}" for _, said in problems if said]
 
-    def _missing(self) -> list[bytes]:
-        have = {routing.route_identity(self._now(one)) for one in self._present()}
-        wanted = [r for r in self._state.routes if routing.route_identity(self._now(r)) not in have]
-        return sorted(wanted, key=routing.is_routed)
-
-    def _present(self) -> list[bytes]:
-        return capture.routes(self._rtnl, self.ifindex, self._state.addresses, advertised=False)
-
-    def _now(self, kept: bytes) -> bytes:
+    def _now(self, one: Fields) -> Fields:
         """With the ifindexes that the other devices have today."""
-        return routing.renumbered(kept, self._other)
+        return routing.renumbered(one, lambda i: self._moved.get(i, i)) if self._moved else one
 
-    def _other(self, index: int) -> int:
-        """The device that had that ifindex when the state was read; it may be a TAP since."""
-        name = self._state.others.get(index)
-        return next((one.ifindex for one in self._every.values() if one.name == name), index)
-
-    def _route(self, kept: bytes) -> str:
+    def _route(self, one: Fields) -> str:
         """Empty: it is there."""
-        body = routing.say_route(kept, self.ifindex, self._elapsed, self._other, self._objects)
+        body = routing.say_route(one, self.ifindex, self._elapsed, self._objects)
         if body is None:
             return ""
         # Of an IPv6 route with several next hops the others stayed, and it is still one route; so
         # did those of a group.
-        rest = routing.object_of(kept) or (kept[0] == AF_INET6 and routing.shares(kept))
+        rest = routing.object_of(one) or (one.head[0] == AF_INET6 and routing.shares(one))
         how = NLM_F_REPLACE if rest else NLM_F_APPEND
         try:
             self._rtnl.request_raw(RTM_NEWROUTE, NLM_F_CREATE | how, body)
@@ -258,15 +255,13 @@ class Restorer:
             return "" if error.errno == errno.EEXIST else str(error)
         return ""
 
-    def _surplus(self) -> None:
-        """Routes that the kernel made for addresses, and that were not there before."""
+    def _surplus(self, present: list[Fields], wanted: set[Fields]) -> None:
+        """Removes what the kernel made for addresses, and what was not there before."""
         if self._state.managed:
             return
-        wanted = {routing.route_identity(self._now(one)) for one in self._state.routes}
-        for kept in self._present():
-            made = messages.fields(routing.ROUTE, kept).head[5] == routing.RTPROT_KERNEL
-            if made and routing.route_identity(kept) not in wanted:
-                body = routing.say_route(kept, self.ifindex, 0, lambda index: index, set())
+        for one in present:
+            if routing.is_kernels(one) and routing.identity(one) not in wanted:
+                body = routing.say_route(one, self.ifindex, 0, set())
                 with contextlib.suppress(KernelError):
                     self._rtnl.request_raw(RTM_DELROUTE, 0, body or b"")
 

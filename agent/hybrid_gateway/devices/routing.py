@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable
 
 from ..rtnl import HEADER
-from .messages import OURS, RTNH_F_ANSWERS, fields, pack, u32
+from .messages import OURS, RTNH_F_ANSWERS, Fields, fields, pack, u32
 
 HOP = struct.Struct("=HBBi")
 """struct rtnexthop: length, flags, hops (weight - 1), ifindex."""
@@ -42,9 +42,9 @@ def _map_hops(value: bytes, change: Callable[[int], int]) -> bytes:
     )
 
 
-def keep_route(message: bytes, ours: int) -> bytes | None:
+def keep_route(message: bytes, ours: int) -> Fields | None:
     """None: it is a cached answer of the kernel's and no route."""
-    one = fields(ROUTE, message[HEADER.size :])
+    one = fields(ROUTE, message, HEADER.size)
     if one.head[8] & RTM_F_CLONED:
         return None
     attrs = []
@@ -59,29 +59,38 @@ def keep_route(message: bytes, ours: int) -> bytes | None:
                 continue
             kind, value = RTA_EXPIRES, struct.pack("=I", expires // HZ)
         attrs.append((kind, value))
-    return pack(ROUTE, (*one.head[:8], one.head[8] & ~RTNH_F_ANSWERS), sorted(attrs))
+    attrs.sort()
+    return Fields((*one.head[:8], one.head[8] & ~RTNH_F_ANSWERS), tuple(attrs))
 
 
-def devices_of(kept: bytes) -> set[int]:
+def packed(one: Fields) -> bytes:
+    return pack(ROUTE, one.head, one.attrs)
+
+
+def parsed(kept: bytes) -> Fields:
+    return fields(ROUTE, kept)
+
+
+def devices_of(one: Fields) -> set[int]:
     """The ifindexes that a route leaves by, OURS among them."""
-    one = fields(ROUTE, kept)
     found = {hop[2] for hop in hops(one.get(RTA_MULTIPATH))}
     return found | ({u32(one.get(RTA_OIF))} if one.get(RTA_OIF) else set())
 
 
-def route_identity(kept: bytes) -> bytes:
-    """Likewise without what passes: two routes with the same are one."""
-    one = fields(ROUTE, kept)
-    return pack(ROUTE, one.head, [(k, v) for k, v in one.attrs if k != RTA_EXPIRES])
+def identity(one: Fields) -> Fields:
+    """Without what passes: two routes with the same are one."""
+    return without(one, RTA_EXPIRES)
 
 
-def renumbered(kept: bytes, others: Callable[[int], int]) -> bytes:
-    """With other ifindexes for the devices that are not OURS."""
+def without(one: Fields, unwanted: int) -> Fields:
+    """Without one attribute; without the next hop object a route says itself where it goes."""
+    if not one.get(unwanted):
+        return one
+    return Fields(one.head, tuple((k, v) for k, v in one.attrs if k != unwanted))
 
-    def change(index: int) -> int:
-        return index if index == OURS else others(index)
 
-    one = fields(ROUTE, kept)
+def renumbered(one: Fields, change: Callable[[int], int]) -> Fields:
+    """With other ifindexes."""
     attrs = []
     for kind, value in one.attrs:
         if kind == RTA_OIF:
@@ -89,53 +98,42 @@ def renumbered(kept: bytes, others: Callable[[int], int]) -> bytes:
         elif kind == RTA_MULTIPATH:
             value = _map_hops(value, change)
         attrs.append((kind, value))
-    return pack(ROUTE, one.head, attrs)
+    return Fields(one.head, tuple(attrs))
 
 
-def object_of(kept: bytes) -> int:
+def object_of(one: Fields) -> int:
     """The id of the next hop object that a route goes by; 0: it says itself where it goes."""
-    return u32(fields(ROUTE, kept).get(RTA_NH_ID))
+    return u32(one.get(RTA_NH_ID))
 
 
-def without_object(kept: bytes) -> bytes:
-    """The same route saying itself what its object says."""
-    one = fields(ROUTE, kept)
-    return pack(ROUTE, one.head, [(k, v) for k, v in one.attrs if k != RTA_NH_ID])
-
-
-def shares(kept: bytes) -> bool:
+def shares(one: Fields) -> bool:
     """It has several next hops, or leaves by another device from an address of this one."""
-    one = fields(ROUTE, kept)
-    return bool(one.get(RTA_MULTIPATH)) or OURS not in devices_of(kept)
+    return bool(one.get(RTA_MULTIPATH)) or OURS not in devices_of(one)
 
 
-def is_automatic(kept: bytes) -> bool:
+def is_automatic(one: Fields) -> bool:
     """A route of the local table that comes and goes with an address."""
-    one = fields(ROUTE, kept)
     table = u32(one.get(RTA_TABLE)) or one.head[4]
-    return table == RT_TABLE_LOCAL and one.head[5] == RTPROT_KERNEL
+    return table == RT_TABLE_LOCAL and is_kernels(one)
 
 
-def is_routed(kept: bytes) -> bool:
+def is_kernels(one: Fields) -> bool:
+    """The kernel has made it for an address."""
+    return one.head[5] == RTPROT_KERNEL
+
+
+def is_routed(one: Fields) -> bool:
     """It has a gateway, so that another route has to be there first."""
-    one = fields(ROUTE, kept)
-    return any(one.get(kind) for kind in (RTA_GATEWAY, RTA_VIA, RTA_MULTIPATH, RTA_NH_ID))
+    return any(kind in (RTA_GATEWAY, RTA_VIA, RTA_MULTIPATH, RTA_NH_ID) for kind, _ in one.attrs)
 
 
-def say_route(
-    kept: bytes, ifindex: int, elapsed: int, others: Callable[[int], int], nexthops: set[int]
-) -> bytes | None:
-    """To be sent; None: it has expired. `others` maps the devices that other next hops had.
+def say_route(one: Fields, ifindex: int, elapsed: int, nexthops: set[int]) -> bytes | None:
+    """To be sent; None: it has expired.
 
     A next hop object says where a route goes, or the route itself does: one that has an object
     which is there is sent without the rest.
     """
-    one = fields(ROUTE, kept)
-    by_object = u32(one.get(RTA_NH_ID)) in nexthops
-
-    def change(index: int) -> int:
-        return ifindex if index == OURS else others(index)
-
+    by_object = object_of(one) in nexthops
     attrs = []
     for kind, value in one.attrs:
         if kind in (RTA_OIF, RTA_GATEWAY, RTA_VIA, RTA_MULTIPATH) and by_object:
@@ -143,9 +141,9 @@ def say_route(
         if kind == RTA_NH_ID and not by_object:
             continue
         if kind == RTA_OIF:
-            value = struct.pack("=I", change(u32(value)))
+            value = struct.pack("=I", u32(value) or ifindex)
         elif kind == RTA_MULTIPATH:
-            value = _map_hops(value, change)
+            value = _map_hops(value, lambda index: index or ifindex)
         elif kind == RTA_EXPIRES:
             if u32(value) <= elapsed:
                 return None

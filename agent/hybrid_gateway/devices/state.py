@@ -87,8 +87,8 @@ def from_json(stored: Any) -> DeviceState:
             fields[name] = bytes.fromhex(stored[name])
         for name, layout in MESSAGES.items():
             kept = tuple(bytes.fromhex(message) for message in _list(stored[name]))
-            for message in kept:
-                messages.fields(layout, message)
+            if any(len(message) < layout.size for message in kept):
+                raise ValueError(f"{name}: a message is cut short")
             fields[name] = kept
         fields["altnames"] = tuple(_text(name) for name in _list(stored["altnames"]))
         fields["others"] = {int(index): _text(name) for index, name in stored["others"].items()}

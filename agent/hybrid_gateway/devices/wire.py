@@ -88,9 +88,9 @@ def detach(rtnl: Rtnl, name: str, wire: str) -> None:
 def _forget_routes(rtnl: Rtnl, ifindex: int) -> None:
     """Those that have a next hop elsewhere, too, outlive the device's going down, and would come
     to life again with it."""
-    for kept in capture.routes(rtnl, ifindex, (), advertised=False):
-        if messages.OURS in routing.devices_of(kept):
-            body = routing.say_route(kept, ifindex, 0, lambda index: index, set())
+    for one in capture.routes(rtnl, ifindex, (), advertised=False):
+        if messages.OURS in routing.devices_of(one):
+            body = routing.say_route(one, ifindex, 0, set())
             rtnl.request_raw(RTM_DELROUTE, 0, body or b"")
 
 
