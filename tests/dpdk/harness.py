@@ -17,6 +17,7 @@ of the TAP. What concerns the kernel is said with `bench.ip(...)`, as an owner w
 """
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -126,6 +127,8 @@ class Bench:
                 namespaces.ip_batch(namespace, ["link set lo up"])
             for key, value in SYSCTLS.items():
                 namespaces.write_sysctl(f"{own}-gw", key, value)
+            # A worker that was killed leaves its lock and its socket.
+            stack.callback(shutil.rmtree, Instance(own).run_dir, ignore_errors=True)
             worker = BenchWorker(Place(own, directory))
             stack.callback(worker.end)
             client = stack.enter_context(WorkerClient(Instance(own).worker_socket))
