@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,6 @@ from .errors import (
     WorkerError,
     WorkerTimeoutError,
 )
-from .instance import Instance
 from .model import (
     Config,
     ObservedWorker,
@@ -68,23 +68,26 @@ NOBODY = Caller()
 class WorkerView(Trust):
     """Looks, and asks; what it changes is the worker's process alone, when told to end it."""
 
-    def __init__(self, socket: Path, handover: "Handover", hugepages: "Hugepages") -> None:
+    def __init__(self, socket: Path, record: Path) -> None:
         super().__init__()
         self._socket = socket
-        self.handover = handover
-        self.hugepages = hugepages
+        self._record = record
         self._mute_until = 0.0
         self._last: WorkerStatus | None = None
         """What it said last, until it is gone."""
 
-    @classmethod
-    def of(cls, instance: Instance) -> "WorkerView":
-        # Imported here: only a gateway with a worker needs them.
+    @cached_property
+    def handover(self) -> "Handover":
+        # Imported here, as below: only a gateway with a worker pays for them.
         from .devices.handover import Handover
+
+        return Handover(self._record)
+
+    @cached_property
+    def hugepages(self) -> "Hugepages":
         from .devices.hugepages import Hugepages
 
-        record = instance.taken_file
-        return cls(instance.worker_socket, Handover(record), Hugepages(record))
+        return Hugepages(self._record)
 
     def client(self) -> WorkerClient:
         """A connection of its own, for a few calls; a context manager."""
@@ -94,6 +97,8 @@ class WorkerView(Trust):
 
     def taken(self) -> tuple[TakenPort, ...]:
         """By the record, sorted by name; what was taken by halves serves no port."""
+        if not self._record.exists():
+            return ()
         whole = self.handover.taken()
         return tuple(
             taken_of(whole[name]) if name in whole else TakenPort(name, name, "")
@@ -132,7 +137,7 @@ class WorkerView(Trust):
             setup=setup_of(status) if status else None,
             ports=running_of(status) if status else (),
             taken=taken,
-            reserved=self.hugepages.status().reserved,
+            reserved=self.hugepages.status().reserved if self._record.exists() else 0,
             online=online(),
             missing=missing,
             shunned=() if asked else tuple((n, one.reason) for n, one in self.shunned.items()),

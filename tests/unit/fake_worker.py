@@ -133,7 +133,9 @@ _PAGES = _Pages()
 
 class FakeView(WorkerView):
     def __init__(self, worker: FakeWorker) -> None:
-        super().__init__(Path("/nowhere"), cast(Handover, worker), cast(Hugepages, worker))
+        super().__init__(Path("/nowhere"), Path("/"))
+        self.handover = cast(Handover, worker)
+        self.hugepages = cast(Hugepages, worker)
         self._worker = worker
 
     def client(self) -> WorkerClient:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Steps on the DPDK worker, with undo; and what the agent finds when it looks at it."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -47,6 +49,7 @@ from hybrid_gateway.worker_trust import RETRY_SECONDS, Judgement
 from hybrid_gateway.worker_view import NOBODY, Caller, WorkerView
 from tests.unit.fake_worker import PHYSICAL, FakeWorker
 from tests.unit.test_apply import Recorder
+from tests.unit.test_cli import ROOT
 
 P0 = Port("p0", plane=Plane.DPDK, line=3, vdev="net_null0")
 P1 = Port("p1", plane=Plane.DPDK, line=4, vdev="net_null1")
@@ -288,6 +291,18 @@ def test_options() -> None:
     assert (options.cores, options.memory_mb) == ((1, 2), 64)
     assert (options.routes4, options.routes6) == (10, 20)
     assert (options.no_pci, options.iova_pa) == (False, True)
+
+
+def test_without_a_worker_nothing_of_it_is_imported(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from hybrid_gateway.worker_view import WorkerView;"
+        f"found = WorkerView(Path('{tmp_path}/sock'), Path('{tmp_path}/taken')).look(None);"
+        "assert found.state.value == 'absent' and not found.taken;"
+        "assert 'hybrid_gateway.devices.handover' not in sys.modules"
+    )
+
+    path = f"{ROOT}/agent:{ROOT}/build/lib"
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": path})
 
 
 # ---- what stands in the way -----------------------------------------------------------

@@ -81,7 +81,7 @@ class Engine:
         self.dataplane = DataPlane(instance.name, objects)
         self.mirror = Mirror(self.dataplane, self.netlink)
         self.session_log = SessionLog(self.dataplane)
-        self.worker = WorkerView.of(instance)
+        self.worker = WorkerView(instance.worker_socket, instance.taken_file)
         self._restore = RestoreFile(instance.state_file)
         nft = Nft()
         self._observer = Observer(
