@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
@@ -21,12 +21,14 @@ from tests.vm.gateway import CONFIGURATION, GuestGateway
 from tests.vm.machine import Guest, Nic
 from tests.vm.site import BARE, BARE_PORT, CABLES
 
+Found = TypeVar("Found")
+
 SECONDS = 60.0
 """For whatever has to become so: an emulated CPU starts the worker in five to ten seconds."""
 
 NICS = {"sfp0": CABLES[EAST], "sfp1": CABLES[WEST], "sfp2": CABLES[BARE]}
 """By the port that has it. sfp0 is an e1000e, sfp1 virtio; sfp2's the IOMMU does not cover."""
-WORKER = "worker: {hugepages: 128M}\n"
+WORKER = "worker: {hugepages: 256M}\n"
 PORTS = f"""\
   sfp0: {{device: {NICS["sfp0"].device}, plane: dpdk}}
   sfp1: {{device: {NICS["sfp1"].device}, plane: dpdk, polling: interrupt}}
@@ -126,7 +128,7 @@ class Fibre(GuestGateway):
             f"{route['dst']} via {route.get('gateway')}"
             for family in ("-4", "-6")
             for route in self._ip(family, "route", "show", "dev", name)
-            if route["protocol"] != "kernel"
+            if route.get("protocol") != "kernel"
         )
         up = "UP" in found["flags"]
         return Netdev(found["address"], found["mtu"], up, frozenset(addresses), frozenset(routes))
@@ -170,10 +172,14 @@ class Fibre(GuestGateway):
 
     def ready(self) -> None:
         """The worker has the first two ports, whatever was before, and their hosts are known."""
-        if not self.running("sfp0", "sfp1"):
+        if self.serves() != ("sfp0", "sfp1"):
             self.apply(configured(PORTS))
         for host in (EAST.ip, WEST.ip, SFP_IPV6[EAST], SFP_IPV6[WEST]):
-            self.guest.check("ping", "-c", "1", "-W", "10", host)
+            self.reach(host)
+
+    def reach(self, host: str) -> None:
+        """Until it answers: a link takes a moment to come up."""
+        self.guest.check("ping", "-c", "1", "-i", "0.5", "-w", "30", host)
 
     def worker(self) -> dict[str, Any]:
         return dict(self.ctl("status")["worker"])
@@ -183,30 +189,30 @@ class Fibre(GuestGateway):
             dict(port) for port in self.ctl("show", "ports")["ports"] if port["name"] == name
         )
 
-    def running(self, *ports: str) -> bool:
-        """Whether the worker has just these ports."""
-        worker = self.worker()
-        return bool(worker["state"] == "running" and worker["ports"] == sorted(ports))
+    def serves(self) -> tuple[str, ...]:
+        """The ports that the worker has; none when there is no worker."""
+        worker = self.ctl("status")["worker"]
+        return tuple(worker["ports"]) if worker and worker["state"] == "running" else ()
 
     def kill(self) -> None:
         """The worker, as a crash would; returns when the agent knows."""
         worker = self.worker()
         self.guest.check("kill", "-KILL", str(worker["pid"]))
-        self.eventually(
-            lambda: self.worker()["crashes"] > worker["crashes"], "the agent sees the crash"
-        )
+        self.becomes(lambda: self.worker()["crashes"] > worker["crashes"], True)
 
     def busy(self) -> float:
         """Seconds of CPU that the worker has used."""
         said = self.guest.check("systemctl", "show", "--value", "-p", "CPUUsageNSec", "gw-worker")
         return int(said) / 1e9
 
-    def eventually(self, check: Callable[[], bool], what: str) -> None:
+    def becomes(self, read: Callable[[], Found], wanted: Found) -> None:
         """Each question takes a while, so this does not spin."""
         deadline = time.monotonic() + SECONDS
-        while not check():
+        while (found := read()) != wanted:
             if time.monotonic() >= deadline:
-                raise AssertionError(f"not so after {SECONDS:.0f} s: {what}\n{self.log()}")
+                raise AssertionError(
+                    f"after {SECONDS:.0f} s still {found}\nnot {wanted}\n{self.log()}"
+                )
 
     def log(self) -> str:
         units = [word for unit in ("gw-agent", "gw-worker") for word in ("-u", unit)]

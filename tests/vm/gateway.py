@@ -54,6 +54,8 @@ groupadd --force --system gw
 groupadd --force --system gw-admin
 mkdir -p /etc/gw
 systemctl daemon-reload
+# The checkout cannot be written to: what Python compiles would be compiled at each start.
+systemctl set-environment PYTHONPYCACHEPREFIX=/run/gw/pycache
 # The NICs get their names late in the boot.
 udevadm settle --timeout=60
 echo 1 >/proc/sys/net/ipv4/ip_forward

@@ -33,6 +33,7 @@ def run(shell: str, seconds: float) -> dict[str, object]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        env={"PYTHONPYCACHEPREFIX": "/run/gw/pycache"} | os.environ,
     )
     try:
         stdout, stderr = process.communicate(timeout=seconds)

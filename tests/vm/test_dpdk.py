@@ -62,7 +62,7 @@ def box(appliance: Appliance) -> Iterator[Fibre]:
         guest.check("sh", "-c", dpdk.PREPARE)
         built.start_worker()
         built.start()
-        stack.callback(guest.check, "gwctl", "detach", seconds=dpdk.SECONDS)
+        stack.callback(guest.run, "gwctl", "detach", seconds=dpdk.SECONDS)
         yield built
 
 
@@ -81,8 +81,9 @@ def functions(box: Fibre) -> dict[str, Function]:
     return {name: box.function(nic) for name, nic in TAKEN.items()}
 
 
-def returned(box: Fibre) -> bool:
-    return functions(box) == KERNEL and netdevs(box) == NETDEVS
+def returns(box: Fibre) -> None:
+    """The kernel has its devices again, as they were, or soon has."""
+    box.becomes(lambda: (functions(box), netdevs(box)), (KERNEL, NETDEVS))
 
 
 def test_drivers_are_shown(box: Fibre) -> None:
@@ -123,16 +124,16 @@ def test_what_cannot_be_had_is_refused(box: Fibre, case: str) -> None:
         text = f"version: 1\nports:\n  sfp3: {port}\n{dpdk.WORKER}"
     said = box.refusal(text, code=code)
     assert reason in said
-    assert returned(box)
+    returns(box)
     assert box.hugepages() == 0
 
 
 def test_a_tap_takes_the_place(box: Fibre) -> None:
     """With name, MAC address, addresses and routes; whoever had configured them."""
-    assert returned(box)
+    returns(box)
     box.apply(configured(PORTS))
     assert all(box.is_tap(nic.device) for nic in TAKEN.values())
-    box.eventually(lambda: netdevs(box) == NETDEVS, "the TAPs are configured as the NICs were")
+    box.becomes(lambda: netdevs(box), NETDEVS)
     assert functions(box) == WORKER
     assert box.hugepages() == 64
     box.guest.check("gwctl", "plan", "--exit-code")
@@ -179,7 +180,7 @@ def test_sleeps_when_nothing_comes(fibre: Fibre, appliance: Appliance) -> None:
     # Something that takes eight seconds, and is none of the worker's business.
     appliance.site.run("lan", ["ping", "-c", "9", "-i", "1", "-W", "5", INTERNET[0]])
     assert fibre.busy() - used < 4
-    fibre.eventually(lambda: fibre.port("sfp1")["dpdk"]["sleeping"], "it sleeps")
+    fibre.becomes(lambda: fibre.port("sfp1")["dpdk"]["sleeping"], True)
 
 
 def test_xdp_forwards_beside(fibre: Fibre, appliance: Appliance) -> None:
@@ -196,14 +197,14 @@ def test_goes_on_without_the_agent(fibre: Fibre) -> None:
     finally:
         fibre.start()
     assert fibre.moved(before)["FORWARD_IP4"] >= 1
-    fibre.eventually(lambda: fibre.running(*TAKEN), "the agent finds the worker as it left it")
+    fibre.becomes(fibre.serves, tuple(TAKEN))
     assert netdevs(fibre) == NETDEVS
 
 
 def test_a_killed_worker_comes_back(fibre: Fibre) -> None:
     fibre.kill()
-    fibre.eventually(lambda: fibre.running(*TAKEN), "the next worker has the ports")
-    fibre.eventually(lambda: netdevs(fibre) == NETDEVS, "they are configured as they were")
+    fibre.becomes(fibre.serves, tuple(TAKEN))
+    fibre.becomes(lambda: netdevs(fibre), NETDEVS)
     fibre.ready()
     got = fibre.send(from_east(datagram()), at="east", to="west")
     same(got, to_west(datagram(ttl=63)))
@@ -213,17 +214,17 @@ def test_three_crashes_are_enough(fibre: Fibre) -> None:
     """The kernel has the ports, and nobody takes them until the owner says so."""
     fibre.apply(configured(PORTS))  # it forgives those of other tests
     for _ in range(3):
-        fibre.eventually(lambda: fibre.running(*TAKEN), "the next worker has the ports")
+        fibre.becomes(fibre.serves, tuple(TAKEN))
         fibre.kill()
-    fibre.eventually(lambda: returned(fibre), "the kernel has its devices back")
+    returns(fibre)
     fibre.start_worker()
     worker = fibre.worker()
     assert worker["state"] == "given back"
     assert "3 times" in worker["reason"]
     assert "3 times" in fibre.guest.run("gwctl", "status").stdout
-    assert returned(fibre)
+    returns(fibre)
     fibre.apply(configured(PORTS))
-    assert fibre.running(*TAKEN)
+    assert fibre.serves() == tuple(TAKEN)
     assert functions(fibre) == WORKER
 
 
@@ -231,7 +232,7 @@ def test_without_an_agent_the_unit_gives_back(fibre: Fibre) -> None:
     fibre.guest.check("systemctl", "stop", "gw-agent")
     try:
         fibre.guest.check("systemctl", "stop", "gw-worker", seconds=dpdk.SECONDS)
-        fibre.eventually(lambda: returned(fibre), "the kernel has its devices back")
+        returns(fibre)
         assert fibre.hugepages() == 0
     finally:
         fibre.start_worker()
@@ -242,7 +243,7 @@ def test_a_port_that_goes_is_given_back(fibre: Fibre) -> None:
     """Alone: the other one stays the worker's."""
     [_, other] = PORTS.splitlines(keepends=True)
     fibre.apply(configured(other))
-    fibre.eventually(lambda: netdevs(fibre) == NETDEVS, "the device is as it was")
+    fibre.becomes(lambda: netdevs(fibre), NETDEVS)
     assert functions(fibre) == {"sfp0": KERNEL["sfp0"], "sfp1": WORKER["sfp1"]}
 
 
@@ -255,8 +256,8 @@ def test_without_an_iommu(fibre: Fibre) -> None:
     fibre.apply(configured(ports))
     assert fibre.function(bare) == Function("uio_pci_generic", "uio_pci_generic")
     assert fibre.function(NICS["sfp1"]) == WORKER["sfp1"]
-    fibre.guest.check("ping", "-c", "3", "-i", "0.2", "-W", "10", BARE.ip)
-    fibre.guest.check("ping", "-c", "1", "-W", "10", WEST.ip)
+    fibre.reach(BARE.ip)
+    fibre.reach(WEST.ip)
     got = fibre.send(from_west(datagram(WEST.ip, BARE.ip)), at="west", to="lan2")
     same(got, dpdk.to_bare(datagram(WEST.ip, BARE.ip, ttl=63)))
     fibre.apply(configured(PORTS))
@@ -266,8 +267,8 @@ def test_without_an_iommu(fibre: Fibre) -> None:
 
 def test_detach_gives_everything_back(fibre: Fibre) -> None:
     fibre.guest.check("gwctl", "detach", seconds=dpdk.SECONDS)
-    fibre.eventually(lambda: returned(fibre), "the kernel has its devices back")
+    returns(fibre)
     assert fibre.hugepages() == 0
     assert not fibre.guest.run("sh", "-c", "ls /run/systemd/network/*gw*").stdout
-    fibre.guest.check("ping", "-c", "1", "-W", "10", EAST.ip)
-    fibre.guest.check("ping", "-c", "1", "-W", "10", WEST6)
+    fibre.reach(EAST.ip)
+    fibre.reach(WEST6)
