@@ -18,7 +18,7 @@ static uint32_t idle_count, idle_room;
 static void
 make_idle(struct hop *hop)
 {
-	if (hop->references || hop->flags & (HOP_NEIGHBOUR | HOP_IDLE))
+	if (hop->references || hop->flags & HOP_IDLE)
 		return;
 	if (idle_count == idle_room) {
 		uint32_t room = idle_room ? idle_room * 2 : 64;
@@ -213,7 +213,6 @@ drop(struct hop *hop)
 	const struct hop_key base = base_key(&hop->key);
 	struct hop *of = is_variant(hop) ? table_find(&mirror.hops, &base) : NULL;
 
-	believe_no_more(hop);
 	unlist(hop, slot_of(hop->key.ifindex));
 	table_remove(&mirror.hops, hop);
 	if (of)
@@ -230,7 +229,11 @@ hops_free_idle(void)
 		struct hop *hop = table_at(&mirror.hops, idle[i]);
 
 		hop->flags &= ~HOP_IDLE;
-		if (hop->references || hop->flags & HOP_NEIGHBOUR || hop->stamp.flags & STAMP_GONE)
+		if (hop->references)
+			continue;
+		// No gateway any more, but perhaps still a neighbour.
+		believe_no_more(hop);
+		if (hop->flags & HOP_NEIGHBOUR || hop->stamp.flags & STAMP_GONE)
 			continue;
 		if (hop->nexthop >= GW_NEXTHOP_FIRST_FREE)
 			nexthops[count++] = hop->nexthop;
