@@ -243,10 +243,12 @@ def resident_mb(pid: int) -> float:
     return sum(int(status[name].split()[0]) for name in ("RssAnon", "RssFile")) / 1024
 
 
-def test_it_is_small(own_bench: Bench, port: Cable) -> None:
-    passes(own_bench, port)
+def test_it_is_small(bench: Bench) -> None:
+    port = bench.port("p0", f"{OURS}/24")
+    bench.settle()
+    passes(bench, port)
 
-    assert resident_mb(own_bench.worker.pid) <= RESIDENT_MB
+    assert resident_mb(bench.worker.pid) <= RESIDENT_MB
 
 
 def test_it_loads_nothing_heavy() -> None:
@@ -267,24 +269,24 @@ def test_it_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == ""
 
 
-def test_the_data_path_has_its_cpu_to_itself(own_bench: Bench) -> None:
+def test_the_data_path_has_its_cpu_to_itself(bench: Bench) -> None:
     """If there is another one, no thread but the lcore may run on it."""
     available = os.sched_getaffinity(0)
-    core = own_bench.options.cores[0]
+    core = bench.options.cores[0]
     if available == {core}:
         pytest.skip("one CPU")
 
-    tasks = Path(f"/proc/{own_bench.worker.pid}/task").iterdir()
+    tasks = Path(f"/proc/{bench.worker.pid}/task").iterdir()
     there = [task for task in tasks if core in os.sched_getaffinity(int(task.name))]
 
     assert len(there) == 1, [(task / "comm").read_text().strip() for task in there]
     assert os.sched_getaffinity(int(there[0].name)) == {core}
 
 
-def test_a_stopped_worker_is_too_slow_and_not_absent(own_bench: Bench) -> None:
-    own_bench.worker.send_signal(signal.SIGSTOP)
+def test_a_stopped_worker_is_too_slow_and_not_absent(bench: Bench) -> None:
+    bench.worker.send_signal(signal.SIGSTOP)
     try:
-        assert not own_bench.absent()
+        assert not bench.absent()
     finally:
-        own_bench.worker.send_signal(signal.SIGCONT)
-    assert own_bench.client.status().started
+        bench.worker.send_signal(signal.SIGCONT)
+    assert bench.client.status().started
