@@ -3,7 +3,8 @@
 
 systemd runs it when the worker has ended, however that was, and the package when it is removed.
 An agent that lives decides itself whether the worker gets its ports again, so then it does
-nothing.
+nothing; and fast, for systemd starts the next worker only after it. That is why what gives back
+is imported late.
 """
 
 import argparse
@@ -14,8 +15,6 @@ from pathlib import Path
 
 from ..errors import GwError
 from ..instance import Instance, from_environment
-from .handover import Handover
-from .hugepages import Hugepages
 
 SOCKET_SECONDS = 2.0
 
@@ -47,6 +46,9 @@ def listens(path: Path) -> bool:
 
 def hand_back(instance: Instance) -> list[str]:
     """Everything of one instance; a line for each thing that could not be given back."""
+    from .handover import Handover
+    from .hugepages import Hugepages
+
     handover = Handover(instance.taken_file)
     problems = []
     for port in handover.recorded():
@@ -86,6 +88,8 @@ def main() -> int:
 
 def tell_leftovers(record: Path) -> None:
     """What there is to be seen is all that can be said without a record."""
+    from .handover import Handover
+
     for line in Handover(record).leftovers():
         print(f"gw-handback: {line}", file=sys.stderr)
     print(f"gw-handback: put back what is yours, then remove {record}", file=sys.stderr)
