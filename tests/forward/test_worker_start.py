@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What concerns the worker alone does not keep XDP from forwarding when the gateway starts."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybrid_gateway.lab import INTERNET, Lab, WorkerProcess, leftovers
+from hybrid_gateway.lab.sfp import stand
+from tests.forward.fibre import CONFIGURATION, PORTS
+from tests.lib.gateway import Gateway, eventually
+
+NOT_A_PORT = '  odd0: {vdev: "net_memif0,role=nonsense", plane: dpdk}\n'
+SERVED_SECONDS = 20.0
+"""A process starts, and the agent sees to its ports; the machine may be busy."""
+
+
+@pytest.fixture
+def leak_watch() -> None:
+    """The session's gateway has no part in this."""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """With the worker's devices, and nobody in it yet."""
+    built = Lab(f"s{os.getpid()}", tmp_path / "lab")
+    with ExitStack() as stack:
+        stack.callback(leftovers.remove, built)
+        built.up()
+        stand(built)
+        yield built
+
+
+def served(gateway: Gateway) -> list[str]:
+    """The worker's ports, as the agent tells of them."""
+    ports: list[dict[str, Any]] = gateway.call("show.ports")["ports"]
+    return [port["name"] for port in ports if port["dpdk"]]
+
+
+def warned(gateway: Gateway, *words: str) -> bool:
+    """All of them in one warning."""
+    warnings = gateway.call("status")["warnings"]
+    return any(all(word in str(warning) for word in words) for warning in warnings)
+
+
+def nat_works(gateway: Gateway) -> bool:
+    """By XDP, from a host of the LAN."""
+    gateway.lab.run("lan", ["ping", "-c", "1", "-W", "5", INTERNET[0]])
+    return gateway.counters().get("FORWARD", 0) > 0
+
+
+def test_xdp_does_not_wait_for_the_worker(lab: Lab) -> None:
+    """Which gets its ports when it comes; what an owner asks for is refused until then."""
+    with ExitStack() as stack:
+        gateway = Gateway(lab, CONFIGURATION)
+        stack.callback(gateway.process.stop)
+        gateway.start()
+        eventually(lambda: nat_works(gateway), "NAT forwards")
+        assert gateway.call("status")["worker"]["state"] == "absent"
+        assert warned(gateway, "the worker does not run", *PORTS)
+        refused = gateway.ctl("check", check=False)
+        assert refused.returncode == 1
+        assert "no worker listens" in refused.stderr
+        worker = WorkerProcess(lab)
+        worker.start()
+        stack.callback(worker.stop)
+        eventually(lambda: served(gateway) == list(PORTS), "the ports are its", SERVED_SECONDS)
+        assert not warned(gateway, "worker")
+        gateway.ctl("detach")
+
+
+def test_a_port_that_fails_is_left_out(lab: Lab) -> None:
+    """The others work; an owner who asks for it learns why, and nothing has changed."""
+    odd = CONFIGURATION.replace("ports:\n", f"ports:\n{NOT_A_PORT}", 1)
+    with ExitStack() as stack:
+        worker = WorkerProcess(lab)
+        worker.start()
+        stack.callback(worker.stop)
+        gateway = Gateway(lab, odd)
+        stack.callback(gateway.process.stop)
+        gateway.start()
+        eventually(lambda: nat_works(gateway), "NAT forwards")
+        eventually(lambda: served(gateway) == list(PORTS), "the others work", SERVED_SECONDS)
+        assert warned(gateway, "port odd0: the kernel has it", "role")
+        refused = gateway.ctl("apply", check=False)
+        assert refused.returncode == 1
+        assert "add-port odd0" in refused.stderr
+        assert served(gateway) == list(PORTS)
+        gateway.ctl("detach")
