@@ -134,12 +134,17 @@ class Stage:
             self.lab.config.write_text(usual)
             self.gwctl("apply")
 
-    def ping(self, host: str, target: str, count: int, *options: str) -> int:
-        """How many of `count` echo requests were answered."""
-        argv = ["ping", "-n", "-i", "0.05", "-W", "1", "-c", str(count), *options, target]
+    def ping(self, host: str, target: str, count: int, *options: str, in_vain: bool = False) -> int:
+        """How many of `count` echo requests were answered, be it late: with -w ping asks on until
+        it has so many answers, of which those to further requests do not count.
+
+        No further requests are sent where no answer is expected.
+        """
+        patience = ["-W", "1"] if in_vain else ["-w", "2"]
+        argv = ["ping", "-n", "-i", "0.05", *patience, "-c", str(count), *options, target]
         printed = self.lab.run(host, argv, check=False)
-        found = re.search(r"(\d+) received", printed)
-        return int(found[1]) if found else 0
+        answered = re.findall(r"bytes from .* icmp_seq=(\d+)", printed)
+        return sum(int(number) <= count for number in answered)
 
     def curl(self, host: str, url: str, *options: str) -> bytes:
         """What the URL answers; LabError when it does not."""
