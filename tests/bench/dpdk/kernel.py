@@ -20,7 +20,7 @@ from hybrid_gateway.lab.namespaces import entered
 from hybrid_gateway.worker_client import WorkerOptions
 from tests.bench.dpdk.boxes import MEMORY_MB
 from tests.bench.dpdk.hugepages import SIZE_KB, Hugepages
-from tests.bench.dpdk.replay import CONTROL_CPU
+from tests.bench.dpdk.replay import CONTROL_CPU, Times, thread_on, thread_times
 from tests.bench.dpdk.worker import Worker
 from tests.bench.generator import Flows, Sender, Traffic
 from tests.bench.group import LIMIT
@@ -37,6 +37,7 @@ from tests.bench.path import (
 from tests.bench.report import Figure, progress
 from tests.dpdk.wires import DEAF
 
+NAPI = "napi/lan0-"
 FORWARDING_CPU = CONTROL_CPU
 """The generator has the other one."""
 MILLIONS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
@@ -56,11 +57,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Carried:
-    """The best that a ladder of offers found."""
+    """The best that a ladder of offers found, in time that the forwarding thread really had."""
 
     frames_a_second: float
-    offered: float
-    waited_share: float = 0.0
+    waited_share: float
 
     @property
     def ns_per_frame(self) -> float:
@@ -80,6 +80,9 @@ class Offering(Sender):
 
 class Forwards:
     """A path of its own, in whose middle something forwards."""
+
+    thread: tuple[int, int]
+    """Which does it: of a process, by its number."""
 
     def __init__(self, label: str) -> None:
         self.label = label
@@ -124,28 +127,34 @@ class Forwards:
         yield from ()
 
     def run(self) -> Carried:
-        best = Carried(1.0, 0.0)
-        for millions in MILLIONS:
-            rate = self._carried(millions * 1e6)
-            best = max(best, Carried(rate, millions), key=lambda one: one.frames_a_second)
+        carried = [self._carried(millions * 1e6) for millions in MILLIONS]
+        best = max(carried, key=lambda one: one.frames_a_second)
         wrong = list(self.complaints())
-        if wrong or best.offered == 0:
+        if wrong or not best.frames_a_second:
             what = ", ".join(wrong) or "nothing was forwarded"
             raise MeasurementError(f"{NAME}, {self.label}: {what}")
         return best
 
-    def _carried(self, offered: float) -> float:
-        """Frames a second that arrive."""
+    def _carried(self, offered: float) -> Carried:
         frames = int(offered * (SECONDS + 2 * WARM_SECONDS))
         sent = self._sender.submit(
             self._offering.send, Traffic(frames, FLOWS, gap_ns=int(1e9 / offered))
         )
         time.sleep(WARM_SECONDS)
-        before, began = self._arrived(), time.monotonic()
+        before, times, deferred = self._arrived(), *self._times()
         time.sleep(SECONDS)
-        rate = (self._arrived() - before) / (time.monotonic() - began)
+        arrived = self._arrived() - before
+        times, deferred = (
+            after.since(then) for after, then in zip(self._times(), (times, deferred), strict=True)
+        )
         sent.result()
-        return rate
+        ran = times.ran + deferred.ran
+        return Carried(arrived * 1e9 / ran if ran else 0.0, times.waited_share)
+
+    def _times(self) -> tuple[Times, Times]:
+        """Of the thread, and of the one that does for it what the kernel puts off."""
+        (deferred,) = threads_called(f"ksoftirqd/{FORWARDING_CPU}\n")
+        return thread_times(*self.thread), thread_times(deferred, deferred)
 
     def _arrived(self) -> int:
         self._devices.seek(0)
@@ -164,20 +173,24 @@ class KernelForwards(Forwards):
 
     def install(self, stack: ExitStack) -> None:
         del stack
-        before = set(_napi_threads())
+        before = threads_called(NAPI)
         switch = "echo 1 >/sys/class/net/lan0/threaded"
         run(["ip", "netns", "exec", self.path.names.middle, "sh", "-c", switch])
-        for pid in set(_napi_threads()) - before:
-            os.sched_setaffinity(pid, {FORWARDING_CPU})
+        (pid,) = threads_called(NAPI) - before
+        os.sched_setaffinity(pid, {FORWARDING_CPU})
+        self.thread = pid, pid
 
 
-def _napi_threads() -> Iterator[int]:
+def threads_called(beginning: str) -> set[int]:
+    """Threads of the kernel, by the beginning of their names."""
+    found = set()
     for process in Path("/proc").glob("[0-9]*/comm"):
         try:
-            if process.read_text().startswith("napi/lan0-"):
-                yield int(process.parent.name)
+            if process.read_text().startswith(beginning):
+                found.add(int(process.parent.name))
         except OSError:
             continue  # it has ended meanwhile
+    return found
 
 
 class WiredPath(MeasuredPath):
@@ -212,6 +225,7 @@ class WorkerForwards(Forwards):
     def install(self, stack: ExitStack) -> None:
         options = WorkerOptions(cores=(FORWARDING_CPU,), memory_mb=MEMORY_MB, no_pci=True)
         self._worker = stack.enter_context(Worker(self.path.names.middle, options))
+        self.thread = self._worker.pid, thread_on(self._worker.pid, FORWARDING_CPU)
         self._punted = 0
         for number, name in enumerate(("lan0", "wan0")):
             self._worker.add_port(name, f"net_{self.label}{number},iface={name}-wire")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`--profile`: what each node of the worker's graph takes a frame.
 
-Nodes read the time-stamp counter once for each burst; what the walk between them takes is the
-difference to the whole.
+Nodes read the time-stamp counter once for each burst, and it goes on while something else has the
+core: that share is taken off. What the walk between them takes is the difference to the whole.
 """
 
 import time
@@ -18,13 +18,12 @@ Counted = dict[str, GraphNode]
 def profile(name: str, baseline: Forwarder, ours: OurWorker) -> str:
     """One run, as a table."""
     io_ns = baseline.run().ns_per_frame
-    run = ours.run()
     client = ours.worker.client
     with ours.running():
         time.sleep(WARM_SECONDS)
-        before = _read(client)
+        before, times = _read(client), ours.times()
         time.sleep(RUN_SECONDS)
-        after = _read(client)
+        after, times = _read(client), ours.times().since(times)
         status = client.status()
     hz = status.lcores[0].hz
     rows = [(name, "bursts", "frames a burst", "cycles a frame", "ns a frame")]
@@ -35,11 +34,11 @@ def profile(name: str, baseline: Forwarder, ours: OurWorker) -> str:
         calls, packets = node.calls - then.calls, node.packets - then.packets
         if not packets:
             continue
-        cycles = (node.cycles - then.cycles) / frames
+        cycles = (node.cycles - then.cycles) / frames * (1 - times.waited_share)
         total += cycles
         rows.append(_row(node.name, f"{calls:,}", number(packets / calls), cycles, hz))
     rows.append(_row("all nodes", "", "", total, hz))
-    rows.append(_row("the thread", "", "", run.ns_per_frame * hz / 1e9, hz))
+    rows.append(_row("the thread", "", "", times.ran / frames * hz / 1e9, hz))
     rows.append(_row("testpmd io", "", "", io_ns * hz / 1e9, hz))
     return aligned(rows, right=(1, 2, 3, 4))
 

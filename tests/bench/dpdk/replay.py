@@ -40,6 +40,10 @@ class Times:
     def since(self, before: "Times") -> "Times":
         return Times(self.ran - before.ran, self.waited - before.waited)
 
+    @property
+    def waited_share(self) -> float:
+        return self.waited / max(self.ran + self.waited, 1)
+
 
 @dataclass(frozen=True)
 class Forwarded:
@@ -54,7 +58,7 @@ class Forwarded:
 
     @property
     def waited_share(self) -> float:
-        return self.times.waited / (self.times.ran + self.times.waited)
+        return self.times.waited_share
 
 
 def thread_times(pid: int, tid: int) -> Times:
@@ -112,6 +116,10 @@ class Forwarder(ABC):
     def forwarded(self) -> int:
         """Frames that have left so far."""
 
+    def times(self) -> Times:
+        """Of the thread that forwards."""
+        return thread_times(self.pid, self._thread)
+
     def complaints(self) -> Iterator[str]:
         """Why what it has done is not what is to be measured."""
         yield from ()
@@ -119,12 +127,9 @@ class Forwarder(ABC):
     def run(self) -> Forwarded:
         with self.running():
             time.sleep(WARM_SECONDS)
-            frames, times = self.forwarded(), thread_times(self.pid, self._thread)
+            frames, times = self.forwarded(), self.times()
             time.sleep(RUN_SECONDS)
-            frames, times = (
-                self.forwarded() - frames,
-                thread_times(self.pid, self._thread).since(times),
-            )
+            frames, times = self.forwarded() - frames, self.times().since(times)
             wrong = list(self.complaints())
         if wrong or not frames:
             what = ", ".join(wrong) or "nothing was forwarded"
