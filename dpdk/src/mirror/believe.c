@@ -60,14 +60,15 @@ manage(struct hop *hop)
 {
 	struct nlmsghdr *message;
 
-	if (hop->flags & (HOP_MANAGED | HOP_MANAGED_ALREADY) || hop->state & FIXED ||
-	    managed_count >= MANAGED_MAX)
+	if (hop->flags & HOP_MANAGED_ALREADY || hop->state & FIXED)
+		return;
+	if (hop->flags & HOP_MANAGED ? !(hop->flags & HOP_UNMANAGED) : managed_count >= MANAGED_MAX)
 		return;
 	message = begin_neighbour(hop, 0, NLM_F_CREATE | (hop->state ? NLM_F_REPLACE : NLM_F_EXCL));
 	mnl_attr_put_u32(message, FLAGS_EXT, NTF_EXT_MANAGED);
 	request_end(message);
+	managed_count += !(hop->flags & HOP_MANAGED);
 	hop->flags |= HOP_MANAGED;
-	managed_count++;
 }
 
 static bool
@@ -105,7 +106,7 @@ believe_no_more(struct hop *hop)
 {
 	if (!(hop->flags & HOP_MANAGED))
 		return;
-	hop->flags &= ~HOP_MANAGED;
+	hop->flags &= ~(HOP_MANAGED | HOP_UNMANAGED);
 	managed_count--;
 	// It is looked at once more, and ages like any other from then on.
 	if (hop->state && !(hop->state & FIXED))
@@ -117,7 +118,7 @@ believe_lost(struct hop *hop)
 {
 	if (hop->flags & HOP_MANAGED)
 		managed_count--;
-	hop->flags &= ~(HOP_MANAGED | HOP_MANAGED_ALREADY);
+	hop->flags &= ~(HOP_MANAGED | HOP_MANAGED_ALREADY | HOP_UNMANAGED);
 }
 
 // Also by way of a route with an MTU of its own, whose state the neighbour has.

@@ -115,6 +115,7 @@ decode_switches(const struct nlmsghdr *message)
 	const struct netconfmsg *conf = mnl_nlmsg_get_payload(message);
 	uint32_t length = mnl_nlmsg_get_payload_len(message), header = MNL_ALIGN(sizeof(*conf));
 	const int32_t *ifindex;
+	enum step step;
 
 	if (length < header || (conf->ncm_family != AF_INET && conf->ncm_family != AF_INET6))
 		return;
@@ -122,6 +123,10 @@ decode_switches(const struct nlmsghdr *message)
 	ifindex = attribute_bytes(attr[NETCONFA_IFINDEX], sizeof(*ifindex));
 	if (!ifindex || message->nlmsg_type == RTM_DELNETCONF)
 		return;
+	// Switches have no stamps: what the dump says may be older than this.
+	step = conf->ncm_family == AF_INET ? STEP_SWITCHES4 : STEP_SWITCHES6;
+	if (!dump_decoding() && dump_of(step))
+		dump_want(WANT(step));
 	switches_seen(conf->ncm_family == AF_INET ? FAMILY4 : FAMILY6, *ifindex,
 		      attribute_bytes(attr[NETCONFA_FORWARDING], sizeof(int32_t)),
 		      attribute_bytes(attr[NETCONFA_RP_FILTER], sizeof(int32_t)),

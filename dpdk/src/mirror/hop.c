@@ -290,9 +290,11 @@ neighbour_seen(const struct hop_key *key, uint16_t state, const uint8_t *mac, bo
 	if (!stamp_news(&hop->stamp, step_of(key)))
 		return;
 	hop->state = state;
-	hop->flags &= ~(HOP_NEIGHBOUR | HOP_MANAGED_ALREADY);
+	hop->flags &= ~(HOP_NEIGHBOUR | HOP_MANAGED_ALREADY | HOP_UNMANAGED);
 	if (managed && !(hop->flags & HOP_MANAGED))
 		hop->flags |= HOP_MANAGED_ALREADY;
+	if (!managed && hop->flags & HOP_MANAGED)
+		hop->flags |= HOP_UNMANAGED;
 	if (usable(state, mac)) {
 		hop->flags |= HOP_NEIGHBOUR;
 		memcpy(hop->mac, mac, sizeof(hop->mac));

@@ -14,7 +14,6 @@
 
 enum {
 	USER_HZ = 100, /* in which the kernel tells ages, whatever its own HZ is */
-	MTU6 = 2, /* DEVCONF_MTU6 */
 };
 
 /* Attributes of a nested one. */
@@ -67,19 +66,20 @@ decode_kind(const struct nlattr *info, struct link_news *news)
 		news->flags |= port_flags(attr[IFLA_INFO_SLAVE_DATA]);
 }
 
-// From the IPv6 part of a link's message; a router may advertise less than the device has.
-static uint32_t
-mtu6_of(const struct nlattr *inet6)
+// From the IPv6 part of a link's message; a router may advertise a smaller MTU than the device has.
+static void
+decode_conf6(const struct nlattr *inet6, uint32_t *mtu6, uint16_t *flags)
 {
 	const struct nlattr *attr[IFLA_INET6_CONF + 1];
 	const int32_t *conf;
 
 	nested(inet6, attr, RTE_DIM(attr));
-	if (!attr[IFLA_INET6_CONF] ||
-	    mnl_attr_get_payload_len(attr[IFLA_INET6_CONF]) < (MTU6 + 1) * sizeof(*conf))
-		return 0;
+	if (!attr[IFLA_INET6_CONF] || mnl_attr_get_payload_len(attr[IFLA_INET6_CONF]) <
+					      (DEVCONF_DISABLE_IPV6 + 1) * sizeof(*conf))
+		return;
 	conf = mnl_attr_get_payload(attr[IFLA_INET6_CONF]);
-	return conf[MTU6] > 0 ? conf[MTU6] : 0;
+	*mtu6 = conf[DEVCONF_MTU6] > 0 ? conf[DEVCONF_MTU6] : 0;
+	*flags = conf[DEVCONF_DISABLE_IPV6] ? LINK_NO_IPV6 : 0;
 }
 
 static void
@@ -100,7 +100,7 @@ decode_device(const struct ifinfomsg *info, const struct nlattr **attr)
 	if (mac)
 		memcpy(news.mac, mac, sizeof(news.mac));
 	nested(attr[IFLA_AF_SPEC], families, RTE_DIM(families));
-	news.mtu6 = mtu6_of(families[AF_INET6]);
+	decode_conf6(families[AF_INET6], &news.mtu6, &news.flags);
 	if (info->ifi_flags & IFF_UP)
 		news.flags |= LINK_UP;
 	if (info->ifi_flags & IFF_LOWER_UP)
@@ -139,11 +139,14 @@ static void
 decode_inet6(const struct ifinfomsg *info, const struct nlattr **attr)
 {
 	struct link *link = link_find(info->ifi_index);
-	uint32_t mtu6 = mtu6_of(attr[IFLA_PROTINFO]);
+	uint32_t mtu6 = 0;
+	uint16_t flags = 0;
 
-	if (!link || !mtu6 || link->mtu6 == mtu6)
+	decode_conf6(attr[IFLA_PROTINFO], &mtu6, &flags);
+	if (!link || !mtu6)
 		return;
 	link->mtu6 = mtu6;
+	link->flags = (link->flags & ~LINK_NO_IPV6) | flags;
 	mirror.review = true;
 }
 
@@ -156,6 +159,9 @@ decode_link(const struct nlmsghdr *message)
 
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*info) || info->ifi_index <= 0)
 		return;
+	// Of parts of a link, which have no stamps: what the dump says may be older than this.
+	if (info->ifi_family != AF_UNSPEC && dump_of(STEP_LINKS))
+		dump_want(WANT(STEP_LINKS));
 	attributes(info + 1, mnl_nlmsg_get_payload_len(message) - sizeof(*info), attr,
 		   RTE_DIM(attr));
 	if (info->ifi_family == AF_BRIDGE)

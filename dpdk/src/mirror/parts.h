@@ -75,6 +75,7 @@ enum link_flags {
 	LINK_FORWARD6 = 512, /* although net.ipv6.conf.all says no (6.17) */
 	LINK_IGNORES4 = 1024, /* routes without carrier */
 	LINK_IGNORES6 = 2048,
+	LINK_NO_IPV6 = 4096, /* net.ipv6.conf.DEV.disable_ipv6 */
 };
 
 struct link {
@@ -133,7 +134,7 @@ enum hop_flags {
 	HOP_LISTED = 2, /* in the data path's table of neighbours */
 	HOP_MANAGED = 4, /* by us */
 	HOP_MANAGED_ALREADY = 8, /* by whomever else */
-	HOP_UNMANAGEABLE = 16,
+	HOP_UNMANAGED = 16, /* although we asked for it: somebody changed it since */
 	HOP_IDLE = 32, /* on the list of those that may go */
 };
 

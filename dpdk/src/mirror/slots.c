@@ -73,7 +73,7 @@ interface_flags(const struct link *link, const struct link *bridge)
 		flags |= GW_IF_FORWARD4;
 	// IPv6 has one switch for all; that of the device makes it a router or host to others.
 	if ((mirror.forwarding6 || link->flags & LINK_FORWARD6) && routes &&
-	    !family_blocked(FAMILY6))
+	    !(link->flags & LINK_NO_IPV6) && !family_blocked(FAMILY6))
 		flags |= GW_IF_FORWARD6;
 	if (rp_filter)
 		flags |= GW_IF_RP_FILTER;
