@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * When an lcore rests. After SPIN_US without a frame it arms whatever can announce one, walks
+ * When an lcore rests. After a short spin without a frame it arms whatever can announce one, walks
  * once more, and sleeps in ppoll(2) until one of these happens:
  *  - a receive interrupt, where the driver has them;
  *  - a frame at the packet socket of a driver that sits on a kernel device (af_packet, af_xdp):
@@ -28,7 +28,8 @@
 #include "port.h"
 
 enum {
-	SPIN_US = 50, // without a frame, before the first sleep
+	SPIN_US = 10, // without a frame, before the first sleep: about what that sleep costs
+	SPIN_BLIND_US = 50, // when nothing would end it in time
 	SLEEP_MIN_US = 50, // sleeps grow by doubling while a port is polled blindly
 	SLEEP_MAX_US = 1000, // the longest that a frame may wait there
 	SLEEP_LONG_US = 250 * 1000, // when every frame is announced; a net below a lost wake
@@ -46,7 +47,7 @@ struct member {
 struct gw_poll_state {
 	// The lcore's alone.
 	uint64_t idle_since; // TSC; 0: the last walk brought frames
-	uint64_t spin; // cycles
+	uint64_t cycles_a_us;
 	uint32_t sleep_us; // the last one's
 	bool armed;
 	bool unannounced; // nothing but time has ended the last sleep
@@ -204,13 +205,14 @@ rest_idle(struct gw_lcore *lcore)
 {
 	struct gw_poll_state *rest = lcore->rest;
 	const uint64_t now = rte_rdtsc();
+	const uint64_t spin = rest->cycles_a_us * (rest->blind ? SPIN_BLIND_US : SPIN_US);
 
 	if (rest->idle_since == 0) {
 		rest->idle_since = now;
 		rest->sleep_us = SLEEP_MIN_US / 2;
 	}
 	// Without ports there is nothing to be quick for.
-	if (rest->patient && now - rest->idle_since < rest->spin) {
+	if (rest->patient && now - rest->idle_since < spin) {
 		rte_pause();
 	} else if (rest->armed) {
 		sleep_now(lcore);
@@ -262,7 +264,7 @@ gw_polling_create(struct gw_lcore *lcore)
 		return gw_fail(ENOMEM, "no memory for the state of core %u", lcore->id);
 	}
 	rte_spinlock_init(&rest->lock);
-	rest->spin = rte_get_tsc_hz() / 1000000 * SPIN_US;
+	rest->cycles_a_us = rte_get_tsc_hz() / 1000000;
 	rest->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (rest->epoll < 0) {
 		rte_errno = errno;
