@@ -70,12 +70,12 @@ class Observer:
         written: Written,
         parts: Part = Part.ALL,
         *,
-        asked: bool = False,
+        asked: int = 0,
     ) -> Observed:
         """Everything that the plan for this configuration can hang on; None: for no plan.
 
         Without ALL only the named parts are read anew, the rest is as it was last time. `asked`:
-        the worker is looked at whatever was thought of it before.
+        the worker is looked at, so often, whatever was thought of it before.
         """
         if parts & Part.LINKS or self._last is None or config is not self._config:
             self._last = self._everything(config, written)

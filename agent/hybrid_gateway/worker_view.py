@@ -56,13 +56,17 @@ class Caller:
     """Ports may be taken that may be the owner's only way in."""
     sessions: tuple[IPv4Address | IPv6Address, ...] = ()
     """From where the caller is logged in."""
-    patience: float = RESTART_SECONDS
-    """A worker that is not there is waited for so long (seconds)."""
+    attempts: int = 1
+    """How often a worker that does not answer is asked."""
     starting: bool = False
     """The agent itself, which leaves the worker for later: XDP does not wait for it."""
 
 
 NOBODY = Caller()
+
+
+class NoWorkerError(WorkerAbsentError):
+    """There is none to have the ports: before anything was changed."""
 
 
 class WorkerView(Trust):
@@ -123,10 +127,11 @@ class WorkerView(Trust):
                     raise
         raise AssertionError
 
-    def look(self, config: Config | None, *, asked: bool = False) -> ObservedWorker:
-        """The worker and its devices now; when `asked`, whatever was thought of it before."""
+    def look(self, config: Config | None, *, asked: int = 0) -> ObservedWorker:
+        """The worker and its devices now; when `asked`, so often, whatever was thought of it
+        before."""
         taken = self.taken()
-        if asked:
+        if asked > 1:
             self._mute_until = 0.0
         state, reason, status = self.state(taken, asked=asked)
         ports = config.ports_of(Plane.DPDK) if config else ()
@@ -145,14 +150,14 @@ class WorkerView(Trust):
         )
 
     def state(
-        self, taken: Sequence[TakenPort], *, asked: bool = False
+        self, taken: Sequence[TakenPort], *, asked: int = 0
     ) -> tuple[WorkerState, str, WorkerStatus | None]:
         """With the reason for one that is no good, and what a worker that runs says of itself."""
         judged = None if asked else self.judgement
         if judged and judged.state is WorkerState.GIVEN_BACK:
             return judged.state, judged.reason, None
         try:
-            return WorkerState.RUNNING, "", self.status(attempts=ATTEMPTS if asked else 1)
+            return WorkerState.RUNNING, "", self.status(attempts=asked or 1)
         except WorkerAbsentError:
             if judged:
                 return judged.state, judged.reason, None
@@ -177,22 +182,22 @@ class WorkerView(Trust):
 
     def check(
         self, config: Config, observed: ObservedWorker, accepted: frozenset[str], caller: Caller
-    ) -> bool:
+    ) -> None:
         """ConfigError for devices that the worker cannot have; RefusedError for one that it must
-        not have; WorkerAbsentError when there is none to have them. True: there was none a moment
-        ago, and now there is."""
+        not have; NoWorkerError."""
         if config.worker is None:
-            return False
+            return
         problems = core_problems(config, observed)
         if caller.force:
             accepted |= self.accepted_by(config)
         problems += self.problems(config, accepted, caller.sessions)
         if problems:
             raise ConfigError(problems)
-        if observed.state is WorkerState.RUNNING:
-            return False
-        self.wait(caller.patience)
-        return True
+        if observed.state is not WorkerState.RUNNING:
+            raise NoWorkerError(self._nobody())
+
+    def _nobody(self) -> str:
+        return f"no worker listens on {self._socket}: systemctl status gw-worker"
 
     def problems(
         self,
@@ -248,8 +253,7 @@ class WorkerView(Trust):
             except WorkerAbsentError:
                 pass
             if time.monotonic() >= end:
-                message = f"no worker listens on {self._socket}: systemctl status gw-worker"
-                raise WorkerAbsentError(message)
+                raise WorkerAbsentError(self._nobody())
             time.sleep(0.02)
 
     def rouse(self) -> None:

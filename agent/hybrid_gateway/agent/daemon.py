@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..api.methods import Agent as Asked
 from ..errors import GwError, UsageError
 from ..instance import DEFAULT_CONFIG, Instance, from_environment, object_dir
 from ..notify import notify
-from ..worker_view import Caller
+from ..worker_view import ATTEMPTS, Caller, NoWorkerError
 from . import filters, listing, stations, views, vxlan, worker_views
 from .engine import Engine
 from .follower import Follower
@@ -29,7 +30,7 @@ from .worker import WorkerFollower
 
 log = logging.getLogger("gw-agent")
 
-APPLY_PATIENCE = 15.0
+APPLY_PATIENCE, APPLY_AGAIN = 15.0, 0.3
 """Seconds: a slow machine takes some to start a worker again that ended a moment ago."""
 
 
@@ -53,9 +54,19 @@ class Agent:
     def plan(self, config: str | None, sessions: list[str]) -> Any:
         return views.planned(self._engine.prepare(config, caller(sessions)))
 
-    def apply(self, config: str | None, sessions: list[str], force: bool) -> Any:
-        asked = replace(caller(sessions), force=force, patience=APPLY_PATIENCE)
-        answer = views.planned(self._engine.apply(config, asked))
+    async def apply(self, config: str | None, sessions: list[str], force: bool) -> Any:
+        """A worker that ended a moment ago is waited for, while others are served."""
+        asked = replace(caller(sessions), force=force, attempts=ATTEMPTS)
+        end = time.monotonic() + APPLY_PATIENCE
+        while True:
+            try:
+                prepared = self._engine.apply(config, asked)
+                break
+            except NoWorkerError:
+                if time.monotonic() >= end:
+                    raise
+            await asyncio.sleep(APPLY_AGAIN)
+        answer = views.planned(prepared)
         answer["warnings"] = views.warnings(self._engine)
         tell(self._engine)
         return answer

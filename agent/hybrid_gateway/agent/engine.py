@@ -35,7 +35,7 @@ from ..plan import Planner
 from ..resolve import check_devices, resolve
 from ..restore import RestoreFile
 from ..vtep_routes import VtepIndex
-from ..worker_view import NOBODY, Caller, WorkerView
+from ..worker_view import ATTEMPTS, NOBODY, Caller, WorkerView
 from . import links, routes
 
 log = logging.getLogger(__name__)
@@ -109,12 +109,12 @@ class Engine:
     def prepare(self, path: str | Path | None, caller: Caller = NOBODY) -> Prepared:
         """Reads, checks and plans; changes nothing."""
         config = load(Path(path) if path else self.config_path)
-        observed = self._observer.observe(config, self._executor.written, asked=True)
+        observed = self._observer.observe(config, self._executor.written, asked=caller.attempts)
         check_devices(config, observed)
         if caller.starting:
             observed = replace(observed, worker=ObservedWorker())
-        elif self.worker.check(config, observed.worker, self._restore.accepted, caller):
-            observed = self._observer.observe(config, self._executor.written, asked=True)
+        else:
+            self.worker.check(config, observed.worker, self._restore.accepted, caller)
         self.dataplane.verify()
         wanted = resolve(config, observed)
         self._observer.refuse_bypass(config, observed.links)
@@ -182,7 +182,7 @@ class Engine:
     def detach(self) -> tuple[Step, ...]:
         """Takes away everything that was ever put anywhere, and forgets the configuration."""
         self.worker.rouse()
-        observed = self._observer.observe(None, self._executor.written, asked=True)
+        observed = self._observer.observe(None, self._executor.written, asked=ATTEMPTS)
         steps = Planner(Wanted(), observed).steps()
         try:
             self._run(steps, None)
