@@ -21,7 +21,7 @@ from tests.bench.dpdk.testpmd import IoForwarding
 from tests.bench.generator import Flows, Traffic
 
 FLOWS = 100
-PAGES = 300
+PAGES = 150
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
 
 
