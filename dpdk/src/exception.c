@@ -6,19 +6,17 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "error.h"
 #include "lcore.h"
 #include "mark.h"
+#include "tap_frame.h"
 #include "thread.h"
 #include "worker.h"
 
 enum exception_limits {
 	BATCH = 64, // frames of one port and direction before the next has its turn
-	STASH = 64, // mbufs kept for reading, as this thread has no cache in the pool
-	SEGMENTS = 8, // of one frame, read or written
 	RETRY_MS = 1, // until a TAP is read again that has been left alone
 };
 
@@ -33,8 +31,7 @@ static struct {
 	uint64_t retry_at; // TSC: when they are looked at again
 	struct gw_worker_port *ports[GW_WORKER_PORTS];
 	uint32_t count;
-	struct rte_mbuf *stash[STASH];
-	uint32_t stashed;
+	struct gw_tap_stash stash;
 } self = {.lock = PTHREAD_MUTEX_INITIALIZER, .epoll = -1, .wake = -1};
 
 static void
@@ -60,23 +57,6 @@ enter_last(void)
 	pthread_mutex_lock(&self.lock);
 }
 
-static bool
-to_tap(int fd, const struct rte_mbuf *mbuf)
-{
-	struct iovec parts[SEGMENTS];
-	int count = 0;
-
-	if (likely(mbuf->nb_segs == 1))
-		return write(fd, rte_pktmbuf_mtod(mbuf, void *), mbuf->data_len) >= 0;
-	if (mbuf->nb_segs > SEGMENTS)
-		return false;
-	for (; mbuf; mbuf = mbuf->next) {
-		parts[count].iov_base = rte_pktmbuf_mtod(mbuf, void *);
-		parts[count++].iov_len = mbuf->data_len;
-	}
-	return writev(fd, parts, count) >= 0;
-}
-
 // Ring to TAP. A TAP that is down or full loses the frame: nobody waits for it.
 static uint32_t
 punt_some(struct gw_worker_port *port)
@@ -86,79 +66,11 @@ punt_some(struct gw_worker_port *port)
 
 	count = rte_ring_sc_dequeue_burst(port->to_kernel, (void **)mbufs, BATCH, NULL);
 	for (uint32_t i = 0; i < count; i++)
-		done += to_tap(port->tap_fd, mbufs[i]);
+		done += gw_tap_write(port->tap_fd, mbufs[i]);
 	port->punted += done;
 	port->tap_refused += count - done;
 	rte_pktmbuf_free_bulk(mbufs, count);
 	return count;
-}
-
-static bool
-fill_stash(uint32_t least)
-{
-	const uint32_t missing = STASH - self.stashed;
-
-	if (self.stashed >= least)
-		return true;
-	if (rte_pktmbuf_alloc_bulk(gw_the_worker.mbufs, self.stash + self.stashed, missing) < 0)
-		return false;
-	self.stashed = STASH;
-	return true;
-}
-
-// The topmost mbufs of the stash become a frame of that length.
-static struct rte_mbuf *
-take_frame(uint32_t length)
-{
-	struct rte_mbuf *first = self.stash[--self.stashed], *last = first;
-
-	first->pkt_len = length;
-	for (;;) {
-		last->data_len = RTE_MIN(length, (uint32_t)rte_pktmbuf_tailroom(last));
-		length -= last->data_len;
-		if (likely(length == 0))
-			return first;
-		last->next = self.stash[--self.stashed];
-		last = last->next;
-		first->nb_segs++;
-	}
-}
-
-// One frame, or NULL with errno. A frame that fills all of its room may have been cut off.
-static struct rte_mbuf *
-from_tap(struct gw_worker_port *port, uint32_t segments)
-{
-	struct iovec parts[SEGMENTS];
-	size_t room = 0;
-	ssize_t length;
-
-	for (uint32_t i = 0; i < segments; i++) {
-		struct rte_mbuf *mbuf = self.stash[self.stashed - 1 - i];
-
-		parts[i].iov_base = rte_pktmbuf_mtod(mbuf, void *);
-		parts[i].iov_len = rte_pktmbuf_tailroom(mbuf);
-		room += parts[i].iov_len;
-	}
-	length = readv(port->tap_fd, parts, segments);
-	if (length <= 0)
-		return NULL;
-	if (unlikely((size_t)length == room)) {
-		port->cut_off++;
-		errno = EMSGSIZE;
-		return NULL;
-	}
-	return take_frame(length);
-}
-
-// Segments that hold a frame of the TAP's MTU with a VLAN tag, and a byte more.
-static uint32_t
-segments_of(const struct gw_worker_port *port)
-{
-	const uint32_t longest = port->tap_mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
-	const uint32_t room =
-		rte_pktmbuf_data_room_size(gw_the_worker.mbufs) - RTE_PKTMBUF_HEADROOM;
-
-	return RTE_MIN(longest / room + 1, (uint32_t)SEGMENTS);
 }
 
 static void
@@ -191,17 +103,20 @@ static void
 inject_some(struct gw_worker_port *port)
 {
 	const struct gw_mark mark = {.interface = port->interface, .from = port->id};
-	const uint32_t segments = segments_of(port);
+	const uint32_t segments =
+		gw_tap_segments(port->tap_mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN);
 	const uint32_t room = RTE_MIN(rte_ring_free_count(port->from_kernel), (uint32_t)BATCH);
 	struct rte_mbuf *mbufs[BATCH];
 	uint32_t count = 0;
 
 	errno = 0;
-	while (count < room && fill_stash(segments)) {
-		struct rte_mbuf *mbuf = from_tap(port, segments);
+	while (count < room && gw_tap_fill(&self.stash, segments)) {
+		struct rte_mbuf *mbuf = gw_tap_read(port->tap_fd, &self.stash, segments);
 
-		if (mbuf == NULL && errno == EMSGSIZE)
+		if (mbuf == NULL && errno == EMSGSIZE) {
+			port->cut_off++;
 			continue;
+		}
 		if (mbuf == NULL)
 			break;
 		mbuf->port = port->id;
@@ -341,8 +256,7 @@ gw_exception_stop(void)
 	eventfd_write(self.wake, 1);
 	pthread_join(self.thread, NULL);
 	close_epoll();
-	rte_pktmbuf_free_bulk(self.stash, self.stashed);
-	self.stashed = 0;
+	gw_tap_empty(&self.stash);
 }
 
 static struct rte_ring *
