@@ -5,12 +5,8 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <libmnl/libmnl.h>
-#include <linux/rtnetlink.h>
 
 #include "../error.h"
 #include "../mirror.h"
@@ -31,9 +27,7 @@ struct mirror mirror = {.events = -1, .dumps = -1, .requests = -1, .wake = -1};
 
 static pthread_t thread;
 static bool started, stopping;
-static uint32_t to_settle;
 static uint64_t next_watch;
-static char datagram[65536];
 
 uint64_t
 mirror_now(void)
@@ -42,76 +36,6 @@ mirror_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000ull + now.tv_nsec / 1000000;
-}
-
-/* ---- events ------------------------------------------------------------------------------------------- */
-
-static void
-event(const struct nlmsghdr *message)
-{
-	mirror.count++;
-	if (message->nlmsg_type == RTM_DELADDR) {
-		// Routes that preferred it as their source go without a word.
-		dump_want(WANT(STEP_ROUTES4));
-		return;
-	}
-	decode_message(message);
-}
-
-// The answer to gw_mirror_wait(): all that was said before was read.
-static void
-answer(const struct nlmsghdr *message)
-{
-	if (message->nlmsg_type == NLMSG_ERROR &&
-	    (int32_t)(message->nlmsg_seq - mirror.acknowledged) > 0)
-		mirror.acknowledged = message->nlmsg_seq;
-}
-
-/*
- * The kernel says at once that it drops events, but what waits then is older, and it goes on
- * dropping until all of that was read. Only a dump that begins after it knows more than events do.
- */
-static void
-events_are_read(void)
-{
-	if (!mirror.overrun)
-		return;
-	mirror.overrun = false;
-	mirror.resyncs++;
-	mirror.acknowledged = mirror.last_ticket;
-	dump_want(WANT_ALL);
-}
-
-// One datagram; false: there is none.
-static bool
-read_event(void)
-{
-	struct sockaddr_nl from = {};
-	struct iovec buffer = {datagram, sizeof(datagram)};
-	struct msghdr how = {&from, sizeof(from), &buffer, 1, NULL, 0, 0};
-	ssize_t length = recvmsg(mirror.events, &how, MSG_DONTWAIT);
-	const struct nlmsghdr *message = (const struct nlmsghdr *)datagram;
-	int left = length;
-
-	if (length < 0 && errno == ENOBUFS) {
-		mirror.overrun = true;
-		return true;
-	}
-	if (length < 0) {
-		events_are_read();
-		return false;
-	}
-	if (how.msg_flags & MSG_TRUNC)
-		mirror.overrun = true;
-	if (from.nl_pid)
-		return true; // anybody may send to a socket
-	for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
-		if (from.nl_groups)
-			event(message);
-		else
-			answer(message);
-	}
-	return true;
 }
 
 /* ---- one slice ------------------------------------------------------------------------------------------ */
@@ -124,23 +48,6 @@ mirror_flush(void)
 	install_flush();
 	paths_free_idle();
 	hops_free_idle();
-}
-
-void
-mirror_settle(uint32_t ticket)
-{
-	to_settle = ticket;
-}
-
-static void
-settle(void)
-{
-	if (!dump_running() && !dump_wanted() && !mirror.overrun)
-		to_settle = mirror.acknowledged;
-	if (to_settle == mirror.settled)
-		return;
-	mirror.settled = to_settle;
-	pthread_cond_broadcast(&mirror.settling);
 }
 
 static void
@@ -163,9 +70,9 @@ slice(void)
 	bool events = true, pieces = true;
 
 	while ((events || pieces) && now < end) {
-		events = read_event();
+		events = events_read();
 		for (int i = 0; events && i < 64; i++)
-			events = read_event();
+			events = events_read();
 		dump_start_if_due(now);
 		pieces = dump_read();
 		now = mirror_now();
@@ -174,7 +81,7 @@ slice(void)
 	if (!events)
 		believe_waiting();
 	every_second(now);
-	settle();
+	tickets_settle();
 	return events || pieces;
 }
 
@@ -340,8 +247,8 @@ gw_mirror_stop(void)
 	started = false;
 }
 
-static void
-wake(void)
+void
+mirror_wake(void)
 {
 	uint64_t one = 1;
 
@@ -357,7 +264,7 @@ gw_mirror_port_added(uint16_t port)
 	dump_want(WANT_ALL);
 	slots_review();
 	mirror_flush();
-	wake();
+	mirror_wake();
 }
 
 void
@@ -366,33 +273,5 @@ gw_mirror_port_removed(uint16_t port)
 	mirror.ports &= ~(1u << port);
 	slots_review();
 	mirror_flush();
-	wake();
-}
-
-int
-gw_mirror_wait(struct gw_worker *worker, uint32_t milliseconds)
-{
-	struct nlmsghdr ask = {.nlmsg_len = sizeof(ask), .nlmsg_type = NLMSG_NOOP};
-	struct timespec until;
-	uint32_t ticket;
-	int result = 0;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += milliseconds / 1000;
-	until.tv_nsec += milliseconds % 1000 * 1000000l;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	pthread_mutex_lock(&gw_control);
-	ticket = ++mirror.last_ticket;
-	ask.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-	ask.nlmsg_seq = ticket;
-	// The answer queues up behind the events; if there is no room, a resync answers.
-	send(mirror.events, &ask, sizeof(ask), 0);
-	wake();
-	while (!result && (int32_t)(mirror.settled - ticket) < 0)
-		result = pthread_cond_timedwait(&mirror.settling, &gw_control, &until);
-	pthread_mutex_unlock(&gw_control);
-	if (result)
-		return gw_fail(ETIME, "the mirror has not caught up within %u ms", milliseconds);
-	return 0;
+	mirror_wake();
 }

@@ -6,33 +6,9 @@
  */
 #include <string.h>
 
-#include "parts.h"
+#include "node.h"
 
-enum node_flags {
-	NODE_SPECIAL = 1,
-	NODE_AMBIGUOUS = 2,
-};
-
-struct node {
-	uint32_t metric;
-	uint32_t path; /* index */
-	uint8_t rank; /* enum rank */
-	uint8_t flags; /* enum node_flags */
-	struct stamp stamp;
-};
-
-enum {
-	LINK = 2 * sizeof(uint32_t), /* table.h */
-	NESTED_MAX = 16,
-};
-
-static const uint32_t key_sizes[FAMILIES] = {8, 20};
-static const uint8_t lengths[FAMILIES] = {32, 128};
-
-/* Prefixes of the table local that are more than one address: what other tables have inside them is
- * in the kernel's trie or behind it, depending on its past. */
-static struct prefix nested[FAMILIES][NESTED_MAX];
-static uint32_t nested_count[FAMILIES], prefixes[FAMILIES];
+static uint32_t prefixes[FAMILIES];
 
 static const enum step steps[FAMILIES] = {STEP_ROUTES4, STEP_ROUTES6};
 
@@ -40,10 +16,11 @@ void
 routes_open(void)
 {
 	for (enum family family = 0; family < FAMILIES; family++) {
-		uint32_t key = key_sizes[family];
+		uint32_t key = node_key_sizes[family];
 
-		table_open(&mirror.routes[family], LINK + key + sizeof(struct node), key, key);
-		nested_count[family] = prefixes[family] = 0;
+		table_open(&mirror.routes[family], NODE_LINK + key + sizeof(struct node), key, key);
+		prefixes[family] = 0;
+		nested_collect(family);
 	}
 }
 
@@ -51,69 +28,6 @@ uint32_t
 routes_count(enum family family)
 {
 	return prefixes[family];
-}
-
-static const struct prefix *
-prefix_of(const void *item)
-{
-	return (const struct prefix *)((const uint8_t *)item + LINK);
-}
-
-static struct node *
-node_of(enum family family, const void *item)
-{
-	return (struct node *)((uint8_t *)item + LINK + key_sizes[family]);
-}
-
-/* ---- local prefixes with others inside ---------------------------------------------------------- */
-
-static bool
-is_inside(const struct prefix *inner, const struct prefix *outer)
-{
-	uint32_t bytes = outer->length / 8, bits = outer->length % 8;
-
-	if (inner->length <= outer->length || memcmp(inner->address, outer->address, bytes))
-		return false;
-	return !bits ||
-	       !((inner->address[bytes] ^ outer->address[bytes]) & (uint8_t)(0xff00 >> bits));
-}
-
-static bool
-is_nested(enum family family, const struct prefix *prefix)
-{
-	for (uint32_t i = 0; i < nested_count[family] && i < NESTED_MAX; i++)
-		if (is_inside(prefix, &nested[family][i]))
-			return true;
-	return false;
-}
-
-static bool
-nests(enum family family, const struct node *node, const struct prefix *prefix)
-{
-	return node->rank == RANK_LOCAL && prefix->length < lengths[family];
-}
-
-// Anew, for there are few; everything inside may have another answer now.
-static void
-collect_nested(enum family family)
-{
-	struct table *table = &mirror.routes[family];
-	uint32_t count = 0;
-	void *item;
-
-	for (uint32_t i = 0; (item = table_walk(table, &i));) {
-		const struct prefix *prefix = prefix_of(item);
-		const struct node *node = node_of(family, item);
-
-		if (!nests(family, node, prefix) || node->stamp.flags & STAMP_GONE)
-			continue;
-		if (count < NESTED_MAX)
-			memcpy(&nested[family][count], prefix, key_sizes[family]);
-		count++;
-	}
-	nested_count[family] = count;
-	family_punting(family, PUNTING_NESTED, count > NESTED_MAX);
-	install_all_later(family);
 }
 
 /* ---- items ----------------------------------------------------------------------------------------- */
@@ -176,7 +90,7 @@ insert(const struct route *route, struct path *path, void *behind)
 	node->flags = route->special ? NODE_SPECIAL : 0;
 	install_later(family, &route->prefix);
 	if (nests(family, node, &route->prefix))
-		collect_nested(family);
+		nested_collect(family);
 	return node;
 }
 
@@ -187,13 +101,13 @@ discard(enum family family, void *item)
 	const struct node node = *node_of(family, item);
 	struct prefix prefix = {};
 
-	memcpy(&prefix, prefix_of(item), key_sizes[family]);
+	memcpy(&prefix, prefix_of(item), node_key_sizes[family]);
 	path_put(path_at(node.path));
 	table_remove(table, item);
 	prefixes[family] -= !table_first(table, &prefix);
 	install_later(family, &prefix);
 	if (nests(family, &node, &prefix))
-		collect_nested(family);
+		nested_collect(family);
 }
 
 // Takes over the caller's reference to the path.
@@ -365,59 +279,4 @@ routes_sweep(enum family family)
 		}
 	}
 	family_retry(family);
-}
-
-/* ---- answers ---------------------------------------------------------------------------------------- */
-
-// Of the routes of one prefix, what the first that works says. -1: none does.
-static int
-first_answer(enum family family, const struct prefix *prefix, const struct node **which)
-{
-	const struct table *table = &mirror.routes[family];
-	const struct node *best = NULL;
-	void *item = table_first(table, prefix);
-
-	for (; item; item = table_next(table, item)) {
-		const struct node *node = node_of(family, item);
-		const struct path *path = path_at(node->path);
-
-		if (node->stamp.flags & STAMP_GONE)
-			continue;
-		if (node->flags & (NODE_AMBIGUOUS | NODE_SPECIAL)) {
-			*which = node;
-			return GW_NEXTHOP_POLICY;
-		}
-		if (path->nexthop == GW_NEXTHOP_NONE)
-			continue;
-		if (!best)
-			best = node;
-		// Of IPv6 routes alike in all but the way the kernel takes one by rules of its own.
-		else if (family == FAMILY6 && best->rank == node->rank &&
-			 best->metric == node->metric && best->path != node->path)
-			return GW_NEXTHOP_POLICY;
-	}
-	*which = best;
-	return best ? path_at(best->path)->nexthop : -1;
-}
-
-int
-routes_answer(enum family family, const struct prefix *prefix)
-{
-	const struct node *node = NULL;
-	int answer = first_answer(family, prefix, &node);
-
-	if (answer < 0 || !node || node->rank == RANK_LOCAL)
-		return answer;
-	// Asked only when the table main has nothing at all: not by the longest match of both.
-	if (node->rank == RANK_DEFAULT && prefix->length)
-		return GW_NEXTHOP_POLICY;
-	return nested_count[family] && is_nested(family, prefix) ? GW_NEXTHOP_POLICY : answer;
-}
-
-const struct prefix *
-routes_walk(enum family family, uint32_t *index)
-{
-	void *item = table_walk(&mirror.routes[family], index);
-
-	return item ? prefix_of(item) : NULL;
 }

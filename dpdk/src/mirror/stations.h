@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The FDBs of our bridges. */
+#ifndef GW_MIRROR_STATIONS_H
+#define GW_MIRROR_STATIONS_H
+
+#include "facts.h"
+
+struct station_key {
+	uint32_t bridge; /* ifindex */
+	uint8_t mac[6];
+	uint16_t pad;
+};
+
+enum station_kind { STATION_LEARNED, STATION_STATIC, STATION_LOCAL, STATION_LOCKED };
+
+struct station {
+	uint32_t link[2]; /* table.h */
+	struct station_key key;
+	uint32_t port; /* ifindex */
+	uint32_t seen; /* of gw_fdb_entries, when the kernel was told last */
+	uint32_t told; /* s */
+	uint8_t kind; /* enum station_kind */
+	uint8_t listed;
+	struct stamp stamp;
+};
+
+void station_seen(const struct station_key *key, uint32_t port, enum station_kind kind);
+void station_gone(const struct station_key *key);
+void stations_sweep(void);
+void stations_of_port(uint32_t ifindex);
+void stations_forget(uint32_t bridge);
+uint32_t stations_used(void);
+/* Its place in gw_fdb_entries, or negative. */
+int32_t station_place(const struct station *station);
+
+#endif
