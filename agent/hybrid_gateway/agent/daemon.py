@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,7 +22,7 @@ from ..instance import DEFAULT_CONFIG, Instance, from_environment, object_dir
 from ..notify import notify
 from ..worker_view import ATTEMPTS, Caller, NoWorkerError
 from . import filters, listing, stations, views, vxlan, worker_views
-from .engine import Engine
+from .engine import Engine, Prepared
 from .follower import Follower
 from .lock import locked
 from .saver import Saver
@@ -30,8 +31,9 @@ from .worker import WorkerFollower
 
 log = logging.getLogger("gw-agent")
 
-APPLY_PATIENCE, APPLY_AGAIN = 15.0, 0.3
+CHECK_PATIENCE, APPLY_PATIENCE = 3.0, 15.0
 """Seconds: a slow machine takes some to start a worker again that ended a moment ago."""
+AGAIN_SECONDS = 0.3
 
 
 class Agent:
@@ -44,29 +46,23 @@ class Agent:
     def status(self) -> Any:
         return views.status(self._engine)
 
-    def check(self, config: str | None, sessions: list[str]) -> Any:
-        prepared = self._engine.prepare(config, caller(sessions))
+    async def check(self, config: str | None, sessions: list[str]) -> Any:
+        asked = caller(sessions)
+        prepared = await patient(lambda: self._engine.prepare(config, asked), CHECK_PATIENCE)
         return {
             "config": prepared.config.path,
             "warnings": [*views.notices(prepared.config), *prepared.wanted.warnings],
         }
 
-    def plan(self, config: str | None, sessions: list[str]) -> Any:
-        return views.planned(self._engine.prepare(config, caller(sessions)))
+    async def plan(self, config: str | None, sessions: list[str]) -> Any:
+        asked = caller(sessions)
+        found = await patient(lambda: self._engine.prepare(config, asked), CHECK_PATIENCE)
+        return views.planned(found)
 
     async def apply(self, config: str | None, sessions: list[str], force: bool) -> Any:
-        """A worker that ended a moment ago is waited for, while others are served."""
         asked = replace(caller(sessions), force=force, attempts=ATTEMPTS)
-        end = time.monotonic() + APPLY_PATIENCE
-        while True:
-            try:
-                prepared = self._engine.apply(config, asked)
-                break
-            except NoWorkerError:
-                if time.monotonic() >= end:
-                    raise
-            await asyncio.sleep(APPLY_AGAIN)
-        answer = views.planned(prepared)
+        done = await patient(lambda: self._engine.apply(config, asked), APPLY_PATIENCE)
+        answer = views.planned(done)
         answer["warnings"] = views.warnings(self._engine)
         tell(self._engine)
         return answer
@@ -147,6 +143,18 @@ class Agent:
         steps = self._engine.detach() if detach else ()
         self._done.set()
         return {"steps": views.steps(steps)}
+
+
+async def patient(action: Callable[[], Prepared], seconds: float) -> Prepared:
+    """A worker that ended a moment ago is waited for, while others are served."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return action()
+        except NoWorkerError:
+            if time.monotonic() >= end:
+                raise
+        await asyncio.sleep(AGAIN_SECONDS)
 
 
 def caller(sessions: list[str]) -> Caller:
