@@ -56,7 +56,8 @@ def _persists(config: Config | None) -> bool:
 
 
 class Engine:
-    """Everything blocks, and takes milliseconds; only `apply` may load programs."""
+    """Everything blocks, and takes milliseconds, or seconds where devices and the worker's process
+    change; only `apply` may load programs."""
 
     def __init__(self, instance: Instance, config_path: Path, objects: Path) -> None:
         self.instance = instance
