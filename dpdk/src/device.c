@@ -11,6 +11,7 @@
 
 #include "error.h"
 #include "log.h"
+#include "memif.h"
 #include "netdev.h"
 #include "worker.h"
 
@@ -83,6 +84,7 @@ gw_device_open(const char *device)
 	result = check_string(device);
 	if (result)
 		return result;
+	gw_memif_tidy(device);
 	result = rte_dev_probe(device);
 	if (result && result != -EEXIST)
 		return refused(result, device);

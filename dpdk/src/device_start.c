@@ -10,6 +10,7 @@
 #include "error.h"
 #include "lcore.h"
 #include "log.h"
+#include "memif.h"
 #include "netdev.h"
 #include "worker.h"
 
@@ -192,11 +193,7 @@ gw_device_start(struct gw_worker_port *port)
 int
 gw_device_waits(const struct gw_worker_port *port)
 {
-	struct rte_eth_dev_info info;
-
-	return rte_eth_dev_info_get(port->id, &info) == 0 &&
-	       strcmp(info.driver_name, "net_memif") == 0 && !strstr(port->device, "role=server") &&
-	       !strstr(port->device, "role=master");
+	return gw_memif_is_client(port->device);
 }
 
 int

@@ -225,7 +225,7 @@ def test_memif(own_bench: Bench, tmp_path: Path) -> None:
     own_bench.client.add_port(WorkerPort("m1", "m1", f"net_memif_m1,role=client,{socket}"))
     eventually(lambda: "nobody serves" in status(own_bench, "m1").problem, "it waits", 5.0)
 
-    for _ in range(2):
+    for killed in (True, False):
         with Bench.running("serve") as other:
             there = tap(other, "m0", "02:00:00:00:0a:00")
             other.client.add_port(WorkerPort("m0", "m0", f"net_memif_m0,role=server,{socket}"))
@@ -233,6 +233,8 @@ def test_memif(own_bench: Bench, tmp_path: Path) -> None:
                 eventually(partial(is_up, bench, name), f"{name} is connected", 5.0)
                 bench.settle()
             crosses(other, there, own_bench, here)
+            if killed:  # it leaves its socket's file to the next one
+                other.worker.kill()
         eventually(lambda: not is_up(own_bench, "m1"), "the server's end is noticed", 5.0)
 
 
