@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How gw-agent begins and ends."""
 
+import asyncio
 from collections.abc import Callable
+from ipaddress import IPv4Address
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import pytest
 
 from hybrid_gateway import instance
 from hybrid_gateway.agent import daemon
+from hybrid_gateway.agent.engine import Prepared
+from hybrid_gateway.errors import UsageError
+from hybrid_gateway.worker_view import NoWorkerError
 
 Main = Callable[..., int]
 
@@ -34,3 +39,37 @@ def test_an_unexpected_fault_is_one_line(
     assert main() == 1
     said = capsys.readouterr().err
     assert said == "gw-agent: unexpected ZeroDivisionError: by nought; --verbose shows more\n"
+
+
+# ---- patience with the worker ----------------------------------------------------------
+
+
+def tried(monkeypatch: pytest.MonkeyPatch, fails: int, seconds: float) -> tuple[object, int]:
+    """What comes of an action that finds no worker so often, and how often it was tried."""
+    monkeypatch.setattr(daemon, "AGAIN_SECONDS", 0.0)
+    prepared = cast(Prepared, object())
+    calls = 0
+
+    def action() -> Prepared:
+        nonlocal calls
+        calls += 1
+        if calls <= fails:
+            raise NoWorkerError("nobody listens")
+        return prepared
+
+    return asyncio.run(daemon.patient(action, seconds)) is prepared, calls
+
+
+def test_a_worker_that_restarts_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tried(monkeypatch, 3, 60.0) == (True, 4)
+
+
+def test_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NoWorkerError):
+        tried(monkeypatch, 1, 0.0)
+
+
+def test_sessions_are_addresses() -> None:
+    assert daemon.caller(["192.0.2.7"]).sessions == (IPv4Address("192.0.2.7"),)
+    with pytest.raises(UsageError, match="sessions: "):
+        daemon.caller(["nobody"])
