@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from scapy.packet import Packet
 
+from hybrid_gateway.errors import WorkerError
 from hybrid_gateway.lab import (
     EAST,
     SFP0,
@@ -164,6 +165,13 @@ class Fibre:
         """As `show ports` has it."""
         ports = self.gateway.call("show.ports")["ports"]
         return next(dict(port) for port in ports if port["name"] == name)
+
+    def listening(self) -> bool:
+        """Whether there is a worker at the moment; one that was told to end is started again."""
+        try:
+            return bool(self.status().pid)
+        except WorkerError:
+            return False
 
     def taken(self, *names: str) -> bool:
         """Whether the worker has these ports, or both."""

@@ -14,7 +14,7 @@ from scapy.packet import Raw
 
 from hybrid_gateway.lab import EAST, SFP0, Lab, WorkerProcess, leftovers
 from hybrid_gateway.lab.sfp import stand
-from tests.forward.fibre import CONFIGURATION, PORTS, Fibre
+from tests.forward.fibre import CONFIGURATION, PORTS, TAKEN_SECONDS, Fibre
 from tests.forward.test_worker_crash import OURS, addresses, in_the_kernel, is_tap, routed
 from tests.forward.test_worker_follow import forwarded, is_reply
 from tests.lib.fibre import from_east, header
@@ -48,6 +48,7 @@ def test_taken_away_and_back(fibre: Fibre) -> None:
     fibre.gateway.apply(BASE)
     assert in_the_kernel(fibre)
     assert steps(fibre, BASE) == []
+    eventually(fibre.listening, "the next worker waits to be asked", TAKEN_SECONDS)
     planned = steps(fibre, CONFIGURATION)
     assert all(any(port in str(step) for step in planned) for port in PORTS), planned
     fibre.gateway.apply(CONFIGURATION)

@@ -7,7 +7,8 @@ from pathlib import Path
 from scapy.layers.l2 import Ether
 from scapy.utils import rdpcap
 
-from hybrid_gateway.lab import EAST, WEST, WorkerProcess, namespaces
+from hybrid_gateway.errors import WorkerError
+from hybrid_gateway.lab import EAST, WEST, WorkerProcess, leftovers, namespaces
 from hybrid_gateway.lab.second import FarSide
 from hybrid_gateway.lab.sfp import SFP_SECTION
 from tests.forward.fibre import CONFIGURATION, TAKEN_SECONDS, Fibre
@@ -50,21 +51,33 @@ def memif(role: str, socket: Path) -> str:
 
 
 def test_memif_between_two_workers(fibre: Fibre, tmp_path: Path) -> None:
-    """Shared memory instead of a cable: a second gateway in a namespace of its own."""
+    """Shared memory instead of a cable: a second gateway in a namespace of its own. Whoever comes
+    first waits for the other, and for another one after its death."""
     socket = tmp_path / "memif"
     with ExitStack() as stack:
-        # The server first: a client whose server is not there does not start.
-        ours = f"ports:\n{memif('server', socket)}"
-        fibre.gateway.apply(CONFIGURATION.replace("ports:\n", ours, 1))
-        stack.callback(fibre.gateway.apply, CONFIGURATION)
         beside = _second_gateway(fibre, stack, socket)
+        ours = f"ports:\n{memif('server', socket)}"
+        stack.callback(fibre.gateway.apply, CONFIGURATION)
+        fibre.gateway.apply(CONFIGURATION.replace("ports:\n", ours, 1))
         fibre.ip(f"addr replace {MEMORY}.1/24 dev mem0", "link set mem0 up")
-        eventually(lambda: fibre.status().ports["mem0"].link_up, "the two have met", TAKEN_SECONDS)
+        eventually(lambda: _met(fibre), "the two have met", TAKEN_SECONDS)
         assert pinged(fibre.lab, "gw", f"{MEMORY}.2") == 3
         counts = fibre.counting()
         assert pinged(fibre.lab, "east", f"{MEMORY}.2") == 3
         counts.expect_some(FORWARD_IP4=3)
         assert sum(beside.counters().values()) > 6
+
+        before = fibre.worker.crash()
+        eventually(lambda: fibre.worker.worker not in (None, before), "it is back", TAKEN_SECONDS)
+        eventually(lambda: _met(fibre), "they have met again", TAKEN_SECONDS)
+        assert pinged(fibre.lab, "east", f"{MEMORY}.2") == 3
+
+
+def _met(fibre: Fibre) -> bool:
+    try:
+        return fibre.status().ports["mem0"].link_up
+    except (WorkerError, KeyError):
+        return False
 
 
 def _second_gateway(fibre: Fibre, stack: ExitStack, socket: Path) -> Gateway:
@@ -74,16 +87,13 @@ def _second_gateway(fibre: Fibre, stack: ExitStack, socket: Path) -> Gateway:
     stack.callback(namespaces.delete, namespace)
     namespaces.ip_batch(namespace, ["link set lo up"])
     side = FarSide(fibre.lab)
+    stack.callback(leftovers.remove, side)
     side.up()
-    stack.callback(side.down)
     worker = WorkerProcess(side)
     worker.start()
-    stack.callback(worker.stop)
     port = memif("client", socket)
     gateway = Gateway(side, f"version: 1\nports:\n{port}{SFP_SECTION}")
     gateway.start()
-    stack.callback(gateway.process.stop)
-    stack.callback(gateway.ctl, "detach", "--stay")
     side.run("gw", ["ip", "addr", "replace", f"{MEMORY}.2/24", "dev", "mem0"])
     side.run("gw", ["ip", "link", "set", "mem0", "up"])
     side.run("gw", ["ip", "route", "replace", "default", "via", f"{MEMORY}.1"])
