@@ -2,6 +2,9 @@
 """Ports come, follow the kernel and their devices, and vanish, while the others go on."""
 
 import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from hybrid_gateway.errors import BadDeviceError, DeviceBusyError, NoSuchDeviceE
 from hybrid_gateway.lab import namespaces
 from hybrid_gateway.model import Polling
 from hybrid_gateway.worker_client import PortStatus, WorkerPort
-from tests.dpdk.harness import Bench
+from tests.dpdk.harness import SMALL, Bench
 from tests.dpdk.wires import Cable, End
 from tests.lib.gateway import eventually
 from tests.lib.packets import same, udp
@@ -205,6 +208,39 @@ def test_a_tap_that_vanishes(own_bench: Bench, ports: tuple[Cable, Cable]) -> No
     passes(own_bench, ports[0])
     own_bench.client.remove_port("p1")
     passes(own_bench, ports[0])
+
+
+# ---- several lcores -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ports_on_two_lcores() -> Iterator[tuple[Bench, Cable, Cable]]:
+    cores = tuple(sorted(os.sched_getaffinity(0)))[:2]
+    with Bench.running("two", replace(SMALL, cores=cores)) as bench:
+        yield bench, bench.port("p0", f"{OURS}/24"), bench.port("p1", "203.0.113.1/24")
+
+
+def test_two_lcores_send_by_one_queue(ports_on_two_lcores: tuple[Bench, Cable, Cable]) -> None:
+    """af_packet has one; what comes in by either port leaves by p1, its own frames included."""
+    bench, p0, p1 = ports_on_two_lcores
+    assert len({status(bench, "p0").lcore, status(bench, "p1").lcore}) == 2
+    bench.neighbour(p1, "203.0.113.9")
+    bench.settle()
+    counting = bench.counting()
+    routed = [
+        Ether(dst=p.mac, src=p.far_mac) / udp(PEER, "203.0.113.9", 4000, 1 + number)
+        for number in range(100)
+        for p in (p0, p1)
+    ]
+    p1.far.forget()
+
+    for frame, end in zip(routed, [p0.far, p1.far] * 100, strict=True):
+        end.send([frame])
+
+    arrived = p1.far.expect(200)
+    assert {packet.dport for packet in arrived} == set(range(1, 101))
+    assert all((packet.dst, packet.ttl) == (p1.far_mac, 63) for packet in arrived)
+    counting.expect(FORWARD_IP4=200)
 
 
 # ---- other devices --------------------------------------------------------------------------
