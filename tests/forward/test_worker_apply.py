@@ -30,8 +30,10 @@ def leak_watch() -> None:
 
 
 def steps(fibre: Fibre, text: str) -> list[dict[str, Any]]:
-    """What `gwctl plan` would do with this configuration."""
+    """What `gwctl plan` would do with this configuration, once there is a worker to ask: one that
+    was told to end is started again."""
     fibre.gateway.config.write_text(text)
+    eventually(fibre.listening, "a worker waits to be asked", TAKEN_SECONDS)
     answer = fibre.gateway.ctl_json("plan", "--config", str(fibre.gateway.config))
     return list(answer["steps"])
 
@@ -48,7 +50,6 @@ def test_taken_away_and_back(fibre: Fibre) -> None:
     fibre.gateway.apply(BASE)
     assert in_the_kernel(fibre)
     assert steps(fibre, BASE) == []
-    eventually(fibre.listening, "the next worker waits to be asked", TAKEN_SECONDS)
     planned = steps(fibre, CONFIGURATION)
     assert all(any(port in str(step) for step in planned) for port in PORTS), planned
     fibre.gateway.apply(CONFIGURATION)
