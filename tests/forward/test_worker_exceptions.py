@@ -265,6 +265,30 @@ def test_the_kernels_forwarding_switch_is_obeyed(fibre: Fibre) -> None:
     same(fibre.send(sent, at="east", to="west"), to_west(datagram(ttl=63)))
 
 
+@pytest.mark.parametrize(("mode", "passes"), [(1, False), (2, True)], ids=["strict", "loose"])
+def test_reverse_path_filter(fibre: Fibre, mode: int, passes: bool) -> None:
+    """RFC 3704: by strict mode only who is reached by the port may send there."""
+    neighbour, strange = datagram(), datagram("198.18.1.99")
+    setting = "net.ipv4.conf.sfp0.rp_filter"
+    fibre.lab.run("gw", ["sysctl", "-q", "-w", f"{setting}={mode}"])
+    try:
+        fibre.mirrored()
+        counts = fibre.counting()
+        fibre.send(from_east(neighbour), at="east", to="west")
+        counts.expect(FORWARD_IP4=1)
+        if passes:
+            fibre.send(from_east(strange), at="east", to="west")
+            counts.expect(FORWARD_IP4=2)
+        else:
+            fibre.wires.send_and_expect_nothing(
+                from_east(strange), at="east", to="west", wanted=is_marked
+            )
+            counts.expect(FORWARD_IP4=1, PUNT_RP_FILTER=1)
+    finally:
+        fibre.lab.run("gw", ["sysctl", "-q", "-w", f"{setting}=0"])
+    fibre.mirrored()
+
+
 def test_policy_routing_is_the_kernels(fibre: Fibre) -> None:
     """A rule decides by more than the destination."""
     sent = from_east(datagram())
