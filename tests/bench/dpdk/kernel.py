@@ -40,7 +40,7 @@ from tests.dpdk.wires import DEAF
 NAPI = "napi/lan0-"
 FORWARDING_CPU = CONTROL_CPU
 """The generator has the other one."""
-MILLIONS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+MILLIONS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 """A second, that are offered."""
 SECONDS, WARM_SECONDS = 0.3, 0.15
 FLOWS = Flows(endpoints=1000, ports_per_host=40)
