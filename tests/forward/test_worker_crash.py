@@ -56,6 +56,17 @@ def in_the_kernel(fibre: Fibre) -> bool:
     )
 
 
+def given_back(fibre: Fibre) -> None:
+    """They are, in a while; or what there is instead, and what the agent says of it."""
+    try:
+        eventually(lambda: in_the_kernel(fibre), "the kernel has its devices", BACK_SECONDS)
+    except AssertionError as error:
+        seen = [fibre.lab.run("gw", ["ip", *what]) for what in (["addr"], ["route"])]
+        raise AssertionError(
+            "\n".join([str(error), *seen, fibre.gateway.process.log_end()])
+        ) from None
+
+
 def gets_through(fibre: Fibre) -> bool:
     """Whichever plane it is that forwards."""
     fibre.wires.forget("west")
@@ -106,7 +117,7 @@ def test_a_worker_that_stays_away(fresh_fibre: Fibre) -> None:
     routed(fibre)
     fibre.worker.leave()
     fibre.worker.crash()
-    eventually(lambda: in_the_kernel(fibre), "the kernel has its devices", BACK_SECONDS)
+    given_back(fibre)
     eventually(lambda: gets_through(fibre), "the kernel forwards", BACK_SECONDS)
     status = json.dumps(fibre.gateway.call("status"))
     assert "worker" in status
@@ -126,7 +137,7 @@ def test_three_crashes(fresh_fibre: Fibre) -> None:
         crashed(fibre)
         eventually(lambda: _takes(fibre), "it has its ports", BACK_SECONDS)
     crashed(fibre)
-    eventually(lambda: in_the_kernel(fibre), "the kernel has its devices", BACK_SECONDS)
+    given_back(fibre)
     eventually(lambda: gets_through(fibre), "the kernel forwards", BACK_SECONDS)
     said = fibre.gateway.ctl("status", check=False).stdout
     assert "three times" in said or "3 times" in said, said
@@ -160,7 +171,7 @@ def test_both_die(fresh_fibre: Fibre) -> None:
     routed(fibre)
     fibre.gateway.process.kill()
     fibre.worker.crash()
-    eventually(lambda: in_the_kernel(fibre), "the kernel has its devices", BACK_SECONDS)
+    given_back(fibre)
     eventually(lambda: gets_through(fibre), "the kernel forwards", BACK_SECONDS)
     fibre.gateway.start()
     eventually(lambda: _takes(fibre), "the worker has its ports", BACK_SECONDS)
@@ -233,5 +244,5 @@ def test_given_back_in_good_order(fresh_fibre: Fibre, end: str) -> None:
         assert in_the_kernel(fibre)
     else:
         fibre.worker.stop()
-        eventually(lambda: in_the_kernel(fibre), "the kernel has its devices", BACK_SECONDS)
+        given_back(fibre)
     eventually(lambda: gets_through(fibre), "the kernel forwards", BACK_SECONDS)
