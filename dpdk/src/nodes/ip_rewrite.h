@@ -39,7 +39,9 @@ gw_rewrite_ethernet(struct rte_mbuf *mbuf, struct gw_nexthop *nexthop, uint32_t 
 {
 	uint16_t port = nexthop->port;
 
-	if (unlikely(nexthop->kind == GW_NEXTHOP_BRIDGE)) {
+	// Not by its kind: that may have become a punt since the lookup, the rest stays until all
+	// readers have passed.
+	if (unlikely(port == (uint16_t)GW_NO_PORT)) {
 		port = gw_bridge_port(nexthop);
 		if (port == (uint16_t)GW_NO_PORT)
 			return false;
