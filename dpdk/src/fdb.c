@@ -12,16 +12,6 @@
 struct rte_hash *gw_fdb;
 struct gw_fdb_entry *gw_fdb_entries;
 
-// What the readers take at once.
-union place {
-	struct {
-		uint16_t port, flags;
-	};
-	uint32_t word;
-};
-
-static_assert(sizeof(union place) == offsetof(struct gw_fdb_entry, seen), "the entry's head");
-
 int
 gw_fdb_create(uint32_t entries)
 {
@@ -62,7 +52,7 @@ gw_fdb_bytes(uint32_t entries)
 int
 gw_fdb_set(const struct gw_fdb_key *key, uint16_t port, uint16_t flags)
 {
-	union place place = {.port = port, .flags = flags};
+	union gw_fdb_place place = {.port = port, .flags = flags};
 	int32_t index = rte_hash_lookup(gw_fdb, key);
 	bool known = index >= 0;
 
@@ -81,7 +71,7 @@ gw_fdb_set(const struct gw_fdb_key *key, uint16_t port, uint16_t flags)
 int
 gw_fdb_delete(const struct gw_fdb_key *key)
 {
-	static const union place nowhere = {.port = GW_NO_PORT, .flags = GW_FDB_KERNEL};
+	static const union gw_fdb_place nowhere = {.port = GW_NO_PORT, .flags = GW_FDB_KERNEL};
 	int32_t index = rte_hash_del_key(gw_fdb, key);
 
 	if (index < 0)

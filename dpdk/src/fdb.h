@@ -3,6 +3,7 @@
 #ifndef GW_FDB_H
 #define GW_FDB_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <rte_ether.h>
@@ -25,6 +26,24 @@ struct gw_fdb_entry {
 	uint16_t flags; /* enum gw_fdb_flags */
 	uint32_t seen; /* gw_now() of the last frame from it; the data path writes it */
 };
+
+/* What a reader takes of an entry at once, for the mirror may change it meanwhile. */
+union gw_fdb_place {
+	struct {
+		uint16_t port, flags;
+	};
+	uint32_t word;
+};
+
+static_assert(sizeof(union gw_fdb_place) == offsetof(struct gw_fdb_entry, seen), "the head");
+
+static inline union gw_fdb_place
+gw_fdb_place(const struct gw_fdb_entry *entry)
+{
+	return (union gw_fdb_place){
+		.word = __atomic_load_n((const uint32_t *)entry, __ATOMIC_RELAXED),
+	};
+}
 
 /* Positions of the hash are indices of the entries. */
 extern struct rte_hash *gw_fdb;

@@ -4,9 +4,11 @@
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import UDP
 from scapy.layers.l2 import Ether
 from scapy.utils import wrpcap
 
+from hybrid_gateway.lab.namespaces import LabError
 from hybrid_gateway.model import Polling
 from hybrid_gateway.worker_client import WorkerPort
 from tests.dpdk.harness import Bench
@@ -60,3 +62,60 @@ def test_a_neighbour_behind_a_bridge_comes_and_goes_under_load(
         own_bench.settle()
 
     assert own_bench.worker.running
+
+
+def test_a_port_that_spanning_tree_blocks(own_bench: Bench, ports: tuple[Cable, Cable]) -> None:
+    """The FDB keeps its stations; routed frames do not leave by it either."""
+    p0, p1 = ports
+    counting = own_bench.counting()
+    own_bench.burst([frame(p0)], via=p0.far, at=p1.far)
+    counting.expect(FORWARD_IP4=1)
+
+    own_bench.run("bridge", "link", "set", "dev", "p1", "state", "0")
+    own_bench.settle()
+    counting = own_bench.counting()
+    own_bench.burst([frame(p0)], via=p0.far, at=p1.far, count=0)
+    counting.expect(PUNT_BRIDGE_MISS=1)
+    assert not [seen for seen in p1.far.arriving(0.3) if UDP in seen]
+
+
+def test_a_bridge_that_filters_vlans(own_bench: Bench, ports: tuple[Cable, Cable]) -> None:
+    """What was learned before stands in its FDB without a VLAN; a port's own says how to send."""
+    p0, p1 = ports
+    try:
+        own_bench.ip("link set br0 type bridge vlan_filtering 1")
+    except LabError:
+        pytest.skip("this kernel's bridges do not filter VLANs")
+    own_bench.run("bridge", "vlan", "del", "dev", "p1", "vid", "1")
+    own_bench.settle()
+    counting = own_bench.counting()
+    own_bench.burst([frame(p0)], via=p0.far, at=p1.far, count=0)
+    counting.expect(PUNT_VLAN=1)
+    assert not [seen for seen in p1.far.arriving(0.3) if UDP in seen]
+
+
+def test_the_address_of_another_port(own_bench: Bench, ports: tuple[Cable, Cable]) -> None:
+    """The bridge's FDB has it as local, but by this port it is another host's."""
+    _, p1 = ports
+    p2 = own_bench.port("p2")
+    own_bench.ip("link set p2 master br0", f"link set br0 address {p1.mac}")
+    # The kernel forgets all neighbours at that.
+    own_bench.ip(f"neigh replace {HOST} lladdr {p1.far_mac} dev br0")
+    own_bench.run("bridge", "fdb", "add", p2.far_mac, "dev", "p2", "master", "static")
+    own_bench.settle()
+    for mac, counter in ((p1.mac, "FORWARD_IP4"), (p2.mac, "PUNT_BRIDGE_MISS")):
+        sent = Ether(src=p2.far_mac, dst=mac) / frame(p1).payload
+        counting = own_bench.counting()
+        p2.far.send([sent])
+        counting.expect(**{counter: 1})
+
+
+def test_a_bridge_with_an_isolated_port(own_bench: Bench, ports: tuple[Cable, Cable]) -> None:
+    """All of it is the kernel's, what is routed there too."""
+    p0, p1 = ports
+    own_bench.run("bridge", "link", "set", "dev", "p1", "isolated", "on")
+    own_bench.settle()
+    counting = own_bench.counting()
+    received = own_bench.send_and_expect(frame(p0), via=p0.far, at=p1.far)
+    assert received.dst == p1.far_mac
+    counting.expect(PUNT_VLAN=1)

@@ -133,6 +133,9 @@ fill(const struct hop *hop, const struct link *link, struct gw_nexthop *want)
 		return;
 	if (hop->key.connected) {
 		want->kind = GW_NEXTHOP_CONNECTED;
+	} else if (gw_interfaces[link->slot].flags & GW_IF_VLAN_AWARE) {
+		// With which tag, and whether at all, is up to the port that it leaves by.
+		want->reason = GW_PUNT_VLAN;
 	} else if (neighbour && neighbour->flags & HOP_NEIGHBOUR) {
 		want->port = gw_interfaces[link->slot].port;
 		want->kind = want->port == GW_NO_PORT ? GW_NEXTHOP_BRIDGE : GW_NEXTHOP_PORT;

@@ -51,30 +51,42 @@ judge(struct rte_mbuf *mbuf, const struct gw_interface *port, const struct gw_in
 	return EDGE_TX;
 }
 
+// For the bridge itself. Other addresses of this kind are those of single ports, and of devices on
+// top of it: whom they are for depends on the port, and the kernel knows.
+static inline uint8_t
+local(struct rte_mbuf *mbuf, uint16_t slot, const struct gw_interface *bridge)
+{
+	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+
+	if (unlikely(!rte_is_same_ether_addr(&ether->dst_addr, &bridge->mac)))
+		return because(mbuf, GW_PUNT_BRIDGE_MISS, EDGE_PUNT);
+	gw_mark(mbuf)->interface = slot;
+	return gw_l3_edge(mbuf, ether, bridge->flags);
+}
+
 // To the host that the FDB has at `to`.
 static inline uint8_t
-forward(struct rte_mbuf *mbuf, struct gw_lcore *lcore, const struct gw_fdb_entry *to,
-	const struct gw_interface *bridge)
+forward(struct rte_mbuf *mbuf, struct gw_lcore *lcore, union gw_fdb_place to, uint16_t slot)
 {
+	const struct gw_interface *bridge = &gw_interfaces[slot], *out;
 	const struct gw_mark *mark = gw_mark(mbuf);
-	const struct gw_interface *out;
 
-	if (to->flags & GW_FDB_LOCAL) {
-		gw_mark(mbuf)->interface = gw_interfaces[mark->interface].master;
-		return gw_l3_edge(mbuf, rte_pktmbuf_mtod(mbuf, struct rte_ether_hdr *),
-				  bridge->flags);
-	}
-	if (to->port == (uint16_t)GW_NO_PORT)
+	if (to.flags & GW_FDB_LOCAL)
+		return local(mbuf, slot, bridge);
+	if (to.port == (uint16_t)GW_NO_PORT)
 		return because(mbuf, GW_PUNT_BRIDGE_MISS, EDGE_PUNT);
-	if (unlikely(to->port == mark->from))
+	if (unlikely(to.port == mark->from))
 		return because(mbuf, GW_DROP_SAME_PORT, EDGE_DROP);
-	out = &gw_interfaces[gw_ports[to->port].interface];
+	out = &gw_interfaces[gw_ports[to.port].interface];
+	// It has left the bridge, and the kernel is about to say so of its stations.
+	if (unlikely(out->master != slot))
+		return because(mbuf, GW_PUNT_BRIDGE_MISS, EDGE_PUNT);
 	if (unlikely(out->flags & GW_IF_STP_BLOCKED))
 		return because(mbuf, GW_DROP_BRIDGE_STATE, EDGE_DROP);
 	// The kernel drops those as well, and counts them where its owner looks.
 	if (unlikely(rte_pktmbuf_pkt_len(mbuf) > out->mtu + RTE_ETHER_HDR_LEN))
 		return because(mbuf, GW_PUNT_TOO_BIG, EDGE_PUNT);
-	mbuf->port = to->port;
+	mbuf->port = to.port;
 	gw_count(lcore, mark->from, GW_FORWARD_BRIDGE, 1);
 	return EDGE_TX;
 }
@@ -104,24 +116,26 @@ static void
 some(struct rte_mbuf **mbufs, uint16_t count, struct gw_lcore *lcore, uint8_t *next)
 {
 	const struct gw_interface *port = &gw_interfaces[gw_mark(mbufs[0])->interface];
-	const struct gw_interface *bridge = &gw_interfaces[port->master];
+	const uint16_t slot = port->master;
 	int32_t places[KEYS];
 
-	find(mbufs, port->master, count, places);
+	find(mbufs, slot, count, places);
 	for (uint16_t i = 0; i < count; i++) {
 		struct gw_fdb_entry *source;
 
-		next[i] = judge(mbufs[i], port, bridge);
+		next[i] = judge(mbufs[i], port, &gw_interfaces[slot]);
 		if (next[i] != EDGE_TX)
 			continue;
 		source = places[2 * i] < 0 ? NULL : &gw_fdb_entries[places[2 * i]];
-		if (!source || source->port != gw_mark(mbufs[i])->from || places[2 * i + 1] < 0) {
+		if (!source || gw_fdb_place(source).port != gw_mark(mbufs[i])->from ||
+		    places[2 * i + 1] < 0) {
 			next[i] = because(mbufs[i], GW_PUNT_BRIDGE_MISS, EDGE_PUNT);
 			continue;
 		}
 		if (source->seen != lcore->now)
 			source->seen = lcore->now;
-		next[i] = forward(mbufs[i], lcore, &gw_fdb_entries[places[2 * i + 1]], bridge);
+		next[i] = forward(mbufs[i], lcore, gw_fdb_place(&gw_fdb_entries[places[2 * i + 1]]),
+				  slot);
 	}
 }
 

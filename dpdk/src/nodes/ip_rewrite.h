@@ -6,20 +6,24 @@
 #include <rte_hash.h>
 
 #include "../fdb.h"
-#include "node.h"
+#include "l3.h"
 
 enum gw_rewrite_edge { GW_REWRITE_TX, GW_REWRITE_PUNT, GW_REWRITE_EDGES };
 
-/* Where the FDB has the next hop's MAC address; GW_NO_PORT: not at a port of ours. */
+/* Where the FDB has the next hop's MAC address; GW_NO_PORT: not at a port of ours that forwards. */
 static inline uint16_t
 gw_bridge_port(const struct gw_nexthop *nexthop)
 {
 	struct gw_fdb_key key = {.bridge = nexthop->interface};
 	int32_t place;
+	uint16_t port;
 
 	memcpy(&key.mac, nexthop->header, sizeof(key.mac));
 	place = rte_hash_lookup(gw_fdb, &key);
-	return place < 0 ? (uint16_t)GW_NO_PORT : gw_fdb_entries[place].port;
+	if (unlikely(place < 0))
+		return GW_NO_PORT;
+	port = gw_fdb_place(&gw_fdb_entries[place]).port;
+	return gw_is_bridge_port(port, nexthop->interface) ? port : GW_NO_PORT;
 }
 
 /* `length` and `hops` are those of the IP header. GW_PUNT_… when it does not go out from here. */

@@ -26,6 +26,19 @@ gw_l3_punt(struct rte_mbuf *mbuf, uint16_t type)
 	return GW_L3_PUNT;
 }
 
+/* Whether frames of a bridge may leave by the port. The FDB may have it there although it has left
+ * the bridge meanwhile, or spanning tree has blocked it. */
+static inline bool
+gw_is_bridge_port(uint16_t port, uint16_t bridge)
+{
+	const struct gw_interface *interface;
+
+	if (unlikely(port == (uint16_t)GW_NO_PORT))
+		return false;
+	interface = &gw_interfaces[gw_ports[port].interface];
+	return interface->master == bridge && !(interface->flags & GW_IF_STP_BLOCKED);
+}
+
 /* `flags` are those of the L3 device; IP frames are not looked into here. */
 static inline uint8_t
 gw_l3_edge(struct rte_mbuf *mbuf, const struct rte_ether_hdr *ether, uint32_t flags)
