@@ -110,6 +110,21 @@ def test_the_address_of_another_port(own_bench: Bench, ports: tuple[Cable, Cable
         counting.expect(**{counter: 1})
 
 
+def test_the_mtu_of_a_route_without_gateway(own_bench: Bench, ports: tuple[Cable, Cable]) -> None:
+    """It is the route's that counts, not that of the host's device."""
+    p0, p1 = ports
+    own_bench.ip("route add 192.0.2.10/32 dev br0 mtu 1000")
+    own_bench.settle()
+    counting = own_bench.counting()
+    own_bench.burst([frame(p0, 1000 - 28)], via=p0.far, at=p1.far)
+    counting.expect(FORWARD_IP4=1)
+
+    counting = own_bench.counting()
+    p0.far.forget()
+    p0.far.send([frame(p0, 1001 - 28)])
+    counting.expect(PUNT_TOO_BIG=1)
+
+
 def test_a_bridge_with_an_isolated_port(own_bench: Bench, ports: tuple[Cable, Cable]) -> None:
     """All of it is the kernel's, what is routed there too."""
     p0, p1 = ports

@@ -70,10 +70,14 @@ gw_ip_connected(const struct gw_ip_burst *burst, void **objs, const uint16_t *pl
 	}
 	burst->neighbours(mbufs, nexthops, found, count);
 	for (uint16_t i = 0; i < count; i++) {
+		// Of the route, which may be less than that of the neighbour's device.
+		const uint32_t mtu = gw_nexthops[nexthops[i]].mtu;
 		uint8_t edge = GW_IP_PUNT;
 
 		if (found[i] == GW_NEXTHOP_NONE)
 			gw_because(mbufs[i], GW_PUNT_NEIGHBOUR);
+		else if (unlikely(rte_pktmbuf_pkt_len(mbufs[i]) > mtu + RTE_ETHER_HDR_LEN))
+			gw_because(mbufs[i], GW_PUNT_TOO_BIG);
 		else
 			edge = gw_ip_edge(mbufs[i], found[i]);
 		burst->next[places[i]] = edge;
