@@ -49,6 +49,13 @@ struct gw_nexthop {
 
 static_assert(sizeof(struct gw_nexthop) == 64, "one cache line");
 
+/* The kind, before anything that it says something about is read. */
+static inline uint8_t
+gw_nexthop_kind(const struct gw_nexthop *nexthop)
+{
+	return __atomic_load_n(&nexthop->kind, __ATOMIC_ACQUIRE);
+}
+
 /* GW_NEXTHOPS entries. */
 extern struct gw_nexthop *gw_nexthops;
 

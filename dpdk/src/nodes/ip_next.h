@@ -38,7 +38,7 @@ gw_ip_edge(struct rte_mbuf *mbuf, uint32_t index)
 	const struct gw_nexthop *nexthop = &gw_nexthops[index];
 
 	gw_mark(mbuf)->nexthop = index;
-	switch (nexthop->kind) {
+	switch (gw_nexthop_kind(nexthop)) {
 	case GW_NEXTHOP_PORT:
 	case GW_NEXTHOP_BRIDGE:
 		return GW_IP_REWRITE;
@@ -100,13 +100,13 @@ gw_ip_next(const struct gw_ip_burst *burst, void **objs, uint16_t count)
 			continue;
 		}
 		nexthop = &gw_nexthops[index];
-		if (unlikely(nexthop->kind == GW_NEXTHOP_GROUP)) {
+		if (unlikely(gw_nexthop_kind(nexthop) == GW_NEXTHOP_GROUP)) {
 			uint32_t bucket = burst->flow(objs[i]) % GW_GROUP_BUCKETS;
 
 			index = burst->nexthops[i] = nexthop->buckets[bucket];
 			nexthop = &gw_nexthops[index];
 		}
-		if (nexthop->kind == GW_NEXTHOP_CONNECTED) {
+		if (gw_nexthop_kind(nexthop) == GW_NEXTHOP_CONNECTED) {
 			connected[waiting++] = i;
 			if (waiting == RTE_DIM(connected)) {
 				gw_ip_connected(burst, objs, connected, waiting);
