@@ -21,7 +21,6 @@ struct gw_lcore gw_lcores[GW_WORKER_LCORES];
 uint32_t gw_lcore_count;
 struct rte_rcu_qsbr *gw_rcu;
 
-static struct gw_poll_list nothing;
 static bool running;
 
 enum { WALKS_BETWEEN_CLOCKS = 1024 };
@@ -87,7 +86,8 @@ lcore_main(void *argument)
 static int
 prepare(struct gw_lcore *lcore)
 {
-	lcore->list = &nothing;
+	lcore->lists[0].count = 0;
+	lcore->list = &lcore->lists[0];
 	lcore->now = seconds();
 	lcore->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (lcore->wake < 0)
@@ -106,8 +106,6 @@ discard(struct gw_lcore *lcore)
 		gw_polling_destroy(lcore);
 	if (lcore->wake >= 0)
 		close(lcore->wake);
-	if (lcore->list != &nothing)
-		rte_free(lcore->list);
 	lcore->wake = -1;
 }
 
@@ -175,34 +173,28 @@ gw_lcore_wake(struct gw_lcore *lcore)
 		return;
 }
 
-static int
+// The one that `list` takes the place of is free when this returns.
+static void
 exchange(struct gw_lcore *lcore, const struct gw_poll_list *list)
 {
-	struct gw_poll_list *before = lcore->list;
-	struct gw_poll_list *after =
-		rte_malloc("gw_poll_list", sizeof(*after), RTE_CACHE_LINE_SIZE);
+	struct gw_poll_list *after = &lcore->lists[lcore->list == &lcore->lists[0]];
 
-	if (!after)
-		return gw_fail(ENOMEM, "no memory for the list of ports of core %u", lcore->id);
 	*after = *list;
 	__atomic_store_n(&lcore->list, after, __ATOMIC_RELEASE);
 	gw_lcore_wake(lcore);
 	gw_grace_period();
-	if (before != &nothing)
-		rte_free(before);
-	return 0;
 }
 
-int
+void
 gw_lcore_add_port(uint16_t lcore, uint16_t port)
 {
 	struct gw_poll_list list = *gw_lcores[lcore].list;
 
 	list.ports[list.count++] = port;
-	return exchange(&gw_lcores[lcore], &list);
+	exchange(&gw_lcores[lcore], &list);
 }
 
-int
+void
 gw_lcore_remove_port(uint16_t lcore, uint16_t port)
 {
 	struct gw_poll_list list = *gw_lcores[lcore].list;
@@ -212,7 +204,7 @@ gw_lcore_remove_port(uint16_t lcore, uint16_t port)
 		if (list.ports[i] != port)
 			list.ports[kept++] = list.ports[i];
 	list.count = kept;
-	return exchange(&gw_lcores[lcore], &list);
+	exchange(&gw_lcores[lcore], &list);
 }
 
 int

@@ -16,7 +16,7 @@ struct gw_poll_list {
 };
 
 struct gw_lcore {
-	struct gw_poll_list *list;
+	const struct gw_poll_list *list; /* one of `lists` */
 	uint32_t cursor; /* into the list: who is polled next */
 	uint32_t received; /* frames that the sources brought in this walk; polling.c reads it */
 	uint32_t now; /* seconds, coarse */
@@ -26,6 +26,7 @@ struct gw_lcore {
 	uint8_t asleep; /* true while it sleeps: whoever has work for it writes `wake` */
 	struct rte_graph *graph;
 	struct gw_poll_state *rest; /* polling.c */
+	struct gw_poll_list lists[2]; /* the one that nobody reads is the next version */
 	uint64_t counters[GW_WORKER_PORTS][GW_COUNTER_COUNT];
 	uint64_t walks, empty_walks, sleeps, busy_cycles, idle_cycles;
 } __rte_cache_aligned;
@@ -41,8 +42,9 @@ void gw_grace_period(void);
 /* lcore.c */
 int gw_lcores_start(const uint16_t *cores, uint32_t count);
 void gw_lcores_stop(void);
-int gw_lcore_add_port(uint16_t lcore, uint16_t port); /* as the list's next version */
-int gw_lcore_remove_port(uint16_t lcore, uint16_t port); /* returns after a grace period */
+/* As the list's next version; both return after a grace period, and cannot fail. */
+void gw_lcore_add_port(uint16_t lcore, uint16_t port);
+void gw_lcore_remove_port(uint16_t lcore, uint16_t port);
 
 /* Ends the lcore's sleep, if it sleeps; any thread. */
 void gw_lcore_wake(struct gw_lcore *lcore);

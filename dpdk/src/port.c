@@ -111,12 +111,8 @@ onto_lcore(struct gw_worker_port *port)
 	if (result)
 		return result;
 	port->state = GW_PORT_RUNNING;
-	result = gw_lcore_add_port(port->lcore, port->id);
-	if (result) {
-		port->state = GW_PORT_STARTING;
-		gw_polling_remove(&gw_lcores[port->lcore], port);
-	}
-	return result;
+	gw_lcore_add_port(port->lcore, port->id);
+	return 0;
 }
 
 // The mirror first: before it knows the TAP, frames that come in would be dropped.
