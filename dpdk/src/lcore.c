@@ -167,8 +167,11 @@ gw_lcore_wake(struct gw_lcore *lcore)
 {
 	uint64_t one = 1;
 
+	// What it is woken for is there before we look whether it sleeps, as it looks for work after
+	// it has said that it does.
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	// Full: a wake waits there already.
-	if (__atomic_load_n(&lcore->asleep, __ATOMIC_SEQ_CST) &&
+	if (__atomic_load_n(&lcore->asleep, __ATOMIC_RELAXED) &&
 	    write(lcore->wake, &one, sizeof(one)) < 0)
 		return;
 }
