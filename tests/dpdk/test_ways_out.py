@@ -134,3 +134,17 @@ def test_a_bridge_with_an_isolated_port(own_bench: Bench, ports: tuple[Cable, Ca
     received = own_bench.send_and_expect(frame(p0), via=p0.far, at=p1.far)
     assert received.dst == p1.far_mac
     counting.expect(PUNT_VLAN=1)
+
+
+def test_a_frame_of_several_mbufs(
+    own_bench: Bench, ports: tuple[Cable, Cable], tmp_path: Path
+) -> None:
+    """It is too long for the way out, and nothing else is wrong with it."""
+    p0, _ = ports
+    replayed = tmp_path / "replayed.pcap"
+    mac = "02:00:00:00:09:09"
+    wrpcap(str(replayed), [Ether(src=p0.far_mac, dst=mac) / frame(p0, 3000).payload])
+    own_bench.ip("tuntap add dev r0 mode tap", f"link set r0 address {mac}", "link set r0 up")
+    own_bench.client.add_port(WorkerPort("r0", "r0", f"net_pcap0,rx_pcap={replayed}"))
+
+    eventually(lambda: own_bench.counters("r0").get("PUNT_TOO_BIG") == 1, "it is counted")

@@ -10,9 +10,10 @@
 static const uint32_t GROUPS = RTE_IPV4(224, 0, 0, 0);
 
 static inline bool
-sound(const struct rte_mbuf *mbuf, const struct rte_ipv4_hdr *ip, uint32_t length)
+sound(const struct rte_mbuf *mbuf, const struct rte_ipv4_hdr *ip)
 {
-	if (unlikely(length < RTE_ETHER_HDR_LEN + sizeof(*ip)))
+	// The header is in the first segment; a jumbo frame has more of them.
+	if (unlikely(rte_pktmbuf_data_len(mbuf) < RTE_ETHER_HDR_LEN + sizeof(*ip)))
 		return false;
 	// A header with options has a checksum of another length: it is punted before this matters.
 	if (unlikely(ip->version_ihl < 0x45 || ip->version_ihl > 0x4f))
@@ -20,7 +21,7 @@ sound(const struct rte_mbuf *mbuf, const struct rte_ipv4_hdr *ip, uint32_t lengt
 
 	uint32_t total = rte_be_to_cpu_16(ip->total_length);
 
-	if (unlikely(total < sizeof(*ip) || length < RTE_ETHER_HDR_LEN + total))
+	if (unlikely(total < sizeof(*ip) || rte_pktmbuf_pkt_len(mbuf) < RTE_ETHER_HDR_LEN + total))
 		return false;
 	if ((mbuf->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD)
 		return true;
@@ -44,7 +45,7 @@ destination(struct rte_mbuf *mbuf)
 	const struct rte_ipv4_hdr *ip =
 		rte_pktmbuf_mtod_offset(mbuf, const struct rte_ipv4_hdr *, RTE_ETHER_HDR_LEN);
 
-	if (unlikely(!sound(mbuf, ip, rte_pktmbuf_data_len(mbuf)))) {
+	if (unlikely(!sound(mbuf, ip))) {
 		gw_because(mbuf, GW_PUNT_MALFORMED);
 		return 0;
 	}

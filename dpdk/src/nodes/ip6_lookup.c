@@ -16,11 +16,12 @@ refuses(const struct rte_mbuf *mbuf, const uint8_t *ip)
 	const struct rte_ipv6_hdr *header = (const struct rte_ipv6_hdr *)ip;
 	const uint8_t *source = ip + offsetof(struct rte_ipv6_hdr, src_addr);
 	const uint8_t *destination = ip + offsetof(struct rte_ipv6_hdr, dst_addr);
-	uint32_t length = rte_pktmbuf_data_len(mbuf);
 
-	if (unlikely(length < RTE_ETHER_HDR_LEN + sizeof(*header)))
+	// The header is in the first segment; a jumbo frame has more of them.
+	if (unlikely(rte_pktmbuf_data_len(mbuf) < RTE_ETHER_HDR_LEN + sizeof(*header)))
 		return GW_PUNT_MALFORMED;
-	if (unlikely(ip[0] >> 4 != 6 || length < RTE_ETHER_HDR_LEN + sizeof(*header) +
+	if (unlikely(ip[0] >> 4 != 6 ||
+		     rte_pktmbuf_pkt_len(mbuf) < RTE_ETHER_HDR_LEN + sizeof(*header) +
 							 rte_be_to_cpu_16(header->payload_len)))
 		return GW_PUNT_MALFORMED;
 	// RFC 8200 section 4.3: the one extension header that routers on the way look at.
