@@ -141,12 +141,12 @@ write_all(enum family family)
 	const struct prefix *prefix;
 
 	pending[family].all = false;
-	for (uint32_t i = 0; (prefix = routes_walk(family, &i));) {
+	for (uint32_t i = 0; (prefix = routes_walk(family, &i));)
+		if (!write_entry(family, prefix))
+			return;
+	for (uint32_t i = 0; (prefix = routes_walk(family, &i));)
 		if (routes_answer(family, prefix) < 0)
 			delete (family, prefix);
-		else if (!write_entry(family, prefix))
-			return;
-	}
 	gw_fib_settle();
 }
 
