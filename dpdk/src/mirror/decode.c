@@ -16,6 +16,7 @@ enum {
 	EXT_LOCKED = 1 << 1, /* NTF_EXT_LOCKED, in no header of Debian 12: not let in (802.1X) */
 	FORCE_FORWARDING = 9, /* NETCONFA_FORCE_FORWARDING, since 6.17 */
 	FLAGS_EXT = 15, /* NDA_FLAGS_EXT */
+	WEIGHT_HIGH = 5, /* place of the upper byte in struct nexthop_grp, since 6.12; 0 before */
 };
 
 void
@@ -148,8 +149,10 @@ decode_members(const struct nlattr *attr, struct object *object, uint32_t *membe
 	// One more than any path has: nobody takes it for the whole.
 	object->count = RTE_MIN(count, (uint32_t)WAY_HOPS + 1);
 	for (uint32_t i = 0; i < object->count; i++) {
+		const uint32_t high = ((const uint8_t *)&group[i])[WEIGHT_HIGH];
+
 		members[i] = group[i].id;
-		weights[i] = group[i].weight + 1;
+		weights[i] = RTE_MIN((high << 8 | group[i].weight) + 1, (uint32_t)UINT16_MAX);
 	}
 }
 
