@@ -33,7 +33,7 @@ struct gw_worker_options {
 	uint16_t cores[GW_WORKER_LCORES]; /* CPU of each data lcore, in their order */
 	uint32_t core_count; /* 1 or more */
 	uint32_t memory_mb; /* hugepages that EAL may take, MB */
-	uint32_t mbufs; /* 0: as many as fit the ports */
+	uint32_t mbufs; /* frames, of all ports together; 0: the default */
 	uint32_t routes4; /* room for so many IPv4 routes; 0: the default */
 	uint32_t routes6;
 	uint32_t tbl8_6; /* groups of rte_fib6's last levels; 0: by routes6 */
