@@ -121,7 +121,6 @@ launch(void)
 		id = rte_get_next_lcore(id, 1, 0);
 		gw_lcores[i].index = i;
 		gw_lcores[i].id = id;
-		gw_lcores[i].wake = -1;
 		result = prepare(&gw_lcores[i]);
 		if (result)
 			return result;
@@ -143,6 +142,9 @@ gw_lcores_start(const uint16_t *cores __rte_unused, uint32_t count)
 	if (!gw_rcu || rte_rcu_qsbr_init(gw_rcu, GW_WORKER_LCORES))
 		return gw_fail(ENOMEM, "no memory for RCU");
 	gw_lcore_count = count;
+	// What launch() does not come to is discarded as well, and 0 is somebody's descriptor.
+	for (uint32_t i = 0; i < count; i++)
+		gw_lcores[i].wake = -1;
 	result = launch();
 	if (result)
 		gw_lcores_stop();
