@@ -160,6 +160,32 @@ def test_what_makes_a_network_file_match_a_tap(network: str, said: str) -> None:
     assert sorted(kept) == sorted(line for line in said.splitlines() if line)
 
 
+def test_before_networkd_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At boot: the file that will be the device's, by its permanent MAC address."""
+    etc, run = tmp_path / "etc", tmp_path / "run" / "network"
+    for folder, name, mac in (
+        (run, "05-hidden", "02:00:00:00:00:01"),
+        (run, "10-netplan-sfp0", "02:00:00:00:00:01"),
+        (run, "20-later", "02:00:00:00:00:01"),
+        (run, "10-netplan-sfp1", "02-00-00-00-00-03 02-00-00-00-00-02"),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.network").write_text(f"[Match]\nPermanentMACAddress={mac}\n")
+    etc.mkdir()
+    (etc / "05-hidden.network").write_text("[Match]\nName=sfp0\n")
+    monkeypatch.setattr(networkd, "RUN", tmp_path / "run")
+    monkeypatch.setattr(networkd, "FOLDERS", (etc, run))
+    monkeypatch.setattr(networkd, "is_here", lambda: True)
+
+    assert networkd.network_file(7, "02:00:00:00:00:01") == run / "10-netplan-sfp0.network"
+    assert networkd.network_file(7, "02:00:00:00:00:02") == run / "10-netplan-sfp1.network"
+    assert networkd.network_file(7, "02:00:00:00:00:04") is None
+    link = tmp_path / "run" / "netif" / "links" / "7"
+    link.parent.mkdir(parents=True)
+    link.write_text(f"NETWORK_FILE={run}/20-later.network\n")
+    assert networkd.network_file(7, "02:00:00:00:00:01") == run / "20-later.network"
+
+
 def test_files_of_a_tap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networkd, "RUN", tmp_path)
     monkeypatch.setattr(networkd, "is_here", lambda: True)

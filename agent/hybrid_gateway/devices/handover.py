@@ -154,16 +154,16 @@ class Handover:
         return True
 
     def _take(self, rtnl: Rtnl, entry: Entry) -> None:
-        file = text = ""
+        file = None
         if entry.state is not None:
-            file = networkd.network_file(entry.state.ifindex)
-            text = networkd.dropin_for(entry.state.ifindex)
+            file = networkd.network_file(entry.state.ifindex, entry.mac)
         if entry.kind is Kind.WIRE:
             networkd.announce(entry.tap, wire=entry.wire)
             wire.detach(rtnl, entry.tap, entry.wire)
         elif entry.kind is Kind.PCI:
             Pci(self._sysfs).bind(entry.address, entry.binding)
-        networkd.announce(entry.tap, wire=entry.wire, file=file, text=text)
+        name, text = file.name if file else "", networkd.dropin_for(file)
+        networkd.announce(entry.tap, wire=entry.wire, file=name, text=text)
         ifindex = tap.create(rtnl, entry.tap, entry.mac)
         if entry.state is None:
             tap.bring_up(rtnl, ifindex)

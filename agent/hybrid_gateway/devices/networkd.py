@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 
 RUN = Path("/run/systemd")
+FOLDERS = (Path("/etc/systemd/network"), RUN / "network", Path("/usr/lib/systemd/network"))
+"""Of files of the same name the first counts."""
 SO_NETNS_COOKIE = 71
 """<asm-generic/socket.h>; Python's socket module does not have it."""
 SELF, INIT = Path("/proc/thread-self/ns/net"), Path("/proc/1/ns/net")
@@ -66,18 +68,50 @@ def manages(ifindex: int) -> bool:
     return bool(_state(ifindex).get("NETWORK_FILE"))
 
 
-def network_file(ifindex: int) -> str:
-    """The name of that file without its folder; empty: there is none."""
-    return Path(_state(ifindex).get("NETWORK_FILE", "")).name
+def network_file(ifindex: int, mac: str) -> Path | None:
+    """The file by which networkd configures a device, or will: at boot it has not begun yet."""
+    if not is_here():
+        return None
+    known = _state(ifindex).get("NETWORK_FILE")
+    return Path(known) if known else _file_of(mac)
 
 
-def dropin_for(ifindex: int) -> str:
+def _file_of(mac: str) -> Path | None:
+    """The first that names the device by its permanent MAC address, in networkd's order; by its
+    name a TAP is found, too."""
+    files: dict[str, Path] = {}
+    for folder in FOLDERS:
+        for path in folder.glob("*.network"):
+            files.setdefault(path.name, path)
+    for _, path in sorted(files.items()):
+        macs = _matches(_text(path)).get("PermanentMACAddress", ())
+        if mac.lower() in " ".join(macs).lower().replace("-", ":").split():
+            return path
+    return None
+
+
+def dropin_for(file: Path | None) -> str:
     """What has to be said for the device's file to match a TAP, too; empty: it does."""
-    file = _state(ifindex).get("NETWORK_FILE", "")
+    return dropin(_text(file)) if file else ""
+
+
+def _text(path: Path) -> str:
     try:
-        return dropin(Path(file).read_text()) if file else ""
+        return path.read_text()
     except OSError:
         return ""
+
+
+def _matches(network: str) -> dict[str, list[str]]:
+    """What [Match] says, in the text of a file."""
+    section, found = "", dict[str, list[str]]()
+    for line in (line.strip() for line in network.splitlines()):
+        if line.startswith("["):
+            section = line
+        elif section == "[Match]" and "=" in line and not line.startswith(("#", ";")):
+            key, _, value = line.partition("=")
+            found.setdefault(key.strip(), []).append(value.strip())
+    return found
 
 
 def dropin(network: str) -> str:
@@ -86,13 +120,7 @@ def dropin(network: str) -> str:
     The MAC addresses that were to be permanent may be any; only of an Ethernet device, for a
     bridge takes the address of its port.
     """
-    section, found = "", dict[str, list[str]]()
-    for line in (line.strip() for line in network.splitlines()):
-        if line.startswith("["):
-            section = line
-        elif section == "[Match]" and "=" in line and not line.startswith(("#", ";")):
-            key, _, value = line.partition("=")
-            found.setdefault(key.strip(), []).append(value.strip())
+    found = _matches(network)
     macs = " ".join(found.get("PermanentMACAddress", []))
     if not macs:
         # By its name a TAP is found, too. By a driver or a place it is not, and without those the
