@@ -238,7 +238,50 @@ def test_one_that_was_told_to_end_did_not_crash(site: Site) -> None:
 
     assert site.crashes == []
     assert site.leaving == set()
+    site.start()
+    site.clock.pass_time(10)
+    assert site.judgement is None
+    assert site.has_ports
+
+
+@pytest.mark.usefixtures("follower")
+def test_nor_is_it_waited_for_longer_than_one_that_did(site: Site) -> None:
+    """It was to start anew, and did not."""
+    site.leaving.add(site.pid)
+
+    site.die()
+    site.clock.pass_time(3.2)
+
+    assert site.crashes == []
+    assert site.judgement
+    assert site.judgement.reason == "it did not come back within 3 s"
+    assert not site.has_ports
+
+
+@pytest.mark.usefixtures("follower")
+def test_one_that_ended_for_good_is_not_waited_for(site: Site) -> None:
+    site.leaving.add(site.pid)
+    site.has_ports = False
+
+    site.die()
+    site.clock.pass_time(10)
+
     assert site.looks == []
+    assert site.judgement is None
+
+
+@pytest.mark.usefixtures("follower")
+def test_one_that_was_given_up_stays_so(site: Site) -> None:
+    """Though a port of it could not be given back."""
+    given_up = Judgement(GIVEN_BACK, "it died 3 times within 60 s", OWNER)
+    site.judgement = given_up
+
+    site.die()
+    site.start()
+    site.clock.pass_time(10)
+
+    assert site.judgement == given_up
+    assert (Part.ALL, GIVEN_BACK) in site.looks
 
 
 @pytest.mark.usefixtures("follower")

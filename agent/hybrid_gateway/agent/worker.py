@@ -2,6 +2,7 @@
 """Follows the DPDK worker: what becomes of its ports when it dies, and when it is back."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -80,6 +81,8 @@ class WorkerFollower:
             client.close()
             return False
         self._client, self._socket = client, connection.fileno()
+        # The others have ended, and their numbers may be another's one day.
+        self._view.leaving.intersection_update({self._pid})
         self._loop.add_reader(self._socket, self._attempt, self._ended)
         return True
 
@@ -94,13 +97,16 @@ class WorkerFollower:
         pid = self._pid
         self._disconnect()
         self._look_later(0.0)
-        if pid in self._view.leaving:
-            self._view.leaving.discard(pid)
-            return
-        if self._view.taken() and self._engine.config:
-            self._died(pid)
+        told = pid in self._view.leaving
+        self._view.leaving.discard(pid)
+        if not (self._view.taken() and self._engine.config):
+            if not told:
+                self._engine.reconcile(Part.WORKER)
+        elif told:
+            # To be started anew. The next one may not come, or not start: nobody else waits for it.
+            self._await(f"it was told to end (process {pid})")
         else:
-            self._engine.reconcile(Part.WORKER)
+            self._died(pid)
 
     # ---- whether it is alive ----------------------------------------------------------
 
@@ -116,7 +122,8 @@ class WorkerFollower:
                 heard = self._loop.time()
             elif self._client and pid == self._pid and self._loop.time() - heard > SILENCE_SECONDS:
                 log.error("the worker (process %d) does not answer: it is killed", pid)
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    os.kill(pid, signal.SIGKILL)
 
     # ---- what becomes of its ports ----------------------------------------------------
 
@@ -132,6 +139,11 @@ class WorkerFollower:
             self._await(f"it died (process {pid})")
 
     def _await(self, reason: str) -> None:
+        judged = self._view.judgement
+        if judged and judged.state is WorkerState.GIVEN_BACK:
+            # What of its ports is left could not be given back: the next look tries again.
+            self._engine.reconcile(Part.ALL)
+            return
         self._view.judgement = Judgement(WorkerState.STARTING, reason)
         self._deadline = self._loop.time() + RESTART_SECONDS
         self._engine.reconcile(Part.WORKER)
