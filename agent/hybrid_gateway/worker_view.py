@@ -208,10 +208,12 @@ class WorkerView(Trust):
         """Of devices that cannot be had; RefusedError for one that may be the only way in, unless
         it is `accepted`."""
         found, owners = [], dict[str, str]()
-        for port in config.ports_of(Plane.DPDK):
+        ports = config.ports_of(Plane.DPDK)
+        for port in ports:
             key = f"ports.{port.name}.{key_of(port)}"
+            force = _acceptance(port) in accepted
             try:
-                self.handover.check(port, force=_acceptance(port) in accepted, sessions=sessions)
+                self.handover.check(port, force=force, sessions=sessions, beside=ports)
                 device = self.handover.planned(port).eal
             except RefusedError as error:
                 error.where = f"{config.path}:{port.line}: {key}"
@@ -232,9 +234,10 @@ class WorkerView(Trust):
 
     def shun_refused(self, config: Config, accepted: frozenset[str]) -> None:
         """Ports that may be the only way in: nobody is there to be asked."""
-        for port in config.ports_of(Plane.DPDK):
+        ports = config.ports_of(Plane.DPDK)
+        for port in ports:
             try:
-                self.handover.check(port, force=_acceptance(port) in accepted)
+                self.handover.check(port, force=_acceptance(port) in accepted, beside=ports)
             except RefusedError as error:
                 self.shunned[port.name] = Shunned(error.message, OWNER)
             except DeviceError:

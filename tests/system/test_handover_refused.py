@@ -150,6 +150,33 @@ def test_the_last_default_route(place: Path, family: str) -> None:
     handover.check(SFP)
 
 
+def test_the_last_default_routes(place: Path) -> None:
+    """By two ports, of which neither has the last one: both would go, now or one by one."""
+    plain(
+        [
+            f"addr add 192.0.2.1/24 dev {DEVICE}",
+            f"route add default via 192.0.2.254 dev {DEVICE}",
+            "route add default via 10.50.0.254 dev o0 metric 5000",
+        ]
+    )
+    handover = Handover(place)
+    other = Port("other", plane=Plane.DPDK, vdev="net_af_packet1,iface=o0")
+    absent = Port("absent", "nosuch0", Plane.DPDK)
+
+    handover.check(SFP, beside=[SFP, absent])
+    for one in (SFP, other):
+        with pytest.raises(RefusedError, match="last default route of IPv4 leaves by") as caught:
+            handover.check(one, beside=[SFP, other])
+        assert caught.value.code == "device.last-default"
+        handover.check(one, beside=[SFP, other], force=True)
+    handover.take(SFP)
+    with pytest.raises(RefusedError, match="leaves by o0, or by other ports of the worker"):
+        handover.check(other)
+    plain(["route add default via 10.50.0.253 dev br0 onlink metric 6000"])
+    handover.check(other)
+    handover.give_back("sfp")
+
+
 def damaged(record: bytes) -> dict[str, bytes]:
     place = record.replace(b'"sysctls": {', b'"sysctls": {"net/ipv4/../../kernel/panic": "1", ')
     return {

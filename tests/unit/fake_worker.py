@@ -85,7 +85,14 @@ class FakeWorker:
 
     # ---- devices.Handover and devices.Hugepages ----------------------------------------
 
-    def check(self, port: Port, *, force: bool, sessions: Any = ()) -> None:  # noqa: ARG002
+    def check(
+        self,
+        port: Port,
+        *,
+        force: bool,
+        sessions: Any = (),  # noqa: ARG002
+        beside: Any = (),  # noqa: ARG002
+    ) -> None:
         if not force and (error := self.refused.get(port.name)):
             raise error
 

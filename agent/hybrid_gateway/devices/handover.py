@@ -53,17 +53,25 @@ class Handover:
         self._record = Record(record)
         self._sysfs = sysfs
 
-    def check(self, port: Port, *, force: bool = False, sessions: Iterable[IPAddress] = ()) -> None:
+    def check(
+        self,
+        port: Port,
+        *,
+        force: bool = False,
+        sessions: Iterable[IPAddress] = (),
+        beside: Iterable[Port] = (),
+    ) -> None:
         """DeviceError when the port cannot be taken; RefusedError when it should not, for the
         caller's SSH session comes by it (from one of `sessions`) or the last default route leaves
-        by it; not with `force`. Nothing to say of a port that is taken already."""
+        by it; not with `force`. A default route by a port that is taken, or by one of those that
+        go with it (`beside`), is no other way. Nothing to say of a port that is taken already."""
         entry = self._record.load().entries.get(port.name)
         if entry is None or entry.source != port.where:
             with _Netlink() as rtnl:
                 preparation = self._preparation(rtnl)
                 preparation.check(port)
                 if not force:
-                    preparation.refuse_last_way(port, sessions)
+                    preparation.refuse_last_way(port, sessions, beside)
 
     def planned(self, port: Port) -> Taken:
         """What `take` would give, or has given; DeviceError when that cannot be said."""

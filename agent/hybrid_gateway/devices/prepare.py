@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Finds out how a port would be taken, and what is against it; changes nothing but modules."""
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -111,7 +112,9 @@ class Preparation:
                 code="device.master",
             )
 
-    def refuse_last_way(self, port: Port, sessions: Iterable[IPAddress]) -> None:
+    def refuse_last_way(
+        self, port: Port, sessions: Iterable[IPAddress], beside: Iterable[Port] = ()
+    ) -> None:
         """RefusedError when the owner would lock himself out should anything go wrong."""
         netdev = self._netdev(port, self._device(port))
         if netdev is None:
@@ -123,12 +126,25 @@ class Preparation:
                 "--force takes it all the same",
                 code="device.session",
             )
-        if family := ways.last_default(netdev.ifindex):
+        others = self._of_worker(beside) - {netdev.ifindex}
+        if family := ways.last_default(netdev.ifindex, others):
             raise RefusedError(
-                f"the last default route of {family} leaves by {netdev.name}: "
+                f"the last default route of {family} leaves by {netdev.name}"
+                f"{', or by other ports of the worker' if others else ''}: "
                 "--force takes it all the same",
                 code="device.last-default",
             )
+
+    def _of_worker(self, ports: Iterable[Port]) -> set[int]:
+        """Devices that these ports are, and TAPs of ports that are taken."""
+        taps = {entry.tap for entry in self._entries.values()}
+        found = {one.ifindex for one in self._links.values() if one.name in taps}
+        for port in ports:
+            # What cannot be taken is said when it is asked for itself.
+            with contextlib.suppress(DeviceError):
+                if netdev := self._netdev(port, self._device(port)):
+                    found.add(netdev.ifindex)
+        return found
 
     # ---- how it would be taken ------------------------------------------------------------
 

@@ -4,7 +4,7 @@
 import contextlib
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
@@ -44,11 +44,15 @@ class WaysIn:
             netlink.close()
         return None
 
-    def last_default(self, ifindex: int) -> str | None:
-        """ "IPv4" or "IPv6", when every default route of that family leaves by the device."""
+    def last_default(self, ifindex: int, others: Collection[int] = ()) -> str | None:
+        """ "IPv4" or "IPv6", when a default route of that family leaves by the device, and none by
+        any that is not one of `others`."""
         for family, name in ((socket.AF_INET, "IPv4"), (socket.AF_INET6, "IPv6")):
-            found = [self._by(ifindex, out, via) for out, via in self._defaults(family)]
-            if found and all(found):
+            ways = list(self._defaults(family))
+            left = [way for way in ways if not self._by(ifindex, *way)]
+            if len(left) < len(ways) and all(
+                any(self._by(o, *way) for o in others) for way in left
+            ):
                 return name
         return None
 
