@@ -124,6 +124,35 @@ def test_killed_while_it_reserves(made: Any, monkeypatch: pytest.MonkeyPatch, wh
     assert kernel.total() == [7]
 
 
+@pytest.mark.parametrize("when", [0, 1, 2])
+def test_killed_while_it_releases(made: Any, monkeypatch: pytest.MonkeyPatch, when: int) -> None:
+    """Whoever goes on takes nothing of what the host had before."""
+    kernel, pages = made(total=7, used=7)
+    pages.reserve(5 * PAGE)
+    saved, calls = Record.save, 0
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def save(*arguments: Any) -> None:
+        nonlocal calls
+        if calls == when:
+            raise KeyboardInterrupt
+        calls += 1
+        saved(*arguments)
+        if when == 2:
+            monkeypatch.setattr(hugepages, "_write", killed)
+
+    monkeypatch.setattr(Record, "save", save)
+    with pytest.raises(KeyboardInterrupt):
+        pages.release()
+    monkeypatch.setattr(Record, "save", saved)
+    monkeypatch.setattr(hugepages, "_write", kernel.write)
+    pages.release()
+    assert kernel.total() == [7]
+    assert pages.status().reserved == 0
+
+
 def test_a_kernel_without_hugepages(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="no hugepages of 2 MB"):
         Hugepages(tmp_path / "run" / "taken.json", tmp_path).reserve(PAGE)

@@ -84,8 +84,12 @@ class Hugepages:
         with self._record.locked() as contents:
             for path, pages in list(contents.hugepages.items()):
                 file = self._sysfs / path
-                if file.exists() and (ours := pages.now(_number(file))):
-                    _write(file, max(0, _number(file) - ours))
+                count = _number(file)
+                if ours := min(pages.now(count), count):
+                    # Whoever is killed in between must not take as many of the host's own.
+                    contents.hugepages[path] = Pages(asked=ours, before=count - ours)
+                    self._record.save(contents)
+                    _write(file, count - ours)
                 del contents.hugepages[path]
                 self._record.save(contents)
 
