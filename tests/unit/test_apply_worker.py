@@ -305,6 +305,22 @@ def test_without_a_worker_nothing_of_it_is_imported(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": path})
 
 
+def test_one_that_does_not_come_back_is_waited_for_once(
+    worker: FakeWorker, view: WorkerView, executor: Executor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing moves on its ports meanwhile, and nobody else is served."""
+    executor.run(steps(CONFIG, view))
+    worker.comes_back = False
+
+    with pytest.raises(WorkerAbsentError, match="nobody within 20 s"):
+        executor.run(steps(changed(CONFIG, hugepages=128 * MB), view))
+
+    assert "nobody within 0 s" in caplog.text
+    worker.runs = True
+    executor.run(steps(changed(CONFIG, hugepages=128 * MB), view))
+    assert steps(changed(CONFIG, hugepages=128 * MB), view) == ()
+
+
 # ---- what stands in the way -----------------------------------------------------------
 
 

@@ -26,11 +26,13 @@ class WorkerSteps:
         self._view = view
         self.notes: list[str] = []
         self._changed = False
+        self._patience = RETURN_SECONDS
 
     def begin(self) -> None:
         """A plan begins; what another one did is of no interest."""
         self.notes.clear()
         self._changed = False
+        self._patience = RETURN_SECONDS
 
     # ---- memory and process -----------------------------------------------------------
 
@@ -44,7 +46,10 @@ class WorkerSteps:
         return lambda: void(self._view.hugepages.reserve(before))
 
     def start(self, setup: WorkerSetup) -> Undo:
-        self._view.wait(RETURN_SECONDS, fresh=True)
+        # Undone, a plan that has waited for nobody does not wait a second time.
+        patience, self._patience = self._patience, 0.0
+        self._view.wait(patience, fresh=True)
+        self._patience = patience
         with self._view.client() as client:
             pid = client.status().pid
             try:
