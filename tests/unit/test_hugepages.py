@@ -233,3 +233,21 @@ def test_files_of_a_tap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     networkd.forget("sfp0")
     networkd.forget("sfp0")
     assert [path.name for path in folder.iterdir()] == ["00-gw-sfp1.link"]
+
+
+def test_files_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full or read-only /run is no reason to take a port by halves, or not to give it back."""
+    monkeypatch.setattr(networkd, "RUN", tmp_path)
+    monkeypatch.setattr(networkd, "is_here", lambda: True)
+    monkeypatch.setattr(networkd, "_reload", lambda: None)
+    (tmp_path / "network" / "00-gw-sfp0.link").mkdir(parents=True)
+    (tmp_path / "network" / "10-sfp.network.d").write_text("")
+
+    networkd.announce("sfp0", wire="sfp0-wire", file="10-sfp.network", text="[Match]\n")
+    networkd.forget("sfp0")
+
+    assert "00-gw-sfp0.link: Is a directory" in caplog.text
+    assert "gw-sfp0.conf" in caplog.text
+    assert not (tmp_path / "network" / "00-gw-sfp0.network").exists()

@@ -160,9 +160,12 @@ def forget(name: str) -> None:
     if not any(path.exists() for path in found):
         return
     for path in found:
-        path.unlink(missing_ok=True)
-        if path.suffix == ".conf" and not any(path.parent.iterdir()):
-            path.parent.rmdir()
+        try:
+            path.unlink(missing_ok=True)
+            if path.suffix == ".conf" and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+        except OSError as error:
+            log.warning("%s: %s", path, error.strerror)
     _reload()
 
 
@@ -177,11 +180,15 @@ def settle(ifindex: int) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-    path.write_text(text)
-    # networkd has a user of its own, and the agent's umask leaves others nothing.
-    path.parent.chmod(0o755)
-    path.chmod(0o644)
+    """A port is taken without it, rather than not: what was carried over it has all the same."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        path.write_text(text)
+        # networkd has a user of its own, and the agent's umask leaves others nothing.
+        path.parent.chmod(0o755)
+        path.chmod(0o644)
+    except OSError as error:
+        log.warning("%s: %s", path, error.strerror)
 
 
 def _reload() -> None:
