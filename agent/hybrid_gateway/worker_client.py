@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from .errors import WorkerAbsentError, WorkerError, WorkerTimeoutError, worker_error
+from .errors import UsageError, WorkerAbsentError, WorkerError, WorkerTimeoutError, worker_error
 from .jsonrpc import Connection
 from .worker_values import (
     GraphNode,
@@ -41,6 +41,8 @@ __all__ = [
     "WorkerPort",
     "WorkerStatus",
 ]
+
+T = TypeVar("T")
 
 READ_SECONDS = 2.0
 START_SECONDS = 15.0
@@ -78,7 +80,7 @@ class WorkerClient:
             raise self._absent(error) from error
 
     def status(self) -> WorkerStatus:
-        return decoded(WorkerStatus, self._call("status"))
+        return _value(WorkerStatus, self._call("status"))
 
     def start(self, options: WorkerOptions) -> None:
         """EAL, lcores, graph and mirror; once in the life of a worker."""
@@ -86,17 +88,17 @@ class WorkerClient:
 
     def add_port(self, port: WorkerPort) -> PortStatus:
         answer = self._call("port.add", PORT_SECONDS, port=_plain(port))
-        return decoded(PortStatus, answer)
+        return _value(PortStatus, answer)
 
     def remove_port(self, name: str) -> None:
         """Its TAP stays, without carrier. NoSuchPortError when there is none of that name."""
         self._call("port.remove", PORT_SECONDS, name=name)
 
     def counters(self) -> WorkerCounters:
-        return decoded(WorkerCounters, self._call("counters"))
+        return _value(WorkerCounters, self._call("counters"))
 
     def graph(self) -> WorkerGraph:
-        return decoded(WorkerGraph, self._call("graph"))
+        return _value(WorkerGraph, self._call("graph"))
 
     def wait_for_mirror(self, seconds: float = READ_SECONDS) -> None:
         """Until what the kernel has said before is in the tables; MirrorTimeoutError if not."""
@@ -108,7 +110,7 @@ class WorkerClient:
         """Where a packet to each would go; `flow` chooses among several next hops."""
         wanted = [str(address) for address in addresses]
         answer = self._call("mirror.explain", addresses=wanted, flow=flow)
-        return decoded(Ways, answer).ways
+        return _value(Ways, answer).ways
 
     def stop(self) -> None:
         """Asks it to end; it answers first, and has ended when the connection is closed."""
@@ -130,6 +132,18 @@ class WorkerClient:
 
     def _absent(self, error: OSError) -> WorkerError:
         return WorkerAbsentError(f"{self._path}: the worker does not run: {error.strerror}")
+
+
+def _value(kind: type[T], answer: object) -> T:
+    """An agent that was upgraded may find a worker that was not, and forwards."""
+    try:
+        return decoded(kind, answer)
+    except UsageError as error:
+        raise WorkerError(
+            f"the worker is of another version ({error.message}): `systemctl restart gw-worker` "
+            "starts the new one",
+            code="worker.version",
+        ) from error
 
 
 def _typed(error: Any) -> WorkerError:

@@ -170,6 +170,10 @@ class WorkerView(Trust):
             if self._last:  # most likely it is as it was, and slow
                 return WorkerState.RUNNING, error.message, self._last
             return WorkerState.STARTING, error.message, None
+        except WorkerError as error:
+            if asked:
+                raise
+            return WorkerState.STARTING, error.message, None
 
     def _physical(self, ports: Iterable[Port]) -> Iterator[str]:
         for port in ports:

@@ -20,6 +20,7 @@ from hybrid_gateway.errors import (
     NoSuchDeviceError,
     RefusedError,
     WorkerAbsentError,
+    WorkerError,
     WorkerTimeoutError,
 )
 from hybrid_gateway.mirror import Mirror
@@ -44,6 +45,7 @@ from hybrid_gateway.nft import Nft
 from hybrid_gateway.plan import Planner
 from hybrid_gateway.resolve import resolve
 from hybrid_gateway.restore import RestoreFile
+from hybrid_gateway.worker_client import WorkerClient
 from hybrid_gateway.worker_facts import options_of
 from hybrid_gateway.worker_trust import RETRY_SECONDS, Judgement
 from hybrid_gateway.worker_view import NOBODY, Caller, NoWorkerError, WorkerView
@@ -261,6 +263,27 @@ def test_a_slow_worker_is_as_it_was(
     # It is not asked again for a while, unless somebody wants to know.
     assert view.look(CONFIG).reason == "the worker runs and does not answer"
     assert view.look(CONFIG, asked=2) == before
+
+
+def test_a_worker_of_another_version(
+    worker: FakeWorker, view: WorkerView, executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It forwards as it did: nothing is done about it but to say so."""
+    executor.run(steps(CONFIG, view))
+    monkeypatch.setattr(WorkerClient, "_call", lambda *_: {"pid": 1, "started": True, "new": 2})
+    with pytest.raises(WorkerError, match=r"version \(.*there is no new\): `systemctl") as caught:
+        WorkerClient(Path("/nowhere")).status()
+    assert caught.value.code == "worker.version"
+    worker.fails["status"] = caught.value
+
+    found = view.look(CONFIG)
+
+    assert (found.state, found.reason) == (WorkerState.STARTING, caught.value.message)
+    wanted = resolve(CONFIG, Observed(worker=found))
+    assert Planner(wanted, Observed(worker=found)).steps() == ()
+    worker.fails["status"] = caught.value
+    with pytest.raises(WorkerError, match="another version"):
+        view.look(CONFIG, asked=1)
 
 
 def test_a_device_that_is_gone(worker: FakeWorker, view: WorkerView) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hybrid_gateway.agent import worker as following
 from hybrid_gateway.agent.engine import Engine
 from hybrid_gateway.agent.worker import CRASHES_SECONDS, WorkerFollower
-from hybrid_gateway.errors import WorkerAbsentError
+from hybrid_gateway.errors import WorkerAbsentError, WorkerError, WorkerTimeoutError
 from hybrid_gateway.model import WorkerState
 from hybrid_gateway.observe import Part
 from hybrid_gateway.worker_trust import OWNER, Judgement
@@ -331,3 +331,27 @@ def test_nothing_is_left_at_the_end(site: Site, follower: WorkerFollower) -> Non
 
     assert site.clock.readers == {}
     assert all(timer.cancelled for timer in site.clock.timers)
+
+
+def test_who_answers_is_alive() -> None:
+    """Whatever it says: one of another version is not killed."""
+
+    @dataclass
+    class Client:
+        error: WorkerError
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def status(self) -> None:
+            raise self.error
+
+    def answers(error: WorkerError) -> bool:
+        return following._answers(cast(Any, Client(error)))
+
+    assert answers(WorkerError("of another version"))
+    assert not answers(WorkerTimeoutError("too slow"))
+    assert not answers(WorkerAbsentError("gone"))

@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from ..errors import WorkerAbsentError, WorkerError
+from ..errors import WorkerAbsentError, WorkerError, WorkerTimeoutError
 from ..model import WorkerState
 from ..observe import Part
 from ..worker_client import WorkerClient
@@ -186,6 +186,8 @@ def _answers(client: WorkerClient) -> bool:
     with client:
         try:
             client.status()
-        except WorkerError:
+        except (WorkerAbsentError, WorkerTimeoutError):
             return False
+        except WorkerError:
+            pass  # an answer, though none that we understand
     return True
