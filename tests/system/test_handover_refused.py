@@ -93,6 +93,20 @@ def test_the_port_of_an_ssh_session(place: Path) -> None:
     handover.check(SFP, sessions=[PEER], force=True)
 
 
+def test_an_ssh_session_from_a_link_local_address(place: Path) -> None:
+    """To which a route alone says nothing: each device has one."""
+    peer = ip_address("fe80::50")
+    handover = Handover(place)
+    for device, refused in (("o0", False), (DEVICE, True)):
+        run(["ip", "neigh", "add", str(peer), "lladdr", "02:00:00:00:00:50", "dev", device])
+        if refused:
+            with pytest.raises(RefusedError, match=f"session from {peer} comes by {DEVICE}"):
+                handover.check(SFP, sessions=[peer])
+        else:
+            handover.check(SFP, sessions=[peer])
+        run(["ip", "neigh", "del", str(peer), "dev", device])
+
+
 def test_an_ssh_session_over_a_bridge(place: Path) -> None:
     """Whose port is known is let go; where nobody knows, it might be this one."""
     plain(

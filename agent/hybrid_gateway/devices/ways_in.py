@@ -37,12 +37,29 @@ class WaysIn:
         netlink = Netlink()
         try:
             for peer in (*sessions, *ssh_peers()):
-                way = netlink.way(peer)
-                if way and not way.local and self._by(ifindex, way.ifindex, way.gateway or peer):
+                if any(self._by(ifindex, *way) for way in self._ways(netlink, peer)):
                     return peer
         finally:
             netlink.close()
         return None
+
+    def _ways(self, netlink: Netlink, peer: IPAddress) -> Iterator[tuple[int, IPAddress]]:
+        """(ifindex, neighbour) by which packets to the peer leave. Every device has a route to
+        a link-local address: it is where the kernel knows it for a neighbour."""
+        if peer.version == 6 and peer.is_link_local:
+            for index, attrs in self._neighbours(socket.AF_INET6):
+                if attrs.get(messages.NDA_DST) == peer.packed:
+                    yield index, peer
+            return
+        way = netlink.way(peer)
+        if way and not way.local:
+            yield way.ifindex, way.gateway or peer
+
+    def _neighbours(self, family: int) -> Iterator[tuple[int, dict[int, bytes]]]:
+        """(ifindex, attributes) of each."""
+        for data in self._rtnl.dump_body(RTM_GETNEIGH, NEIGHBOUR.pack(family, 0, 0, 0, 0)):
+            index = int(NEIGHBOUR.unpack_from(data, HEADER.size)[1])
+            yield index, dict(attributes(data, HEADER.size + NEIGHBOUR.size))
 
     def last_default(self, ifindex: int, others: Collection[int] = ()) -> str | None:
         """ "IPv4" or "IPv6", when a default route of that family leaves by the device, and none by
@@ -91,16 +108,13 @@ class WaysIn:
         """ifindex of the port that the FDB has for a neighbour's MAC address; 0: none."""
         mac = b""
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-        for data in self._rtnl.dump_body(RTM_GETNEIGH, NEIGHBOUR.pack(family, 0, 0, 0, 0)):
-            attrs = dict(attributes(data, HEADER.size + NEIGHBOUR.size))
-            index = NEIGHBOUR.unpack_from(data, HEADER.size)[1]
+        for index, attrs in self._neighbours(family):
             if index == bridge and attrs.get(messages.NDA_DST) == address.packed:
                 mac = attrs.get(messages.NDA_LLADDR, b"")
-        for data in self._rtnl.dump_body(RTM_GETNEIGH, NEIGHBOUR.pack(AF_BRIDGE, 0, 0, 0, 0)):
-            attrs = dict(attributes(data, HEADER.size + NEIGHBOUR.size))
+        for index, attrs in self._neighbours(AF_BRIDGE):
             of_bridge = messages.u32(attrs.get(messages.NDA_MASTER, b"")) == bridge
             if mac and of_bridge and attrs.get(messages.NDA_LLADDR) == mac:
-                return int(NEIGHBOUR.unpack_from(data, HEADER.size)[1])
+                return index
         return 0
 
 
