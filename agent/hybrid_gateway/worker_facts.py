@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MB = 1 << 20
 ONLINE = Path("/sys/devices/system/cpu/online")
 PCI_DEVICES = Path("/sys/bus/pci/devices")
+UDEV = Path("/run/udev")
 
 
 def online() -> tuple[int, ...]:
@@ -75,7 +76,7 @@ def is_there(port: Port, taken: Sequence[TakenPort]) -> bool:
     if mine and not mine.wire:
         return mine.device.startswith("net_") or (PCI_DEVICES / mine.device).exists()
     if port.pci:
-        return (PCI_DEVICES / port.pci).exists()
+        return (PCI_DEVICES / port.pci).exists() and _named(PCI_DEVICES / port.pci)
     device = Port("", vdev=mine.device).iface if mine else port.device or port.iface
     if device is None:
         return True
@@ -84,3 +85,17 @@ def is_there(port: Port, taken: Sequence[TakenPort]) -> bool:
     except OSError:
         return False
     return True
+
+
+def _named(function: Path) -> bool:
+    """Whether udev has given the function's device its name, where there is an udev: for a moment
+    of the boot it is eth0, and the TAP in its place would be called so."""
+    from .devices.networkd import is_here
+
+    if not is_here() or not (UDEV / "control").exists():
+        return True
+    files = (*function.glob("net/*/ifindex"), *function.glob("virtio*/net/*/ifindex"))
+    try:
+        return all((UDEV / "data" / f"n{file.read_text().strip()}").exists() for file in files)
+    except OSError:
+        return False  # it is being renamed

@@ -11,8 +11,10 @@ from typing import cast
 
 import pytest
 
+from hybrid_gateway import worker_facts
 from hybrid_gateway.apply import Executor
 from hybrid_gateway.bpf import DataPlane
+from hybrid_gateway.devices import networkd
 from hybrid_gateway.errors import (
     ConfigError,
     DeviceError,
@@ -263,6 +265,27 @@ def test_a_slow_worker_is_as_it_was(
     # It is not asked again for a while, unless somebody wants to know.
     assert view.look(CONFIG).reason == "the worker runs and does not answer"
     assert view.look(CONFIG, asked=2) == before
+
+
+def test_a_device_that_has_no_name_yet(
+    view: WorkerView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At boot the agent sees a device before udev has renamed it."""
+    port = replace(P0, vdev=None, pci="0000:04:00.0")
+    config = replace(CONFIG, ports=(port,))
+    netdev = tmp_path / "pci" / "0000:04:00.0" / "virtio0" / "net" / "eth0"
+    netdev.mkdir(parents=True)
+    (netdev / "ifindex").write_text("7\n")
+    monkeypatch.setattr(worker_facts, "PCI_DEVICES", tmp_path / "pci")
+    monkeypatch.setattr(worker_facts, "UDEV", tmp_path / "udev")
+    monkeypatch.setattr(networkd, "is_here", lambda: True)
+
+    assert not view.look(config).missing
+    (tmp_path / "udev" / "data").mkdir(parents=True)
+    (tmp_path / "udev" / "control").touch()
+    assert view.look(config).missing == {"p0"}
+    (tmp_path / "udev" / "data" / "n7").touch()
+    assert not view.look(config).missing
 
 
 def test_a_worker_of_another_version(
