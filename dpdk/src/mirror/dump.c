@@ -21,6 +21,7 @@ enum {
 	REST = 4, /* times the last dump's duration until the next one */
 	REST_MAX = 5000, /* ms */
 	RETRY = 1000, /* ms after a failure */
+	AGAIN = 1000, /* ms */
 	BRIDGES = GW_INTERFACES,
 	PIECE = 65536, /* the kernel fills at most 32 KB in one go */
 };
@@ -35,6 +36,8 @@ static struct dump {
 	uint32_t covers; /* ticket that the dump's end settles */
 	uint64_t first, last; /* ms: when it was wanted */
 	uint64_t started, rest_until;
+	uint32_t again; /* steps whose dump may have been too early */
+	uint64_t again_at; /* ms */
 	bool deleted, interrupted, failed, decoding;
 	uint8_t look[STEPS];
 } dump;
@@ -78,6 +81,14 @@ dump_want(uint32_t steps)
 	if (!dump.wanted)
 		dump.first = dump.last;
 	dump.wanted |= steps;
+}
+
+void
+dump_want_twice(uint32_t steps)
+{
+	dump_want(steps);
+	dump.again |= steps;
+	dump.again_at = mirror_now() + AGAIN;
 }
 
 bool
@@ -242,10 +253,18 @@ due(void)
 int
 dump_start_if_due(uint64_t now)
 {
-	if (dump.running || !dump.wanted || mirror.overrun)
+	bool waited_for = mirror.settled != mirror.last_ticket;
+
+	if (dump.running || mirror.overrun)
 		return -1;
+	if (dump.again && (waited_for || now >= dump.again_at)) {
+		dump_want(dump.again);
+		dump.again = 0;
+	}
+	if (!dump.wanted)
+		return dump.again ? (int)(dump.again_at - now) : -1;
 	// Whoever waits for it does not wait for more reasons.
-	if (mirror.settled == mirror.last_ticket && now < due())
+	if (!waited_for && now < due())
 		return due() - now;
 	dump.running = dump.wanted;
 	dump.wanted = 0;
@@ -259,7 +278,7 @@ dump_start_if_due(uint64_t now)
 bool
 dump_wanted(void)
 {
-	return dump.wanted;
+	return dump.wanted || dump.again;
 }
 
 void

@@ -16,7 +16,7 @@ event(const struct nlmsghdr *message)
 	mirror.count++;
 	if (message->nlmsg_type == RTM_DELADDR) {
 		// Routes that preferred it as their source go without a word.
-		dump_want(WANT(STEP_ROUTES4));
+		dump_want_twice(WANT(STEP_ROUTES4));
 		return;
 	}
 	decode_message(message);

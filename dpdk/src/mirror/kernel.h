@@ -28,6 +28,9 @@ void rules_end(enum family family);
 
 /* Another dump of these steps, soon. */
 void dump_want(uint32_t steps);
+/* Likewise, and once more later: the kernel has said why before it has done what follows from it,
+ * and will not say that. */
+void dump_want_twice(uint32_t steps);
 int dump_start_if_due(uint64_t now); /* ms until one is, or -1 */
 /* Reads what has come, at most a piece. False: nothing came. */
 bool dump_read(void);

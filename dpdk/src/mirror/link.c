@@ -33,7 +33,7 @@ static void
 routes_may_differ(uint16_t before, uint16_t after)
 {
 	if ((before ^ after) & (LINK_KNOWN | LINK_UP | LINK_CARRIER))
-		dump_want(WANT_ROUTES | WANT(STEP_OBJECTS));
+		dump_want_twice(WANT_ROUTES | WANT(STEP_OBJECTS));
 }
 
 void

@@ -49,7 +49,7 @@ static void
 routes_differ(uint32_t id)
 {
 	if (!dump_decoding() && is_used(id))
-		dump_want(WANT_ROUTES);
+		dump_want_twice(WANT_ROUTES);
 }
 
 static bool
