@@ -135,7 +135,7 @@ def test_a_tap_takes_the_place(box: Fibre) -> None:
     assert all(box.is_tap(nic.device) for nic in TAKEN.values())
     box.becomes(lambda: netdevs(box), NETDEVS)
     assert functions(box) == WORKER
-    assert box.hugepages() == 64
+    assert box.hugepages() == dpdk.HUGEPAGES
     box.guest.check("gwctl", "plan", "--exit-code")
 
 
