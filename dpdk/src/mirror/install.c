@@ -7,6 +7,7 @@
  * entry there, for everything: the kernel's. Never is a less specific route used because a more
  * specific one did not fit.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,16 +61,25 @@ add(enum family family, const struct prefix *prefix, uint32_t nexthop)
 	return gw_fib4_add(rte_be_to_cpu_32(address), prefix->length, nexthop);
 }
 
-static void delete (enum family family, const struct prefix *prefix)
+static int
+take_out(enum family family, const struct prefix *prefix)
 {
 	uint32_t address;
 
-	if (family == FAMILY6) {
-		gw_fib6_delete(prefix->address, prefix->length);
-		return;
-	}
+	if (family == FAMILY6)
+		return gw_fib6_delete(prefix->address, prefix->length);
 	memcpy(&address, prefix->address, sizeof(address));
-	gw_fib4_delete(rte_be_to_cpu_32(address), prefix->length);
+	return gw_fib4_delete(rte_be_to_cpu_32(address), prefix->length);
+}
+
+// What cannot be taken out, for that may need a group too, must not stay either.
+static void
+delete_entry(enum family family, const struct prefix *prefix)
+{
+	int result = take_out(family, prefix);
+
+	if (result && result != -ENOENT)
+		family_punting(family, PUNTING_FULL, true);
 }
 
 static bool
@@ -146,7 +156,7 @@ write_all(enum family family)
 			return;
 	for (uint32_t i = 0; (prefix = routes_walk(family, &i));)
 		if (routes_answer(family, prefix) < 0)
-			delete (family, prefix);
+			delete_entry(family, prefix);
 	gw_fib_settle();
 }
 
@@ -162,7 +172,7 @@ write_some(enum family family)
 	for (uint32_t i = 0; i < some->count; i++) {
 		if (routes_answer(family, &some->prefixes[i]) >= 0)
 			continue;
-		delete (family, &some->prefixes[i]);
+		delete_entry(family, &some->prefixes[i]);
 		deleted = true;
 	}
 	if (deleted)
