@@ -21,7 +21,7 @@ ROUNDS = 12
 CHANGES = 120
 """In a round, between two comparisons."""
 TRIES = 5
-PROBES = 150
+PROBES = 60
 """Addresses of each family that are compared."""
 
 # Device, its IPv4 and IPv6 network. `ext` is none of the worker's.
