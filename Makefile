@@ -26,7 +26,7 @@ BPF_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -target bpf -mcp
 
 BPF_OBJECTS := $(patsubst bpf/%.bpf.c,build/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 NATIVE := $(if $(wildcard agent/native/build_native.py),build/lib/.built)
-WORKER := build/lib/.worker-built
+WORKER := $(if $(wildcard dpdk/cffi_build.py),build/lib/.worker-built)
 BENCH := $(if $(wildcard tests/bench/Makefile),bench-tool)
 WRAPPERS := $(addprefix build/bin/,gwctl gw-agent gw-worker gw-handback)
 
@@ -68,7 +68,8 @@ build/lib/.built: $(wildcard agent/native/*) $(wildcard bpf/include/*.h) Makefil
 	@touch $@
 
 # Knows itself which of its objects are current.
-$(WORKER): $(shell find dpdk -name '*.[ch]') dpdk/cffi_build.py Makefile
+build/lib/.worker-built: $(shell find dpdk -name '*.[ch]' 2>/dev/null) \
+		$(wildcard dpdk/cffi_build.py) Makefile
 	@mkdir -p $(@D)
 	$(PYTHON) dpdk/cffi_build.py build/lib build/dpdk
 	@touch $@
