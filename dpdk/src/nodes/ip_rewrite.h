@@ -26,17 +26,6 @@ gw_bridge_port(const struct gw_nexthop *nexthop)
 	return gw_is_bridge_port(port, nexthop->interface) ? port : GW_NO_PORT;
 }
 
-/* `length` and `hops` are those of the IP header. GW_PUNT_… when it does not go out from here. */
-static inline int
-gw_rewrite_refuses(const struct gw_nexthop *nexthop, uint32_t length, uint8_t hops)
-{
-	if (unlikely(hops <= 1))
-		return GW_PUNT_TTL;
-	if (unlikely(length > nexthop->mtu))
-		return GW_PUNT_TOO_BIG;
-	return -1;
-}
-
 /* Sets mbuf->port and the Ethernet addresses; false: a bridge does not know where. */
 static inline bool
 gw_rewrite_ethernet(struct rte_mbuf *mbuf, struct gw_nexthop *nexthop, uint32_t now)
@@ -56,6 +45,44 @@ gw_rewrite_ethernet(struct rte_mbuf *mbuf, struct gw_nexthop *nexthop, uint32_t 
 	if (nexthop->used != now)
 		nexthop->used = now;
 	return true;
+}
+
+/*
+ * Whether the frame goes out from here, and if it does, with the next hop's Ethernet header; else it
+ * is as it came, and marked with the reason. `length` and `hops` are those of the IP header.
+ */
+static __rte_always_inline bool
+gw_rewrite_leaves(struct rte_mbuf *mbuf, const struct gw_lcore *lcore, uint32_t length,
+		  uint8_t hops)
+{
+	struct gw_nexthop *nexthop = &gw_nexthops[gw_mark(mbuf)->nexthop];
+
+	if (unlikely(hops <= 1))
+		gw_because(mbuf, GW_PUNT_TTL);
+	else if (unlikely(length > nexthop->mtu))
+		gw_because(mbuf, GW_PUNT_TOO_BIG);
+	else if (unlikely(!gw_rewrite_ethernet(mbuf, nexthop, lcore->now)))
+		gw_because(mbuf, GW_PUNT_BRIDGE_MISS);
+	else
+		return true;
+	return false;
+}
+
+/* The burst of either node; `one` gives the edge of a frame. */
+static __rte_always_inline uint16_t
+gw_rewrite_burst(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t count,
+		 uint8_t (*one)(struct rte_mbuf *mbuf, struct gw_lcore *lcore))
+{
+	struct gw_lcore *lcore = gw_node_lcore(node);
+	uint8_t next[GW_BURST];
+	int mixed = 0;
+
+	for (uint16_t i = 0; i < count; i++) {
+		next[i] = one(objs[i], lcore);
+		mixed |= next[i] ^ next[0];
+	}
+	gw_node_send(graph, node, objs, next, count, mixed);
+	return count;
 }
 
 #endif
