@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,7 +30,7 @@ class Place(Protocol):
         """The command line that runs `argv` on the host."""
 
 
-class Daemon:
+class Daemon(ABC):
     """One run of a program that reports READY=1 to systemd's notification socket."""
 
     name = "daemon"
@@ -42,9 +43,9 @@ class Daemon:
         self.log = lab.directory / f"{self.name.removeprefix('gw-')}.log"
         self.ready_after = 0.0
 
+    @abstractmethod
     def argv(self) -> Sequence[str]:
         """The command line, as it is in the namespace."""
-        raise NotImplementedError
 
     @property
     def pid(self) -> int:
