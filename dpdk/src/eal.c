@@ -3,9 +3,13 @@
 #include "eal.h"
 
 #include <errno.h>
+#include <glob.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rte_eal.h>
@@ -15,6 +19,8 @@
 #include "log.h"
 
 enum { ARGUMENTS = 16 };
+
+#define HUGEPAGES "/sys/kernel/mm/hugepages/hugepages-"
 
 struct arguments {
 	int count;
@@ -101,10 +107,64 @@ add_memory(struct arguments *arguments, const struct gw_worker_options *options)
 	add(arguments, arguments->limit);
 }
 
+static uint64_t
+number_in(const char *folder, const char *name)
+{
+	char path[PATH_MAX];
+	uint64_t number;
+	FILE *file;
+	int found;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	found = fscanf(file, "%" SCNu64, &number);
+	fclose(file);
+	return found == 1 ? number : 0;
+}
+
+// MB of hugepages that the kernel has free and nobody was promised, of all sizes.
+static uint64_t
+free_hugepages(void)
+{
+	uint64_t kilobytes = 0;
+	glob_t sizes;
+
+	if (glob(HUGEPAGES "*kB", 0, NULL, &sizes))
+		return 0;
+	for (size_t i = 0; i < sizes.gl_pathc; i++) {
+		const char *folder = sizes.gl_pathv[i];
+		uint64_t size = strtoull(folder + strlen(HUGEPAGES), NULL, 10);
+		uint64_t pages = number_in(folder, "free_hugepages");
+		uint64_t promised = number_in(folder, "resv_hugepages");
+
+		if (pages > promised)
+			kilobytes += (pages - promised) * size;
+	}
+	globfree(&sizes);
+	return kilobytes >> 10;
+}
+
+// EAL's own words differ with what pages a kernel has: they follow where the figures say too little.
+static int
+too_few_hugepages(uint32_t asked, uint64_t available)
+{
+	if (available < asked)
+		return gw_fail(ENOMEM,
+			       "%u MB of hugepages are asked for, and %" PRIu64 " MB are free",
+			       asked, available);
+	return gw_fail(ENOMEM,
+		       "%u MB of hugepages are asked for, and could not be had although %" PRIu64
+		       " MB are free (%s)",
+		       asked, available, gw_log_said());
+}
+
 int
 gw_eal_start(const struct gw_worker_options *options)
 {
 	struct arguments arguments = {.count = 0};
+	uint64_t available;
 	cpu_set_t rest;
 	int result = check_cores(options, &rest);
 
@@ -128,12 +188,13 @@ gw_eal_start(const struct gw_worker_options *options)
 	if (options->flags & GW_WORKER_IOVA_PA)
 		add(&arguments, "--iova-mode=pa");
 	gw_log_forget();
+	// Counted before: an EAL that fails may hold some of them.
+	available = free_hugepages();
 	if (rte_eal_init(arguments.count, arguments.values) >= 0)
 		return 0;
-	// EACCES is its word for a kernel that has none at all.
-	if (rte_errno == ENOMEM || (rte_errno == EACCES && !(options->flags & GW_WORKER_NO_HUGE)))
-		return gw_fail(ENOMEM, "there are no %u MB of free hugepages (%s)",
-			       options->memory_mb, gw_log_said());
+	// EACCES is its word for a kernel that has none of them reserved.
+	if (!(options->flags & GW_WORKER_NO_HUGE) && (rte_errno == ENOMEM || rte_errno == EACCES))
+		return too_few_hugepages(options->memory_mb, available);
 	return gw_fail(rte_errno ?: EINVAL, "DPDK does not start: %s (%s)", rte_strerror(rte_errno),
 		       gw_log_said());
 }

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.dpdk
         (
             replace(SMALL, no_huge=False, memory_mb=1 << 20),
             NoHugepagesError,
-            r"no 1048576 MB of free hugepages \(.*available: \d+MB",
+            r"1048576 MB of hugepages are asked for, and \d+ MB are free$",
         ),
     ],
     ids=["core", "core-16-bits", "no-core", "core-twice", "cores", "minimum", "hugepages"],
@@ -51,11 +51,20 @@ def test_a_bad_start_says_what_is_wrong(
         assert not bench.instance.worker_socket.exists()
 
 
-# What EAL reads, hidden behind empty folders in a mount namespace of its own.
-NONE_AT_ALL = """
+# What EAL reads, in a mount namespace of its own: no hugepages, or as many pages as are said.
+FAKED = """
 mount -t tmpfs none /sys/kernel/mm/hugepages
 for node in /sys/devices/system/node/node*/hugepages; do
     [ ! -d $node ] || mount -t tmpfs none $node
+done
+for pages in $2; do
+    for folder in /sys/kernel/mm/hugepages /sys/devices/system/node/node*/hugepages; do
+        mkdir $folder/hugepages-2048kB
+        cd $folder/hugepages-2048kB
+        echo $pages | tee nr_hugepages > free_hugepages
+        echo 2 > resv_hugepages
+        echo 0 | tee surplus_hugepages > nr_overcommit_hugepages
+    done
 done
 exec "$0" -c "$1"
 """
@@ -64,19 +73,32 @@ from hybrid_gateway.errors import GwError
 from hybrid_gateway.worker.gate import Worker
 from hybrid_gateway.worker_values import WorkerOptions
 try:
-    Worker(WorkerOptions(cores=(CORE,), no_pci=True))
+    Worker(WorkerOptions(cores=(CORE,), memory_mb=1 << 17, no_pci=True))
 except GwError as error:
     print(error.code, error)
 """
 
 
-def test_a_kernel_without_hugepages() -> None:
+@pytest.mark.parametrize(
+    ("pages", "said"),
+    [
+        ("", "and 0 MB are free\n"),
+        ("2", "and 0 MB are free\n"),
+        ("12", "and 20 MB are free\n"),
+        # Then something else is in the way, which EAL may know.
+        ("65538", "and could not be had although 131072 MB are free (EAL: "),
+    ],
+    ids=["none-at-all", "none-free", "some", "enough"],
+)
+def test_a_kernel_with_too_few_hugepages(pages: str, said: str) -> None:
+    """The sentence is the same, whatever of them the kernel has."""
     script = HUGE.replace("CORE", str(SMALL.cores[0]))
-    own = ["unshare", "--net", "--mount", "sh", "-ec", NONE_AT_ALL]
+    own = ["unshare", "--net", "--mount", "sh", "-ec", FAKED]
 
-    said = run_python([*own, sys.executable, script])
+    printed = run_python([*own, sys.executable, script, pages])
 
-    assert said.startswith("worker.no-hugepages there are no 256 MB of free hugepages"), said
+    asked = "worker.no-hugepages 131072 MB of hugepages are asked for, "
+    assert printed.startswith(asked + said), printed
 
 
 def run_python(command: list[str]) -> str:
