@@ -17,7 +17,7 @@ from .ctl import gwctl
 from .programs import pinged
 from .rpc import call
 
-SETTLE_SECONDS = 2.0
+SETTLE_SECONDS = 10.0
 NOISE = frozenset({"PUNT_NOT_IPV4", "PUNT_OTHER_MAC", "PUNT_RESOLUTION"})
 """ARP, IPv6 and multicast housekeeping of the hosts, at any time."""
 
