@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import DeviceError
+from ..errors import DeviceError, GwError
 from ..model import IPAddress, Port
 from ..rtnl import Rtnl
 from . import messages, networkd, routing, tap, wire
@@ -85,7 +85,8 @@ class Handover:
         """The TAP is there, configured and in the admin state of the device before it.
 
         Of a port that is taken already, what it is; one that was taken by halves is given back
-        first, as is one that was taken of another device. Nothing stays changed after an error.
+        first, as is one that was taken of another device. What stays changed after an error is
+        said, and in the record.
         """
         with self._record.locked() as contents, _Netlink() as rtnl:
             entry = contents.entries.get(port.name)
@@ -100,8 +101,8 @@ class Handover:
             self._save(contents, entry)
             try:
                 self._take(rtnl, entry)
-            except Exception:
-                self._give_back(rtnl, contents, entry)
+            except Exception as error:
+                self._undo(rtnl, contents, entry, error)
                 raise
             self._save(contents, replace(entry, stage=Stage.TAKEN))
         return _taken(entry)
@@ -110,7 +111,8 @@ class Handover:
         """Exactly what was taken, by the record alone; nothing for a port that is not in it.
 
         The device gets what is configured on its TAP now, or what was on it before when the TAP
-        is gone.
+        is gone. After an error the record has the port still, to be given back another time; of
+        a device that is gone nothing is left to give.
         """
         with self._record.locked() as contents, _Netlink() as rtnl:
             entry = contents.entries.get(port)
@@ -180,6 +182,14 @@ class Handover:
             networkd.settle(ifindex)
         _restore(rtnl, entry, entry.tap)
 
+    def _undo(self, rtnl: Rtnl, contents: Contents, entry: Entry, error: Exception) -> None:
+        """What an error has left; DeviceError for both when not even that can be done."""
+        try:
+            self._give_back(rtnl, contents, entry)
+        except GwError as second:
+            both = f"{error}; and it could not be given back: {second}"
+            raise DeviceError(both, code=second.code) from error
+
     def _give_back(self, rtnl: Rtnl, contents: Contents, entry: Entry) -> None:
         entry = self._with_present_state(rtnl, entry)
         entry = replace(entry, stage=Stage.RETURNING)
@@ -200,13 +210,16 @@ class Handover:
         bus = Pci(self._sysfs)
         try:
             bus.give(entry.address, entry.driver, entry.override)
+            if entry.state is None:
+                return
+            ifindex = netdev_of(rtnl, bus, entry.address, entry.tap)
         except DeviceError as error:
-            # Nothing that can be tried again: it was pulled, or its driver is not there any more.
+            # Only of a function that was pulled nothing is left. Whatever else it is may pass: the
+            # record remembers it, and whoever comes next tries again.
+            if bus.has(entry.address):
+                raise
             log.warning("%s: %s", entry.port, error)
             return
-        if entry.state is None:
-            return
-        ifindex = netdev_of(rtnl, bus, entry.address, entry.tap)
         if entry.state.managed:
             networkd.settle(ifindex)
         _restore(rtnl, entry, entry.tap)

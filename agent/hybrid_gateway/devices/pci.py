@@ -95,6 +95,10 @@ class Pci:
             )
         return found
 
+    def has(self, address: str) -> bool:
+        """Whether there is a function at the address."""
+        return (self._bus / "devices" / address).exists()
+
     def has_driver(self, name: str) -> bool:
         """Whether the kernel has that PCI driver loaded."""
         return (self._bus / "drivers" / name).is_dir()
@@ -148,7 +152,7 @@ class Pci:
 
     def _change(self, address: str, override: str, driver: str) -> None:
         path = self._bus / "devices" / address
-        if not path.exists():
+        if not self.has(address):
             raise DeviceError(f"PCI device {address} is gone", code="device.absent")
         # Who is to bind it is said first: unbound, it belongs to whoever comes.
         self._write(path / "driver_override", driver or override)
@@ -174,13 +178,17 @@ class Pci:
         end = time.monotonic() + BIND_SECONDS
         while (now := _link(link)) != driver:
             if time.monotonic() > end:
-                has = f"has it ({now})" if now else "has it"
-                reason = f"another driver {has}" if now else "no driver has it"
                 raise DeviceError(
-                    f"{driver} did not take {address}: {reason}; the kernel's log may say why",
-                    code="device.bind",
+                    f"{driver} did not take {address}: {self._why(driver, now)}", code="device.bind"
                 )
             time.sleep(0.01)
+
+    def _why(self, driver: str, now: str) -> str:
+        if now:
+            return f"another driver has it ({now})"
+        if not self.has_driver(driver):
+            return f"the kernel has not loaded that driver (modprobe {driver})"
+        return "no driver has it; the kernel's log may say why"
 
 
 def _text(path: Path) -> str:
