@@ -17,10 +17,10 @@ from .messages import NEIGHBOUR
 from .routing import ROUTE, RTN_UNICAST
 
 PROC = Path("/proc")
-SSH = ("sshd", "sshd-session", "sshd-auth", "dropbear")
+SSH = ("sshd", "sshd-session", "sshd-auth", "dropbear", "tinysshd")
 SSH_PORT = 22
-"""Of the sockets of a process with more capabilities than we have, the kernel does not tell us:
-those at this port are taken for an SSH server's."""
+"""Without CAP_SYS_PTRACE the kernel does not tell us of the sockets of processes that have more
+capabilities than we: those at this port are taken for an SSH server's all the same."""
 ESTABLISHED = "01"
 RT_TABLE_MAIN = 254
 
@@ -91,26 +91,37 @@ class WaysIn:
                 yield out, ip_address(via) if via else None
 
     def _by(self, ifindex: int, out: int, neighbour: IPAddress | None) -> bool:
-        """Whether what leaves by `out` to that neighbour goes through the device, be it as the
-        port of a bridge; when nobody knows which port, it might."""
-        if out == ifindex:
+        """Whether what leaves by `out` to that neighbour goes through the device, be it below or
+        as the port of a bridge; when nobody knows which port, it might. Out of 0: nobody knows
+        anything, as of a route whose next hop object the kernel does not spell out."""
+        lowest = self._lowest(out, ifindex)
+        if lowest in (0, ifindex):
             return True
         own = self._links.get(ifindex)
-        above = self._links.get(out)
-        if above is not None and above.lower and above.kind != "veth":
-            return self._by(ifindex, above.lower, neighbour)
-        if own is None or not own.master or own.master != out:
+        if own is None or not own.master or own.master != lowest:
             return False
-        port = self._station_port(out, neighbour) if neighbour else 0
+        port = self._station_port(lowest, self._mac(out, neighbour)) if neighbour else 0
         return port in (0, ifindex)
 
-    def _station_port(self, bridge: int, address: IPAddress) -> int:
-        """ifindex of the port that the FDB has for a neighbour's MAC address; 0: none."""
-        mac = b""
+    def _lowest(self, out: int, ifindex: int) -> int:
+        """What a device is made on, as a VLAN is; down to a port, or to the device itself."""
+        while out != ifindex:
+            link = self._links.get(out)
+            if link is None or not link.lower or link.kind == "veth":
+                break
+            out = link.lower
+        return out
+
+    def _mac(self, out: int, address: IPAddress) -> bytes:
+        """Of a neighbour, where it is known; else empty."""
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
         for index, attrs in self._neighbours(family):
-            if index == bridge and attrs.get(messages.NDA_DST) == address.packed:
-                mac = attrs.get(messages.NDA_LLADDR, b"")
+            if index == out and attrs.get(messages.NDA_DST) == address.packed:
+                return attrs.get(messages.NDA_LLADDR, b"")
+        return b""
+
+    def _station_port(self, bridge: int, mac: bytes) -> int:
+        """ifindex of the port that the FDB has for a MAC address; 0: none."""
         for index, attrs in self._neighbours(AF_BRIDGE):
             of_bridge = messages.u32(attrs.get(messages.NDA_MASTER, b"")) == bridge
             if mac and of_bridge and attrs.get(messages.NDA_LLADDR) == mac:
