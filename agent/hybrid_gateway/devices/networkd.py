@@ -13,6 +13,7 @@ import socket
 import struct
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 RUN = Path("/run/systemd")
@@ -21,31 +22,51 @@ FOLDERS = (Path("/etc/systemd/network"), RUN / "network", Path("/usr/lib/systemd
 SO_NETNS_COOKIE = 71
 """<asm-generic/socket.h>; Python's socket module does not have it."""
 SELF, INIT = Path("/proc/thread-self/ns/net"), Path("/proc/1/ns/net")
-TOOL_SECONDS = 10.0
-SETTLE_SECONDS = 2.0
-"""Until networkd has seen a device that appeared; with nobody to ask, nothing is waited for."""
+UDEV = Path("/run/udev")
+TOOL_SECONDS = 30.0
+"""udev hears orders when it has read all events, which may take a slow machine long at boot."""
+SETTLE_SECONDS = 20.0
+"""Until udev or networkd has seen a device that appeared; where one does not run, nothing is
+waited for."""
+NETWORKD = Path("/sys/fs/cgroup/system.slice/systemd-networkd.service")
+"""Its control group is there while it runs; its files in /run stay when it is stopped."""
 SETTLED = ("configuring", "configured", "failed", "unmanaged", "linger")
 NOT_A_TAPS = ("PermanentMACAddress", "Driver", "Path", "Property", "OriginalName")
 """Keys of [Match] that a TAP cannot have, or not those of the device before it."""
 
-NEWBORN = "gw-new*"
-"""See tap.py."""
+LINK = """\
+[Match]
+OriginalName=gw-new* {name}
+
+[Link]
+NamePolicy=keep
+MACAddressPolicy=none
+"""
+"""By nothing but names, which udev has from the event itself: gw-new* when the TAP appears (see
+tap.py), the other one when it is renamed. What udev has to ask the kernel for, such as the driver,
+it asks for by the name in the event, and finds nothing when the TAP has another one by then: the
+file would not match, and that for any device would, whose policy is a MAC address of udev's own.
+No other device appears by such a name, and the port's own comes back after the file has gone."""
 
 log = logging.getLogger(__name__)
 
 
 def is_here() -> bool:
     """Whether networkd and udev see this network namespace at all: they live in the first one."""
+    return _is_first() and RUN.is_dir()
+
+
+def _is_first() -> bool:
     try:
-        return SELF.readlink() == INIT.readlink() and RUN.is_dir()
+        return SELF.readlink() == INIT.readlink()
     except PermissionError:
         # Process 1 has capabilities that our unit leaves us without, so it is not shown to us.
-        return _is_first() and RUN.is_dir()
+        return _has_first_cookie()
     except OSError:
         return False
 
 
-def _is_first() -> bool:
+def _has_first_cookie() -> bool:
     """Whether this is the network namespace that the kernel began with: its cookie is 1."""
     with socket.socket(socket.AF_UNIX) as any_socket:
         cookie = any_socket.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
@@ -138,11 +159,7 @@ def announce(name: str, *, wire: str = "", file: str = "", text: str = "") -> No
     if not is_here():
         return
     folder = RUN / "network"
-    _write(
-        folder / f"00-gw-{name}.link",
-        f"[Match]\nDriver=tun\nOriginalName={name} {NEWBORN}\n\n"
-        "[Link]\nNamePolicy=keep\nMACAddressPolicy=none\n",
-    )
+    _write(folder / f"00-gw-{name}.link", LINK.format(name=name))
     if wire:
         _write(folder / f"00-gw-{name}.network", f"[Match]\nName={wire}\n\n[Link]\nUnmanaged=yes\n")
     if file and text:
@@ -172,11 +189,27 @@ def forget(name: str) -> None:
 def settle(ifindex: int) -> None:
     """Returns when networkd has read the device's file: what it finds on the device before
     that it removes, what comes later it leaves."""
+    if is_here() and NETWORKD.is_dir():
+        _wait("networkd", lambda: _state(ifindex).get("ADMIN_STATE") in SETTLED)
+
+
+def settle_udev(ifindex: int) -> None:
+    """Returns when udev has done to a device that appeared all that it does then.
+
+    Afterwards it has the device in its database, whatever its rules are, and it does not change
+    a MAC address that somebody has set by the time it looks.
+    """
+    if _is_first() and (UDEV / "control").exists():
+        _wait("udev", (UDEV / "data" / f"n{ifindex}").exists)
+
+
+def _wait(who: str, done: Callable[[], bool]) -> None:
     end = time.monotonic() + SETTLE_SECONDS
-    while is_here() and (RUN / "netif" / "state").exists() and time.monotonic() < end:
-        if _state(ifindex).get("ADMIN_STATE") in SETTLED:
+    while not done():
+        if time.monotonic() >= end:
+            log.warning("%s has not looked at a device for %.0f s", who, SETTLE_SECONDS)
             return
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 def _write(path: Path, text: str) -> None:
@@ -192,7 +225,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _reload() -> None:
-    if Path("/run/udev/control").exists():
+    if (UDEV / "control").exists():
         _run("udevadm", "control", "--reload")
     if (RUN / "netif" / "state").exists():
         _run("networkctl", "reload")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..errors import DeviceError, KernelError
 from ..rtnl import RTM_DELLINK, RTM_NEWLINK, Rtnl
-from . import messages
-from .capture import IFLA_ADDRESS, IFLA_IFNAME, link_named
+from . import messages, networkd
+from .capture import IFLA_ADDRESS, IFLA_IFNAME, link_named, links
 
 DEVICE = "/dev/net/tun"
 TUNSETIFF, TUNSETPERSIST, TUNSETCARRIER = 0x400454CA, 0x400454CB, 0x400454E2
@@ -23,7 +23,7 @@ NEWBORN = "gw-new%d"
 
 
 def create(rtnl: Rtnl, name: str, mac: str) -> int:
-    """Makes it, down and without carrier, and returns its ifindex.
+    """Makes it, down and without carrier, and returns its ifindex; its MAC address stays.
 
     Nobody sees it by its name without its MAC address: whoever configures devices by their names
     would begin with another one. DeviceError when the name is taken or cannot be one.
@@ -37,16 +37,27 @@ def create(rtnl: Rtnl, name: str, mac: str) -> int:
             # An open TAP has carrier by default; this one's is its port's, and the worker's word.
             fcntl.ioctl(file, TUNSETCARRIER, struct.pack("=I", 0))
             ifindex = socket.if_nametoindex(born.decode())
-            address = messages.attribute(IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
-            both = messages.link(ifindex, address, messages.text(IFLA_IFNAME, name))
-            rtnl.request_raw(RTM_NEWLINK, 0, both)
+            _set_mac(rtnl, ifindex, mac, messages.text(IFLA_IFNAME, name))
             # Last: whoever is killed before leaves nothing behind.
             fcntl.ioctl(file, TUNSETPERSIST, 1)
+        # udev may have begun before the address was ours, and a TAP is born with one at random,
+        # which on most systems udev replaces. What networkd.announce() says against that it may
+        # not have heard; it is certain that it changes none later.
+        networkd.settle_udev(ifindex)
+        if links(rtnl)[ifindex].mac != mac:
+            _set_mac(rtnl, ifindex, mac)
     except KernelError as error:
         raise DeviceError(f"making the TAP {name}: {error}", code="device.tap") from error
     except OSError as error:
         raise DeviceError(f"making the TAP {name}: {error.strerror}", code="device.tap") from error
+    except KeyError:
+        raise DeviceError(f"the TAP {name} is gone already", code="device.tap") from None
     return ifindex
+
+
+def _set_mac(rtnl: Rtnl, ifindex: int, mac: str, *more: bytes) -> None:
+    address = messages.attribute(IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+    rtnl.request_raw(RTM_NEWLINK, 0, messages.link(ifindex, address, *more))
 
 
 def delete(rtnl: Rtnl, name: str) -> bool:
