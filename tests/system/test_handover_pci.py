@@ -162,3 +162,20 @@ def test_one_that_neither_driver_takes(
     assert Pci(sysfs.root).device(ADDRESS) == before
     assert_same(names)
     assert not place.exists()
+
+
+def test_what_there_is_to_see(place: Path, sysfs: Sysfs) -> None:
+    """Also without a record, with the way back."""
+    handover = Handover(place, sysfs.root)
+    handover.take(SFP)
+    place.unlink()
+
+    tap, function = handover.leftovers()
+
+    assert tap == "sfp is a TAP; to remove it: ip link del sfp"
+    device = sysfs.bus / "devices" / ADDRESS
+    assert function == (
+        f"{ADDRESS} has the driver vfio-pci; to have the kernel's back: echo > "
+        f"{device}/driver_override; echo {ADDRESS} > {device}/driver/unbind; "
+        f"echo {ADDRESS} > {sysfs.bus}/drivers_probe"
+    )

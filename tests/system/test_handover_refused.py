@@ -13,6 +13,7 @@ from hybrid_gateway.devices.handover import Handover
 from hybrid_gateway.errors import DeviceError
 from hybrid_gateway.instance import RUN_DIR
 from hybrid_gateway.lab import namespaces
+from hybrid_gateway.lab.namespaces import run
 from hybrid_gateway.model import Plane, Port
 from tests.lib.configured import DEVICE, assert_same, everything, plain, settle
 
@@ -118,8 +119,8 @@ def test_a_record_that_is_none() -> None:
         done = subprocess.run(program, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert f"{path}: not a record" in done.stderr
-        assert f"{DEVICE}-wire is {DEVICE}" in done.stderr
-        assert f"{DEVICE} is a TAP" in done.stderr
+        assert f"{DEVICE}-wire is {DEVICE}; " in done.stderr
+        assert f"{DEVICE} is a TAP; " in done.stderr
         assert_same(taken)
         path.write_bytes(sound)
         done = subprocess.run(program, capture_output=True, text=True, check=False)
@@ -129,6 +130,25 @@ def test_a_record_that_is_none() -> None:
     finally:
         path.unlink(missing_ok=True)
         path.parent.rmdir()
+
+
+def test_the_way_back_by_hand(place: Path) -> None:
+    """The commands that are said do it; addresses and features are for others to configure."""
+    before = everything()
+    handover = Handover(place)
+    handover.take(SFP)
+    place.write_bytes(b"")
+
+    for line in handover.leftovers():
+        subprocess.run(["sh", "-ec", line.partition(": ")[2]], check=True)
+
+    after = everything()
+    assert handover.leftovers() == ()
+    assert after["names"] == before["names"]
+    for key in ("address", "flags", "ifalias", "linkinfo"):
+        assert after["links"][0].get(key) == before["links"][0].get(key), key
+    assert not run(["tc", "qdisc", "show", "dev", DEVICE, "clsact"])
+    assert Path(f"/proc/sys/net/ipv6/conf/{DEVICE}/disable_ipv6").read_text() == "0\n"
 
 
 def test_a_record_of_another_namespace(place: Path) -> None:

@@ -44,6 +44,23 @@ def listens(path: Path) -> bool:
     return True
 
 
+def has_ports(path: Path) -> bool:
+    """Whether a worker listens that was started, or does not say; another one has nothing yet, and
+    will not be told to take anything while no agent lives."""
+    if not listens(path):
+        return False
+    from ..errors import WorkerAbsentError
+    from ..worker_client import WorkerClient
+
+    with WorkerClient(path) as client:
+        try:
+            return client.status().started
+        except WorkerAbsentError:
+            return False
+        except GwError:
+            return True
+
+
 def hand_back(instance: Instance) -> list[str]:
     """Everything of one instance; a line for each thing that could not be given back."""
     from .handover import Handover
@@ -71,10 +88,10 @@ def main() -> int:
         instance = from_environment(options.instance)
         if not options.force and listens(instance.socket):
             return 0
-        if not options.force and listens(instance.worker_socket):
-            raise GwError("the worker runs, and has the ports: stop it first", code="worker.runs")
         if not instance.taken_file.exists():
             return 0
+        if not options.force and has_ports(instance.worker_socket):
+            raise GwError("the worker runs, and has the ports: stop it first", code="worker.runs")
         problems = hand_back(instance)
     except GwError as error:
         print(f"gw-handback: {error} [{error.code}]", file=sys.stderr)
@@ -87,12 +104,16 @@ def main() -> int:
 
 
 def tell_leftovers(record: Path) -> None:
-    """What there is to be seen is all that can be said without a record."""
+    """What there is to be seen is all that can be said without a record, and how it is undone."""
     from .handover import Handover
 
     for line in Handover(record).leftovers():
         print(f"gw-handback: {line}", file=sys.stderr)
-    print(f"gw-handback: put back what is yours, then remove {record}", file=sys.stderr)
+    print(
+        f"gw-handback: put back what is the gateway's, then remove {record}; or restart the "
+        "machine, which does both",
+        file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from ..model import IPAddress, Port
 from ..rtnl import Rtnl
 from . import messages, networkd, routing, tap, wire
 from .capture import capture, link_named, links
-from .pci import SYSFS, Pci
+from .pci import SYSFS, USERS, Pci
 from .prepare import Preparation
 from .record import Contents, Entry, Kind, Record, Stage
 from .restore_state import Restorer
@@ -131,15 +131,25 @@ class Handover:
         return tuple(self._record.load().entries)
 
     def leftovers(self) -> tuple[str, ...]:
-        """What there is to see of taken ports, whatever the record says: a line for each."""
+        """What there is to see of taken ports, whatever the record says: a line for each, with
+        what undoes it. TAPs come first, for they have the names of the others."""
         with _Netlink() as rtnl:
-            found = [f"{name} is {was}" for name, was in wire.orphans(rtnl)]
             every = links(rtnl).values()
-            found += [f"{one.name} is a TAP" for one in every if tap.is_tap(one.kind)]
+            found = [
+                f"{one.name} is a TAP; to remove it: ip link del {one.name}"
+                for one in every
+                if tap.is_tap(one.kind)
+            ]
+            found += [
+                f"{name} is {was}; to have it back: {wire.by_hand(name, was)}"
+                for name, was in wire.orphans(rtnl)
+            ]
+        bus = Pci(self._sysfs)
         found += [
-            f"{device.address} has the driver {device.driver}"
-            for device in Pci(self._sysfs).network()
-            if device.driver in ("vfio-pci", "uio_pci_generic")
+            f"{device.address} has the driver {device.driver}; to have the kernel's back: "
+            f"{bus.by_hand(device.address)}"
+            for device in bus.network()
+            if device.driver in USERS
         ]
         return tuple(found)
 

@@ -15,6 +15,8 @@ NETWORK, BRIDGE = 0x02, 0x06
 """Base classes (the PCI Code and ID Assignment Specification)."""
 BIND_SECONDS = 5.0
 """A driver binds within the write to sysfs; a udev that looks at the device may delay it."""
+USERS = ("vfio-pci", "uio_pci_generic", "igb_uio")
+"""Drivers that leave a function to a process."""
 VIRTIO = 0x1AF4
 VIRTIO_F_ACCESS_PLATFORM = 33
 """Set: the device's addresses go through the IOMMU. Without, they are physical ones."""
@@ -163,6 +165,14 @@ class Pci:
                 self._write(self._bus / "drivers_probe", address)
         if override != driver:
             self._write(path / "driver_override", override)
+
+    def by_hand(self, address: str) -> str:
+        """Has it taken by the driver that the kernel chooses, in the shell's words."""
+        path = self._bus / "devices" / address
+        return (
+            f"echo > {path}/driver_override; echo {address} > {path}/driver/unbind; "
+            f"echo {address} > {self._bus}/drivers_probe"
+        )
 
     def _write(self, path: Path, value: str) -> None:
         # The kernel clears driver_override at an empty line, and not at nothing.

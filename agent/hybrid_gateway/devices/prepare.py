@@ -13,7 +13,7 @@ from . import drivers, tap
 from .binding import Binding, Host
 from .capture import DeviceLink, capture, links, lower_of
 from .ethtool import Ethtool
-from .pci import SYSFS, Pci, PciDevice, normal
+from .pci import SYSFS, USERS, Pci, PciDevice, normal
 from .record import Entry, Kind, Stage
 from .tap import NAME_MAX, made_up_mac
 from .ways_in import WaysIn
@@ -27,8 +27,6 @@ MASTERS = ("", "bridge", "vrf")
 NEVER = ("bridge", "bond", "team", "vrf", "vlan", "vxlan")
 """Kinds of devices that are made of others."""
 IFF_LOOPBACK = 0x8
-USERS = ("vfio-pci", "uio_pci_generic", "igb_uio")
-"""Drivers that leave a function to a process."""
 
 
 class Preparation:

@@ -137,6 +137,15 @@ def orphans(rtnl: Rtnl) -> list[tuple[str, str]]:
     ]
 
 
+def by_hand(wire: str, name: str) -> str:
+    """What `attach` does, in the shell's words, and what else there is to undo."""
+    return (
+        f"ip link set {wire} down; tc qdisc del dev {wire} clsact; "
+        f'ip link set {wire} name {name} arp on alias ""; '
+        f"sysctl -qw net.ipv6.conf.{name}.disable_ipv6=0; ip link set {name} up"
+    )
+
+
 def _set(rtnl: Rtnl, ifindex: int, *parts: bytes, flags: int = 0, change: int = 0) -> None:
     body = messages.link(ifindex, *parts, flags=flags, change=change)
     rtnl.request_raw(RTM_NEWLINK, 0, body)
