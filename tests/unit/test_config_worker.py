@@ -79,9 +79,14 @@ def test_too_many_ports() -> None:
     [
         ("net_af_packet0,iface=veth1", "veth1"),
         ("net_af_xdp1,start_queue=0,iface=veth1", "veth1"),
+        ("net_af_xdp1,iface=veth1,start_queue=0,queue_count=1", "veth1"),
         ("net_tap0,iface=made", None),
         ("net_memif0,role=client", None),
     ],
 )
 def test_the_device_below_a_virtual_port(vdev: str, device: str | None) -> None:
-    assert Port("p", vdev=vdev).iface == device
+    port = Port("p", vdev=vdev)
+    assert port.iface == device
+    if device:
+        assert port.on("veth1-wire") == vdev.replace(device, "veth1-wire")
+        assert Port("p", vdev=port.on("x0")).iface == "x0"

@@ -19,9 +19,6 @@ from .tap import NAME_MAX, made_up_mac
 from .ways_in import WaysIn
 from .wire import used_names, wire_name
 
-ON_A_DEVICE = re.compile(r"(net_af_packet|net_af_xdp|net_pcap)\d*,")
-"""Virtual drivers whose `iface` is a device of the kernel's that is there before."""
-IFACE = re.compile(r"(?<=,iface=)[^,]+")
 MAC = re.compile(r",mac=((?:[0-9a-f]{2}:){5}[0-9a-f]{2})(?=,|$)", re.IGNORECASE)
 MASTERS = ("", "bridge", "vrf")
 NEVER = ("bridge", "bond", "team", "vrf", "vlan", "vxlan")
@@ -170,11 +167,11 @@ class Preparation:
                 binding.value,
                 state=state,
             )
-        vdev = port.vdev or ""
         if state is None:
+            vdev = port.vdev or ""
             return Entry(port.name, port.where, Kind.VIRTUAL, Stage.TAKING, name, vdev, mac)
         wire = wire_name(name, used_names(self._links))
-        eal = IFACE.sub(lambda _: wire, vdev, count=1)
+        eal = port.on(wire)
         return Entry(
             port.name, port.where, Kind.WIRE, Stage.TAKING, name, eal, mac, wire=wire, state=state
         )
@@ -234,9 +231,7 @@ class Preparation:
     def _netdev(self, port: Port, device: PciDevice | None) -> DeviceLink | None:
         """The kernel's device that goes; None: there is none, and nothing to carry over."""
         if device is None:
-            if not ON_A_DEVICE.match(f"{port.vdev}") or not port.iface:
-                return None
-            return self._named(port.iface)
+            return self._named(port.iface) if port.iface else None
         if len(device.netdevs) > 1:
             names = ", ".join(device.netdevs)
             raise DeviceError(

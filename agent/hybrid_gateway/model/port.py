@@ -27,6 +27,7 @@ class Polling(Enum):
 
 ON_A_DEVICE = ("net_af_packet", "net_af_xdp", "net_pcap")
 """Drivers whose `iface` is a device that the kernel has; others make one of that name."""
+IFACE = "iface="
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,14 @@ class Port:
         name, *arguments = (self.vdev or "").split(",")
         if not name.startswith(ON_A_DEVICE):
             return None
-        for argument in arguments:
-            key, _, value = argument.partition("=")
-            if key == "iface":
-                return value
-        return None
+        return next((one.removeprefix(IFACE) for one in arguments if one.startswith(IFACE)), None)
+
+    def on(self, device: str) -> str:
+        """The `vdev` of a port that has an `iface`, with that device in its place."""
+        name, *arguments = (self.vdev or "").split(",")
+        place = next(i for i, one in enumerate(arguments) if one.startswith(IFACE))
+        arguments[place] = f"{IFACE}{device}"
+        return ",".join((name, *arguments))
 
     @property
     def where(self) -> str:
