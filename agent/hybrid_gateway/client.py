@@ -4,6 +4,7 @@
 Imports next to nothing, for every command of gwctl pays for it.
 """
 
+import os
 from typing import Any, Self
 
 from .errors import GwError, NotRunningError, PermissionDeniedError, RemoteError
@@ -52,7 +53,7 @@ class Client:
     def peer_process(self) -> int:
         """A pidfd of the agent, readable once it has ended; the caller closes it."""
         try:
-            return self._connection.peer_process(self._timeout)
+            return os.pidfd_open(self._connection.peer(self._timeout))
         except OSError as error:
             raise self._unreachable(error) from error
 

@@ -5,7 +5,6 @@ Imports next to nothing, for every command of gwctl pays for it.
 """
 
 import json
-import os
 import socket
 import struct
 from pathlib import Path
@@ -57,16 +56,30 @@ class Connection:
             self.close()
             raise ConnectionAbortedError from error
 
-    def peer_process(self, timeout: float) -> int:
-        """A pidfd of the process that listens, readable once it has ended; the caller closes it."""
+    def notification(self) -> str:
+        """Which one was sent, on a connection that is readable without a call under way.
+
+        ConnectionAbortedError: none, and the other end hung up.
+        """
+        if self._socket is None:
+            raise ConnectionAbortedError
+        try:
+            said = json.loads(self._line(self._socket))
+        except (OSError, ValueError) as error:
+            self.close()
+            raise ConnectionAbortedError from error
+        return str(said.get("method")) if isinstance(said, dict) else ""
+
+    def peer(self, timeout: float) -> int:
+        """The process that listens at the other end."""
         credentials = self.connected(timeout).getsockopt(
             socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
         )
-        pid, _, _ = struct.unpack("3i", credentials)
-        return os.pidfd_open(pid)
+        pid: int = struct.unpack("3i", credentials)[0]
+        return pid
 
     def connected(self, timeout: float) -> socket.socket:
-        """The socket; readable without a call under way, it has been closed at the other end."""
+        """The socket; when it is readable without a call under way, see `notification`."""
         if self._socket:
             return self._socket
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

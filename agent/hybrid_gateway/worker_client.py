@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from .errors import UsageError, WorkerAbsentError, WorkerError, WorkerTimeoutError, worker_error
 from .jsonrpc import Connection
 from .worker_values import (
+    ENDED,
     GraphNode,
     LcoreStatus,
     MemoryStatus,
@@ -73,9 +74,24 @@ class WorkerClient:
         self._connection.close()
 
     def connected(self) -> socket.socket:
-        """The connection's socket, to watch: readable between calls means that the worker ended."""
+        """The connection's socket, to watch: readable between calls means that the worker ends."""
         try:
             return self._connection.connected(READ_SECONDS)
+        except OSError as error:
+            raise self._absent(error) from error
+
+    def peer(self) -> int:
+        """Its process, also of one that does not answer."""
+        try:
+            return self._connection.peer(READ_SECONDS)
+        except OSError as error:
+            raise self._absent(error) from error
+
+    def farewell(self) -> bool:
+        """Of a connection that is readable between calls: whether the worker says that it ends, in
+        good order, with nothing in its hands any more. WorkerAbsentError when it hung up."""
+        try:
+            return self._connection.notification() == ENDED
         except OSError as error:
             raise self._absent(error) from error
 

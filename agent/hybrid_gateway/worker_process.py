@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The process behind the worker's socket."""
+"""The worker's process, to be awaited or killed."""
 
 import contextlib
 import logging
 import os
 import select
 import signal
-import socket
 
 log = logging.getLogger(__name__)
 
@@ -15,12 +14,10 @@ END_SECONDS = 5.0
 
 
 class Process:
-    """The process at the other end of a socket."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.pid = peer(connection)
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
         try:
-            self._file = os.pidfd_open(self.pid)
+            self._file = os.pidfd_open(pid)
         except ProcessLookupError:
             self._file = -1
 
@@ -40,9 +37,3 @@ class Process:
                 select.select([self._file], [], [], END_SECONDS)
         finally:
             os.close(self._file)
-
-
-def peer(connection: socket.socket) -> int:
-    """The process that listens at the other end."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    return int.from_bytes(credentials[:4], "little")

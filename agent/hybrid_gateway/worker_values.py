@@ -17,6 +17,10 @@ from .model import Polling
 
 T = TypeVar("T")
 
+ENDED = "ended"
+"""The notification that a worker sends as its last line when it ends in good order, asked or not:
+ports, memory and cores are free by then."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:

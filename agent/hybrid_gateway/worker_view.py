@@ -79,6 +79,10 @@ class WorkerView(Trust):
         self._mute_until = 0.0
         self._last: WorkerStatus | None = None
         """What it said last, until it is gone."""
+        self.followed = 0
+        """The process whose end somebody is certain to see."""
+        self.held: dict[int, WorkerClient] = {}
+        """Connections to workers that were started while another one was followed, by process."""
 
     @cached_property
     def handover(self) -> "Handover":
@@ -249,6 +253,18 @@ class WorkerView(Trust):
 
     # ---- its process ------------------------------------------------------------------
 
+    def hold(self, client: WorkerClient) -> bool:
+        """Keeps the connection to a worker that is being started: whoever follows it will see its
+        end, however soon that comes. False: somebody follows it, and the connection may go."""
+        pid = client.peer()
+        return pid != self.followed and self.held.setdefault(pid, client) is client
+
+    def watched(self) -> WorkerClient:
+        """A connection on which nothing but the worker's end is to be expected: the first that was
+        held, or a new one."""
+        first = next(iter(self.held), None)
+        return self.client() if first is None else self.held.pop(first)
+
     def wait(self, seconds: float, *, fresh: bool = False) -> None:
         """Until one listens, which with `fresh` has not been started; WorkerAbsentError if not."""
         end = time.monotonic() + seconds
@@ -285,10 +301,9 @@ class WorkerView(Trust):
         """Has its process end and waits until it has; kills one that does not do so itself."""
         with self.client() as client:
             try:
-                connection = client.connected()
+                process = Process(client.peer())
             except WorkerAbsentError:
                 return
-            process = Process(connection)
             self.leaving.add(process.pid)
             try:
                 client.stop()

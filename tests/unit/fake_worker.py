@@ -161,12 +161,19 @@ class FakeView(WorkerView):
 class FakeClient:
     def __init__(self, worker: FakeWorker) -> None:
         self._worker = worker
+        self.has_started = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def close(self) -> None:
+        pass
+
+    def peer(self) -> int:
+        return self._there().pid
 
     def _there(self) -> FakeWorker:
         if not self._worker.runs:
@@ -184,6 +191,7 @@ class FakeClient:
     def start(self, options: WorkerOptions) -> None:
         self._there().note("start")
         self._worker.options = options
+        self.has_started = True
 
     def add_port(self, port: WorkerPort) -> PortStatus:
         self._there().note(f"add {port.name}")

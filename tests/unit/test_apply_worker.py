@@ -51,7 +51,7 @@ from hybrid_gateway.worker_client import WorkerClient
 from hybrid_gateway.worker_facts import options_of
 from hybrid_gateway.worker_trust import RETRY_SECONDS, Judgement
 from hybrid_gateway.worker_view import NOBODY, Caller, NoWorkerError, WorkerView
-from tests.unit.fake_worker import PHYSICAL, FakeWorker
+from tests.unit.fake_worker import PHYSICAL, FakeClient, FakeWorker
 from tests.unit.test_apply import Recorder
 from tests.unit.test_cli import ROOT
 
@@ -130,6 +130,20 @@ def test_its_own_end_is_no_crash(worker: FakeWorker, view: WorkerView, executor:
 
     assert pid in view.leaving
     assert worker.pid not in view.leaving
+
+
+def test_no_end_of_a_worker_is_missed(
+    worker: FakeWorker, view: WorkerView, executor: Executor
+) -> None:
+    """Of one that nobody follows yet, the connection that started it is kept."""
+    executor.run(steps(CONFIG, view))
+    assert cast(FakeClient, view.watched()).has_started
+    assert not cast(FakeClient, view.watched()).has_started, "once"
+
+    view.followed = worker.pid + 1  # the next one
+    executor.run(steps(changed(CONFIG, routes=RouteLimits(1000)), view))
+
+    assert not cast(FakeClient, view.watched()).has_started
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,9 @@ class Site:
     looks: list[tuple[Part, WorkerState | None]] = field(default_factory=list)
     config: object = "some"
     pid: int = 100
+    followed: int = 0
+    held: tuple[int, ...] = ()
+    orderly: bool = False
     due: float | None = None
     ends: list[socket.socket] = field(default_factory=list)
 
@@ -106,12 +109,24 @@ class Site:
     def client(self) -> Self:
         return self
 
+    def watched(self) -> Self:
+        return self
+
     def connected(self) -> socket.socket:
         if not self.runs:
             raise WorkerAbsentError("the worker does not run")
         near, far = socket.socketpair()
         self.ends += [near, far]
         return near
+
+    def peer(self) -> int:
+        return self.pid
+
+    def farewell(self) -> bool:
+        if self.orderly:
+            self.orderly = False
+            return True
+        raise WorkerAbsentError("it hung up")
 
     def close(self) -> None:
         pass
@@ -124,11 +139,17 @@ class Site:
         (call,) = self.clock.readers.values()
         call()
 
+    def end(self) -> None:
+        """In good order: it says so, and hangs up."""
+        self.orderly = True
+        (call,) = self.clock.readers.values()
+        call()
+        self.die()
+
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site() -> Iterator[Site]:
     found = Site()
-    monkeypatch.setattr(following, "peer", lambda _: found.pid)
     yield found
     for end in found.ends:
         end.close()
@@ -242,6 +263,22 @@ def test_one_that_was_told_to_end_did_not_crash(site: Site) -> None:
     site.clock.pass_time(10)
     assert site.judgement is None
     assert site.has_ports
+
+
+@pytest.mark.usefixtures("follower")
+def test_one_that_ends_in_good_order_did_not_crash(site: Site) -> None:
+    """`systemctl restart gw-worker`, as often as anybody likes; the next one may crash."""
+    for _ in range(5):
+        site.end()
+        assert site.looks[-1] == (Part.WORKER, STARTING)
+        site.start()
+        site.clock.pass_time(0.2)
+        assert site.has_ports
+    assert site.crashes == []
+
+    site.die()
+
+    assert len(site.crashes) == 1
 
 
 @pytest.mark.usefixtures("follower")

@@ -12,7 +12,6 @@ from ..errors import WorkerAbsentError, WorkerError, WorkerTimeoutError
 from ..model import WorkerState
 from ..observe import Part
 from ..worker_client import WorkerClient
-from ..worker_process import peer
 from ..worker_trust import OWNER, Judgement
 from ..worker_view import RESTART_SECONDS
 from .engine import Engine
@@ -51,6 +50,8 @@ class WorkerFollower:
         self._client: WorkerClient | None = None
         self._socket = -1
         self._pid = 0
+        self._orderly = False
+        """Whether it has said that it ends: nobody has to have asked it to."""
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
         """When a worker that died is given up, by the loop's clock."""
@@ -73,17 +74,18 @@ class WorkerFollower:
     # ---- the connection ---------------------------------------------------------------
 
     def _connect(self) -> bool:
-        client = self._view.client()
+        client = self._view.watched()
         try:
             connection = client.connected()
-            self._pid = peer(connection)
-        except (WorkerAbsentError, OSError):
+            self._pid = client.peer()
+        except WorkerAbsentError:
             client.close()
             return False
-        self._client, self._socket = client, connection.fileno()
+        self._client, self._socket, self._orderly = client, connection.fileno(), False
+        self._view.followed = self._pid
         # The others have ended, and their numbers may be another's one day.
-        self._view.leaving.intersection_update({self._pid})
-        self._loop.add_reader(self._socket, self._attempt, self._ended)
+        self._view.leaving.intersection_update({self._pid, *self._view.held})
+        self._loop.add_reader(self._socket, self._attempt, self._heard)
         return True
 
     def _disconnect(self) -> None:
@@ -92,8 +94,15 @@ class WorkerFollower:
             self._client.close()
         self._client = None
 
+    def _heard(self) -> None:
+        """Nothing is ever asked by this connection, so that only a farewell and its end come."""
+        assert self._client
+        try:
+            self._orderly |= self._client.farewell()
+        except WorkerAbsentError:
+            self._ended()
+
     def _ended(self) -> None:
-        """Nothing is ever asked by this connection, so that only its end can be read."""
         pid = self._pid
         self._disconnect()
         self._look_later(0.0)
@@ -102,9 +111,9 @@ class WorkerFollower:
         if not (self._view.taken() and self._engine.config):
             if not told:
                 self._engine.reconcile(Part.WORKER)
-        elif told:
+        elif told or self._orderly:
             # To be started anew. The next one may not come, or not start: nobody else waits for it.
-            self._await(f"it was told to end (process {pid})")
+            self._await(f"it ended (process {pid})")
         else:
             self._died(pid)
 

@@ -97,7 +97,7 @@ class Server:
         self._methods = methods
         self._admission = admission
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._readers = 0
         self._changes = asyncio.Lock()
 
@@ -119,20 +119,26 @@ class Server:
             self._connected, sock=listener, limit=LINE_MAX
         )
 
-    async def stop(self) -> None:
-        """Close the socket and every connection; a request under way is finished first."""
+    async def stop(self, farewell: str | None = None) -> None:
+        """Close the socket and every connection; a request under way is finished first.
+
+        `farewell`: a notification, the last line on every connection. Nobody who was killed or
+        who crashed says it.
+        """
         if self._server:
             self._server.close()
         self._path.unlink(missing_ok=True)
         async with self._changes:
-            for task in self._tasks:
+            for task, writer in self._tasks.items():
+                if farewell:
+                    writer.write(_encode({"method": farewell}))
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
+        self._tasks[task] = writer
         access = self._admission.peer_access(writer.get_extra_info("socket"))
         reading = int(access is not Access.WRITE)
         self._readers += reading
@@ -149,7 +155,7 @@ class Server:
             pass  # it went away, idled or stopped reading, or we stop
         finally:
             self._readers -= reading
-            self._tasks.discard(task)
+            del self._tasks[task]
             writer.close()
 
     async def _converse(

@@ -50,8 +50,11 @@ class WorkerSteps:
         patience, self._patience = self._patience, 0.0
         self._view.wait(patience, fresh=True)
         self._patience = patience
-        with self._view.client() as client:
-            pid = client.status().pid
+        with contextlib.ExitStack() as stack:
+            client = self._view.client()
+            pid = client.peer()
+            if not self._view.hold(client):
+                stack.callback(client.close)
             try:
                 client.start(options_of(setup))
             except WorkerError:

@@ -33,11 +33,18 @@ class WorkerProcess(Daemon):
 
     def crash(self) -> int:
         """SIGKILL to the worker, not to the keeper; the process id that it had."""
+        return self._kill(signal.SIGKILL)
+
+    def _kill(self, number: signal.Signals) -> int:
         pid = self.worker
         if pid is None:
             raise LabError("gw-worker does not run")
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
         return pid
+
+    def end(self) -> int:
+        """SIGTERM to the worker, not to the keeper; the process id that it had."""
+        return self._kill(signal.SIGTERM)
 
     def leave(self) -> None:
         """What ends from now on is not started again."""

@@ -15,6 +15,7 @@ from ..errors import GwError
 from ..instance import Instance, from_environment
 from ..lock import Lock
 from ..notify import notify
+from ..worker_values import ENDED
 from .service import METHODS, Service
 
 log = logging.getLogger("gw-worker")
@@ -36,7 +37,7 @@ async def serve(instance: Instance) -> bool:
     finally:
         # Connections last: who sees one end may have the devices.
         await service.end()
-        await server.stop()
+        await server.stop(farewell=None if service.failed else ENDED)
         # The loop gives the signals back their defaults, and a second one would end us as a crash.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     return not service.failed
