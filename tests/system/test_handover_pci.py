@@ -164,6 +164,34 @@ def test_one_that_neither_driver_takes(
     assert not place.exists()
 
 
+def test_two_ports_of_one_function(place: Path, sysfs: Sysfs) -> None:
+    """They come and go together, so that neither can be taken; and nobody gets another's."""
+    handover = Handover(place, sysfs.root)
+    handover.take(SFP)
+    other = Port("other", plane=Plane.DPDK, pci="04:00.0")
+    for attempt in (handover.check, handover.take):
+        with pytest.raises(DeviceError, match=f"{ADDRESS} is port sfp's") as caught:
+            attempt(other)
+        assert caught.value.code == "device.taken"
+    handover.give_back("sfp")
+    before = everything()
+
+    device = sysfs.bus / "devices" / ADDRESS
+    for name in ("enp4s0", "enp4s0d1"):
+        (device / "net" / name).mkdir(parents=True)
+    for attempt in (handover.check, handover.take):
+        with pytest.raises(DeviceError, match=r"several devices \(enp4s0, enp4s0d1\)") as caught:
+            attempt(SFP)
+        assert caught.value.code == "device.several"
+    (device / "net" / "enp4s0d1").rmdir()
+    for attempt in (handover.check, handover.take):
+        with pytest.raises(DeviceError, match="is enp4s0 in another network namespace") as caught:
+            attempt(SFP)
+        assert caught.value.code == "device.elsewhere"
+    assert_same(before)
+    assert not place.exists()
+
+
 def test_what_there_is_to_see(place: Path, sysfs: Sysfs) -> None:
     """Also without a record, with the way back."""
     handover = Handover(place, sysfs.root)

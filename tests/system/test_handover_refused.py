@@ -4,17 +4,20 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hybrid_gateway.devices import drivers
+from hybrid_gateway.devices import capture, drivers
+from hybrid_gateway.devices.capture import DeviceLink
 from hybrid_gateway.devices.handover import Handover
 from hybrid_gateway.errors import DeviceError
 from hybrid_gateway.instance import RUN_DIR
 from hybrid_gateway.lab import namespaces
 from hybrid_gateway.lab.namespaces import run
 from hybrid_gateway.model import Plane, Port
+from hybrid_gateway.rtnl import Rtnl
 from tests.lib.configured import DEVICE, assert_same, everything, plain, settle
 
 SFP = Port("sfp", plane=Plane.DPDK, vdev=f"net_af_packet0,iface={DEVICE}")
@@ -47,6 +50,28 @@ def test_what_cannot_be_taken(place: Path, where: dict[str, str], code: str, sai
         with pytest.raises(DeviceError, match=said) as caught:
             attempt(port(**where))
         assert caught.value.code == code
+    assert_same(before)
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("kind", ["bond", "team"])
+def test_a_part_of_something_else(place: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Not every kernel has these kinds: what netlink says of a part is made up."""
+
+    def parts(rtnl: Rtnl) -> dict[int, DeviceLink]:
+        every = capture.links(rtnl)
+        (master,) = (one.ifindex for one in every.values() if one.name == "o0")
+        return {
+            index: replace(one, master=master, port_kind=kind) if one.name == DEVICE else one
+            for index, one in every.items()
+        }
+
+    before = everything()
+    monkeypatch.setattr("hybrid_gateway.devices.prepare.links", parts)
+    for attempt in (Handover(place).check, Handover(place).take):
+        with pytest.raises(DeviceError, match=rf"{DEVICE} is part of o0 \({kind}\)") as caught:
+            attempt(SFP)
+        assert caught.value.code == "device.master"
     assert_same(before)
     assert not place.exists()
 
