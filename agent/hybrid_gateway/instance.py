@@ -64,6 +64,11 @@ class Instance:
         return self.run_dir / "taken.json"
 
     @property
+    def verdict_file(self) -> Path:
+        """Why the worker is left alone until the owner applies a configuration."""
+        return self.run_dir / "worker.left-alone"
+
+    @property
     def state_dir(self) -> Path:
         return STATE_DIR / self.name
 

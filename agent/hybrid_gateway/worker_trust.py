@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is thought of the DPDK worker and its ports: who is waited for, who is tried again."""
 
+import logging
 import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from .model import Step, StepKind, WorkerState
+from .restore import write_atomically
+
+log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10.0
 RETRY_MAX_SECONDS = 320.0
@@ -44,8 +49,11 @@ class Shunned:
 class Trust:
     """Of one worker; the clock is time.monotonic(), which is the event loop's, too."""
 
-    def __init__(self) -> None:
-        self.judgement: Judgement | None = None
+    def __init__(self, verdict: Path) -> None:
+        """`verdict`: a file for a judgement that only the owner lifts, which outlives the agent,
+        and not the boot."""
+        self._verdict = verdict
+        self.judgement: Judgement | None = self._remembered()
         """None: it is as it looks."""
         self.shunned: dict[str, Shunned] = {}
         """By name of the port."""
@@ -61,12 +69,25 @@ class Trust:
         self.shunned.clear()
         self.crashes.clear()
         self._failures = 0
+        self._verdict.unlink(missing_ok=True)
 
     def give_up(self, reason: str, *, again: float | None = None) -> bool:
         """Its ports are the kernel's from now on; False: that was decided before."""
         before = self.judgement
         self.judgement = Judgement(WorkerState.GIVEN_BACK, reason, again)
+        if again == OWNER:
+            try:
+                write_atomically(self._verdict, f"{reason}\n".encode())
+            except OSError as error:
+                log.warning("%s: the next agent will not know of this: %s", self._verdict, error)
         return before is None or before.state is not WorkerState.GIVEN_BACK
+
+    def _remembered(self) -> Judgement | None:
+        try:
+            reason = self._verdict.read_text().strip()
+        except FileNotFoundError:
+            return None
+        return Judgement(WorkerState.GIVEN_BACK, reason, OWNER)
 
     def failed(self, step: Step | None, reason: str) -> bool:
         """A plan ended with this step, which nobody was there to see: without the port, or

@@ -72,8 +72,8 @@ class NoWorkerError(WorkerAbsentError):
 class WorkerView(Trust):
     """Looks, and asks; what it changes is the worker's process alone, when told to end it."""
 
-    def __init__(self, socket: Path, record: Path) -> None:
-        super().__init__()
+    def __init__(self, socket: Path, record: Path, verdict: Path) -> None:
+        super().__init__(verdict)
         self._socket = socket
         self._record = record
         self._mute_until = 0.0

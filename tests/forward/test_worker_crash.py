@@ -152,6 +152,11 @@ def test_three_crashes(fresh_fibre: Fibre) -> None:
     eventually(lambda: gets_through(fibre), "the kernel forwards", BACK_SECONDS)
     said = fibre.gateway.ctl("status", check=False).stdout
     assert "three times" in said or "3 times" in said, said
+    fibre.gateway.process.stop()
+    fibre.gateway.start()
+    said = fibre.gateway.ctl("status", check=False).stdout
+    assert "3 times" in said, f"forgotten by the next agent:\n{said}"
+    assert "tried again by gwctl apply" in said
     assert in_the_kernel(fibre)
     fibre.gateway.ctl("apply", "--config", str(fibre.gateway.config))
     eventually(lambda: _takes(fibre), "the worker has its ports", BACK_SECONDS)

@@ -140,7 +140,7 @@ _PAGES = _Pages()
 
 class FakeView(WorkerView):
     def __init__(self, worker: FakeWorker) -> None:
-        super().__init__(Path("/nowhere"), Path("/"))
+        super().__init__(Path("/nowhere"), Path("/"), Path("/nowhere/verdict"))
         self.handover = cast(Handover, worker)
         self.hugepages = cast(Hugepages, worker)
         self._worker = worker

@@ -49,7 +49,7 @@ from hybrid_gateway.resolve import resolve
 from hybrid_gateway.restore import RestoreFile
 from hybrid_gateway.worker_client import WorkerClient
 from hybrid_gateway.worker_facts import options_of
-from hybrid_gateway.worker_trust import RETRY_SECONDS, Judgement
+from hybrid_gateway.worker_trust import OWNER, RETRY_SECONDS, Judgement
 from hybrid_gateway.worker_view import NOBODY, Caller, NoWorkerError, WorkerView
 from tests.unit.fake_worker import PHYSICAL, FakeClient, FakeWorker
 from tests.unit.test_apply import Recorder
@@ -353,10 +353,10 @@ def test_options() -> None:
     assert (options.no_pci, options.iova_pa) == (False, True)
 
 
-def test_without_a_worker_nothing_of_it_is_imported(tmp_path: Path) -> None:
+def test_without_a_worker_nothing_of_it_is_imported() -> None:
     code = (
         "import sys; from pathlib import Path; from hybrid_gateway.worker_view import WorkerView;"
-        f"found = WorkerView(Path('{tmp_path}/sock'), Path('{tmp_path}/taken')).look(None);"
+        "found = WorkerView(*map(Path, ('/none', '/none', '/none'))).look(None);"
         "assert found.state.value == 'absent' and not found.taken;"
         "assert 'hybrid_gateway.devices.handover' not in sys.modules"
     )
@@ -469,6 +469,19 @@ def test_a_worker_that_does_not_start_is_given_up_for_a_while(view: WorkerView) 
     assert not view.failed(start, "still too few")
     assert view.retry(time.monotonic() + 1000)
     assert view.look(CONFIG).state is WorkerState.RUNNING
+
+
+def test_what_only_the_owner_lifts_outlives_the_agent(tmp_path: Path) -> None:
+    def view() -> WorkerView:
+        return WorkerView(tmp_path / "socket", tmp_path / "record", tmp_path / "run" / "verdict")
+
+    view().give_up("too few hugepages", again=17.0)
+    assert view().judgement is None
+    view().give_up("it died", again=OWNER)
+
+    assert view().judgement == Judgement(WorkerState.GIVEN_BACK, "it died", OWNER)
+    view().forgive()
+    assert view().judgement is None
 
 
 def test_one_that_was_given_up_has_no_devices_any_more(

@@ -82,7 +82,7 @@ class Engine:
         self.dataplane = DataPlane(instance.name, objects)
         self.mirror = Mirror(self.dataplane, self.netlink)
         self.session_log = SessionLog(self.dataplane)
-        self.worker = WorkerView(instance.worker_socket, instance.taken_file)
+        self.worker = WorkerView(instance.worker_socket, instance.taken_file, instance.verdict_file)
         self._restore = RestoreFile(instance.state_file)
         nft = Nft()
         self._observer = Observer(
@@ -133,8 +133,8 @@ class Engine:
         if path:
             self.config_path = Path(path)
         self.config, self.wanted, self.error = prepared.config, prepared.wanted, None
-        self.worker.forgive()
         if not caller.starting:
+            self.worker.forgive()
             self._restore.accept(self.worker.accepted_by(prepared.config))
         self._seen(prepared.observed)
         self.notes = tuple(self._executor.notes)
@@ -194,6 +194,7 @@ class Engine:
         self._executor.reset()
         self.saved.forget()
         self._restore.remove()
+        self.worker.forgive()
         self.mirror.stop()
         self.error = None
         self.config, self.wanted, self.notes, self.bypassed = None, Wanted(), (), ()
