@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """PCI functions, who would take them and how; what `gwctl show drivers` says of them."""
 
+import math
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,9 +113,17 @@ def test_there_and_back(
 
 
 def test_a_driver_that_does_not_take_it(sysfs: Sysfs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is not loaded is not waited for."""
     sysfs.function(ADDRESS, driver="igb")
     sysfs.behave(monkeypatch)
-    with pytest.raises(DeviceError, match=r"vfio-pci did not take .*\(modprobe vfio-pci\)"):
+    with monkeypatch.context() as patch:
+        patch.setattr("hybrid_gateway.devices.pci.BIND_SECONDS", math.inf)
+        patch.setattr(time, "sleep", lambda _: pytest.fail("it waits"))
+        with pytest.raises(DeviceError, match=r"vfio-pci did not take .*\(modprobe vfio-pci\)"):
+            Pci(sysfs.root).bind(ADDRESS, "vfio-pci")
+    sysfs.driver("vfio-pci")
+    monkeypatch.setattr(Sysfs, "_probe", lambda *_: None)
+    with pytest.raises(DeviceError, match=r"vfio-pci did not take .*: no driver has it"):
         Pci(sysfs.root).bind(ADDRESS, "vfio-pci")
 
 

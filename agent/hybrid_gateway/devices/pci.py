@@ -187,7 +187,8 @@ class Pci:
         link = self._bus / "devices" / address / "driver"
         end = time.monotonic() + BIND_SECONDS
         while (now := _link(link)) != driver:
-            if time.monotonic() > end:
+            # One that is not there will not take it however long one waits.
+            if time.monotonic() > end or not self.has_driver(driver):
                 raise DeviceError(
                     f"{driver} did not take {address}: {self._why(driver, now)}", code="device.bind"
                 )
