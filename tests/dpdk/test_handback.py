@@ -15,6 +15,8 @@ from tests.dpdk.harness import Bench
 
 pytestmark = pytest.mark.dpdk
 SFP = Port("sfp", plane=Plane.DPDK, vdev="net_af_packet0,iface=x0")
+UNSERVED = ("--if-unserved",)
+"""As the agent's unit has it."""
 REFUSED = "gw-handback: the worker runs, and has the ports: stop it first [worker.runs]\n"
 
 
@@ -39,13 +41,14 @@ def devices(bench: Bench) -> set[str]:
     return {link["ifname"] for link in json.loads(said)}
 
 
-def test_a_worker_that_was_not_started_has_no_ports() -> None:
+@pytest.mark.parametrize("options", [(), UNSERVED], ids=["worker-ended", "agent-ended"])
+def test_a_worker_that_was_not_started_has_no_ports(options: tuple[str, ...]) -> None:
     """It came after the one that died, and waits for an agent that does not start any more."""
     with Bench.running("idle", started=False) as bench:
         take(bench)
         assert "x0-wire" in devices(bench)
 
-        assert hand_back(bench) == (0, "")
+        assert hand_back(bench, *options) == (0, "")
 
         assert devices(bench) == {"lo", "x0", "x1"}
         assert not bench.instance.taken_file.exists()
@@ -69,6 +72,7 @@ def test_a_worker_that_was_started() -> None:
     with Bench.running("busy") as bench:
         take(bench)
         assert hand_back(bench) == (1, REFUSED)
+        assert hand_back(bench, *UNSERVED) == (0, "")
         assert "x0-wire" in devices(bench)
         assert hand_back(bench, "--force") == (0, "")
         assert devices(bench) == {"lo", "x0", "x1"}

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """gw-handback: gives back what the worker had, by the record alone.
 
-systemd runs it when the worker has ended, however that was, and the package when it is removed.
-An agent that lives decides itself whether the worker gets its ports again, so then it does
-nothing; and fast, for systemd starts the next worker only after it. That is why what gives back
-is imported late.
+systemd runs it when the worker has ended, however that was, when the agent has, and the package
+when it is removed. An agent that lives decides itself whether the worker gets its ports again, so
+then it does nothing; and fast, for systemd starts the next worker only after it. That is why what
+gives back is imported late.
 """
 
 import argparse
@@ -27,6 +27,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--instance", help='name of the instance (default: $GW_INSTANCE or "main")')
     parser.add_argument(
         "--force", action="store_true", help="also while the agent or the worker runs"
+    )
+    parser.add_argument(
+        "--if-unserved",
+        action="store_true",
+        help="nothing is wrong with a worker that has the ports: it keeps them",
     )
     return parser.parse_args()
 
@@ -91,6 +96,8 @@ def main() -> int:
         if not instance.taken_file.exists():
             return 0
         if not options.force and has_ports(instance.worker_socket):
+            if options.if_unserved:
+                return 0
             raise GwError("the worker runs, and has the ports: stop it first", code="worker.runs")
         problems = hand_back(instance)
     except GwError as error:
