@@ -61,14 +61,15 @@ class Trust:
         """Processes that were told to end: their death is no crash."""
         self.crashes: list[float] = []
         """When it died of late."""
-        self._failures = 0
+        self._failures: dict[str, int] = {}
+        """In a row, by the subject of the step."""
 
     def forgive(self) -> None:
         """The owner has had a look: whatever it did before, it is given another chance."""
         self.judgement = None
         self.shunned.clear()
         self.crashes.clear()
-        self._failures = 0
+        self._failures.clear()
         self._verdict.unlink(missing_ok=True)
 
     def give_up(self, reason: str, *, again: float | None = None) -> bool:
@@ -94,19 +95,23 @@ class Trust:
         without the worker, the rest works; both are tried again later. False: it is not theirs."""
         if step is None or step.kind not in OF_A_PORT | OF_THE_WORKER:
             return False
-        wait = min(RETRY_SECONDS * 2**self._failures, RETRY_MAX_SECONDS)
-        again = time.monotonic() + wait
-        self._failures += 1
+        again = time.monotonic() + self._wait(step.subject)
         if step.kind in OF_THE_WORKER:
             return self.give_up(reason, again=again)
         first = step.subject not in self.shunned
         self.shunned[step.subject] = Shunned(reason, again)
         return first
 
+    def _wait(self, subject: str) -> float:
+        """Of one that has just failed."""
+        before = self._failures.get(subject, 0)
+        self._failures[subject] = before + 1
+        return min(math.ldexp(RETRY_SECONDS, min(before, 10)), RETRY_MAX_SECONDS)
+
     def settled(self) -> None:
-        """All is as it should be."""
-        if not self.shunned and self.judgement is None:
-            self._failures = 0
+        """A plan has come to its end: what is not left out by now has not failed."""
+        if self.judgement is None:
+            self._failures = {k: count for k, count in self._failures.items() if k in self.shunned}
 
     def retry(self, now: float) -> bool:
         """Whether anything is to be tried again by now, which then it is."""

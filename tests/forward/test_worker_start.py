@@ -11,6 +11,7 @@ import pytest
 
 from hybrid_gateway.lab import INTERNET, Lab, WorkerProcess, leftovers
 from hybrid_gateway.lab.sfp import stand
+from hybrid_gateway.worker_trust import RETRY_SECONDS
 from tests.forward.fibre import CONFIGURATION, PORTS
 from tests.lib.gateway import Gateway, eventually
 
@@ -47,6 +48,18 @@ def warned(gateway: Gateway, *words: str) -> bool:
     return any(all(word in str(warning) for word in words) for warning in warnings)
 
 
+def waits(gateway: Gateway) -> int:
+    """Seconds until the port that was left out is tried again; 0: none is."""
+    left = gateway.call("status")["worker"]["left_out"]
+    return max((int(one["retry_in"]) for one in left), default=0)
+
+
+def ports_of(lab: Lab) -> list[list[str]]:
+    """The kernel's devices in their place, with their indices."""
+    shown = lab.run("gw", ["ip", "-o", "link", "show"]).splitlines()
+    return [line.split()[0:2] for line in shown if any(f" {name}: " in line for name in PORTS)]
+
+
 def nat_works(gateway: Gateway) -> bool:
     """By XDP, from a host of the LAN."""
     gateway.lab.run("lan", ["ping", "-c", "1", "-W", "5", INTERNET[0]])
@@ -74,18 +87,25 @@ def test_xdp_does_not_wait_for_the_worker(lab: Lab) -> None:
 
 
 def test_a_port_that_fails_is_left_out(lab: Lab) -> None:
-    """The others work; an owner who asks for it learns why, and nothing has changed."""
+    """The others work, and go on undisturbed while it is tried again now and then; an owner who
+    asks for it learns why, and nothing has changed."""
     odd = CONFIGURATION.replace("ports:\n", f"ports:\n{NOT_A_PORT}", 1)
     with ExitStack() as stack:
         worker = WorkerProcess(lab)
         worker.start()
         stack.callback(worker.stop)
+        pid = worker.worker
         gateway = Gateway(lab, odd)
         stack.callback(gateway.process.stop)
         gateway.start()
         eventually(lambda: nat_works(gateway), "NAT forwards")
         eventually(lambda: served(gateway) == list(PORTS), "the others work", SERVED_SECONDS)
         assert warned(gateway, "port odd0: the kernel has it", "role")
+        assert worker.worker == pid, "the worker was started anew for it"
+        taken = ports_of(lab)
+        eventually(lambda: waits(gateway) > RETRY_SECONDS, "it failed twice", SERVED_SECONDS)
+        assert (worker.worker, ports_of(lab), served(gateway)) == (pid, taken, list(PORTS))
+        assert "left out:  odd0, tried again in" in gateway.ctl("status").stdout
         refused = gateway.ctl("apply", check=False)
         assert refused.returncode == 1
         assert "add-port odd0" in refused.stderr

@@ -169,6 +169,59 @@ def test_all_or_nothing(
     assert (worker.devices, worker.ports, worker.options, worker.pages) == ({}, {}, None, 0)
 
 
+@pytest.mark.parametrize(
+    ("fails", "calls"),
+    [
+        ("take p0", [*UP[:4], "add p1", "wait 5"]),
+        ("add p0", [*UP[:5], "remove p0", "give back p0", "add p1", "wait 5"]),
+        ("start", [*UP[:2], "end", "release"]),
+        (UP[0], UP[:1]),
+    ],
+)
+def test_what_fails_apart_does_not_keep_the_rest(
+    worker: FakeWorker, view: WorkerView, executor: Executor, fails: str, calls: list[str]
+) -> None:
+    """At a look that nobody asked for."""
+    worker.fails[fails] = no_device()
+
+    (failed,) = executor.run(steps(CONFIG, view), apart=True)
+
+    assert worker.calls == calls
+    assert str(failed.error) == "port p1: there is no device net_null1"
+    assert view.failed(failed.step, "no such device")
+    again = view.look(CONFIG)
+    wanted = resolve(CONFIG, Observed(worker=again))
+    assert Planner(wanted, Observed(worker=again)).steps() == (), "it works without"
+
+
+def test_a_worker_that_dies_meanwhile_is_nobodys_fault_but_its_own(
+    worker: FakeWorker, view: WorkerView, executor: Executor
+) -> None:
+    """Or of the port that was being added; what others have is for the next worker."""
+    worker.fails["add p0"] = WorkerAbsentError("the worker ended during port.add")
+
+    (failed,) = executor.run(steps(CONFIG, view), apart=True)
+
+    assert failed.step.subject == "p0"
+    assert worker.calls == [*UP[:5], "remove p0", "give back p0", "wait 5"]
+    assert set(worker.devices) == {"p1"}
+
+
+def test_what_does_not_come_back_is_tried_again_as_it_is(
+    worker: FakeWorker, view: WorkerView, executor: Executor
+) -> None:
+    executor.run(steps(CONFIG, view))
+    worker.fails["give back p0"] = DeviceError("its driver is busy")
+
+    (failed,) = executor.run(steps(None, view), apart=True)
+
+    assert str(failed.error) == "its driver is busy"
+    assert not view.failed(failed.step, "busy")
+    assert set(worker.devices) == {"p0"}
+    assert executor.run(steps(None, view), apart=True) == ()
+    assert worker.devices == {}
+
+
 def test_the_port_that_failed_is_named(
     worker: FakeWorker, view: WorkerView, executor: Executor
 ) -> None:
@@ -449,14 +502,16 @@ def test_at_boot_nobody_can_be_asked(worker: FakeWorker, view: WorkerView) -> No
 
 
 def test_a_port_that_fails_is_left_out_for_a_while(view: WorkerView) -> None:
-    take = next(step for step in steps(CONFIG, view) if step.kind is StepKind.TAKE)
+    take, other = (step for step in steps(CONFIG, view) if step.kind is StepKind.TAKE)
 
     assert view.failed(take, "no such device")
+    assert view.failed(other, "nor has it one")
     assert not view.failed(take, "again")
-    assert view.look(CONFIG).shunned == (("p0", "again"),)
+    assert view.look(CONFIG).shunned == (("p0", "again"), ("p1", "nor has it one"))
     assert view.look(CONFIG, asked=1).shunned == ()
     now = time.monotonic()
-    assert not view.retry(now + RETRY_SECONDS)  # it has failed twice
+    assert view.retry(now + RETRY_SECONDS + 1)
+    assert view.look(CONFIG).shunned == (("p0", "again"),), "it has failed twice"
     assert view.retry(now + 2 * RETRY_SECONDS + 1)
     assert view.look(CONFIG).shunned == ()
 

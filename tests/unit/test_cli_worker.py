@@ -152,6 +152,19 @@ def test_when_it_is_tried_again(waits_for: str | None, seconds: int | None, said
     assert click.unstyle(describe(worker)) == f"worker: {said}"
 
 
+def test_ports_that_are_left_out() -> None:
+    left = [
+        {"port": "sfp0", "reason": "no such device", "retry_in": 20},
+        {"port": "sfp1", "reason": "the only way in", "retry_in": None},
+    ]
+
+    said = click.unstyle(describe({"state": "running", "left_out": left}))
+
+    assert said.splitlines()[1] == (
+        "left out: sfp0, tried again in 20 s, or by gwctl apply; sfp1, tried again by gwctl apply"
+    )
+
+
 def test_ports(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     agent.answers["show.ports"] = {"ports": [port("sfp0", DPDK), port("sfp1", None)]}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .. import bypass
 from ..apply import Executor
+from ..apply.apart import Failed
 from ..bpf import DataPlane, SavedSessions
 from ..config import load
 from ..errors import GwError
@@ -201,12 +202,14 @@ class Engine:
         self._change_state("detached")
         return steps
 
-    def _run(self, steps: tuple[Step, ...], config: Config | None) -> None:
+    def _run(
+        self, steps: tuple[Step, ...], config: Config | None, *, apart: bool = False
+    ) -> tuple[Failed, ...]:
         for step in steps:
             log.info("%s %s: %s", step.kind.value, step.subject, step.text)
         self._executor.keep_sessions(self.saved if _persists(config) else None)
         try:
-            self._executor.run(steps)
+            return self._executor.run(steps, apart=apart)
         finally:
             self.session_log.renew()
 
@@ -255,19 +258,24 @@ class Engine:
                 log.warning("%s", warning)
             self.wanted = wanted
             self._seen(observed)
+            failed: tuple[Failed, ...] = ()
             if steps:
                 self._observer.forget()
                 self._warn_of_lost(steps)
-                self._run(steps, self.config)
+                failed = self._run(steps, self.config, apart=True)
                 # What a start waited for, an outside address perhaps, is told as well.
                 self.notes = tuple(dict.fromkeys((*self.notes, *self._executor.notes)))
             if parts & (Part.TABLE | Part.TC):
                 self.look_for_bypass()
             self.error = None
+            without = self._leave_out(failed)
             self.worker.settled()
             if any(step.kind in (StepKind.DEVICES, StepKind.LOAD) for step in steps):
                 self._follow()
             self._follow_mirror(steps)
+            if without:
+                self.reconcile(Part.ALL)
+                return
         except GwError as error:
             if str(error) != str(self.error):
                 log.error("%s", error)
@@ -278,6 +286,20 @@ class Engine:
                 return
             self.error = error
         self._set_state()
+
+    def _leave_out(self, failed: tuple[Failed, ...]) -> bool:
+        """True: the next plan goes without what failed of the worker. What has to be tried again
+        as it is, a device that does not come back, is an error like any other."""
+        without = False
+        for one in failed:
+            log.error("%s %s: %s", one.step.kind.value, one.step.subject, one.error)
+            if self.worker.failed(one.step, one.error.message):
+                without = True
+            else:
+                self.error = one.error
+        if without:
+            self.worker.put_down()
+        return without
 
     def _seen(self, observed: Observed) -> None:
         self.links, self._vteps = observed.links, VtepIndex(observed.vteps)

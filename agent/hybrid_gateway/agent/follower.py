@@ -99,7 +99,7 @@ class Follower:
             # Broadly, as nowhere else but in cli and main: the loop would log it and forget it,
             # and the agent would follow nothing while its status says that all is well.
             self._engine.fail(error)
-            self._retry_later()
+        self._retry_later()
 
     # ---- events -----------------------------------------------------------------------
 

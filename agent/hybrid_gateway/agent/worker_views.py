@@ -50,6 +50,10 @@ def status(engine: Engine) -> tuple[dict[str, Any] | None, WorkerStatus | None]:
         "mirror": asdict(found.mirror) if found and found.mirror else None,
         "lcores": [asdict(lcore) for lcore in found.lcores] if found else [],
         **_retry(view.judgement, now),
+        "left_out": [
+            {"port": name, "reason": one.reason, "retry_in": _in(one.again, now)}
+            for name, one in sorted(view.shunned.items())
+        ],
         "crashes": sum(now - then < CRASHES_SECONDS for then in view.crashes),
     }, found
 
@@ -60,7 +64,12 @@ def _retry(judged: Judgement | None, now: float) -> dict[str, Any]:
         return {"waits_for": None, "retry_in": None}
     if judged.again is None or judged.again == OWNER:
         return {"waits_for": "apply" if judged.again else "return", "retry_in": None}
-    return {"waits_for": "time", "retry_in": max(0, round(judged.again - now))}
+    return {"waits_for": "time", "retry_in": _in(judged.again, now)}
+
+
+def _in(again: float, now: float) -> int | None:
+    """Seconds; None: not before the owner applies the configuration."""
+    return None if again == OWNER else max(0, round(again - now))
 
 
 def _hugepages(status: WorkerStatus | None, configured: int | None) -> dict[str, int | None]:

@@ -17,6 +17,7 @@ from ..netlink import Netlink
 from ..nft import Nft
 from ..restore import RestoreFile
 from ..worker_view import WorkerView
+from .apart import APART, Failed
 from .host import HostSteps
 from .plane import PlaneSteps
 from .record import Record
@@ -120,18 +121,32 @@ class Executor:
         """Whether saved sessions still wait for an outside address."""
         return self._plane.restoring
 
-    def run(self, steps: Sequence[Step]) -> None:
-        """All of them or none; raises the error of the step that failed, which it names."""
+    def run(self, steps: Sequence[Step], *, apart: bool = False) -> tuple[Failed, ...]:
+        """All of them or none; raises the error of the step that failed, which it names.
+
+        `apart`: what concerns the worker or one port of it alone does not keep the rest from being
+        done. What failed of that is answered, and undone.
+        """
         self._record.notes.clear()
         self._host.notes.clear()
         self._worker.begin()
         done: list[tuple[Step, Undo]] = []
+        failed: list[Failed] = []
         doing, self.failed = "", None
         unexpected = self._host.expect(steps)
         try:
             for step in steps:
+                if any(one.forbids(step) for one in failed):
+                    continue
                 doing, self.failed = f"{step.kind.value} {step.subject}", step
-                done.append((step, self._actions[step.kind](step.value)))
+                try:
+                    done.append((step, self._actions[step.kind](step.value)))
+                except GwError as error:
+                    if not apart or step.kind not in APART:
+                        raise
+                    failed.append(Failed(step, error))
+                    self._unwind([one for one in done if failed[-1].undoes(one[0])])
+                    done = [one for one in done if not failed[-1].undoes(one[0])]
             doing, self.failed = "putting the new programs in force", None
             self._plane.finish()
             self._worker.finish()
@@ -143,6 +158,7 @@ class Executor:
             raise
         finally:
             self._host.flush()
+        return tuple(failed)
 
     def reset(self) -> None:
         """Nothing of what was written is there any more."""

@@ -77,6 +77,8 @@ def _lines(worker: dict[str, Any]) -> Iterator[tuple[str, str]]:
     mirror = worker.get("mirror")
     if mirror:
         yield "mirror", ", ".join(_mirror(mirror))
+    if left := worker.get("left_out"):
+        yield "left out", "; ".join(f"{one['port']}, {_again(one['retry_in'])}" for one in left)
     if worker.get("crashes"):
         yield "crashes", f"{worker['crashes']} within the last minute"
 
@@ -90,10 +92,16 @@ def _state(worker: dict[str, Any]) -> Iterator[str]:
         yield f"core{'s' if len(cores) > 1 else ''} {', '.join(map(str, cores))}"
         yield f"polling {worker['polling']}"
     waits = worker.get("waits_for")
-    if waits == "time":
-        yield f"tried again in {text.duration(worker['retry_in'])}, or by gwctl apply"
+    if waits == "return":
+        yield "tried again when it is back"
     elif waits:
-        yield "tried again by gwctl apply" if waits == "apply" else "tried again when it is back"
+        yield _again(worker.get("retry_in"))
+
+
+def _again(seconds: int | None) -> str:
+    if seconds is None:
+        return "tried again by gwctl apply"
+    return f"tried again in {text.duration(seconds)}, or by gwctl apply"
 
 
 def _mirror(mirror: dict[str, Any]) -> Iterator[str]:
