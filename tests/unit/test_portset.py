@@ -2,7 +2,7 @@
 """The kernel's notation for sets of ports."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_gateway import portset
@@ -11,6 +11,7 @@ from hybrid_gateway.model import PortRange
 PORTS = st.frozensets(st.integers(0, 65535), max_size=40)
 
 
+@settings(deadline=None)
 @given(PORTS)
 def test_text_and_back(ports: frozenset[int]) -> None:
     assert portset.parse(portset.text(ports)) == ports
@@ -30,6 +31,7 @@ def test_union(before: str, after: str) -> None:
     assert portset.union(before, PortRange(20000, 49999)) == after
 
 
+@settings(deadline=None)
 @given(PORTS, PORTS)
 def test_what_others_added_stays(original: frozenset[int], added: frozenset[int]) -> None:
     ours = portset.union(portset.text(original), PortRange(20000, 49999))
