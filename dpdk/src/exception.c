@@ -65,8 +65,12 @@ punt_some(struct gw_worker_port *port)
 	uint32_t count, done = 0;
 
 	count = rte_ring_sc_dequeue_burst(port->to_kernel, (void **)mbufs, BATCH, NULL);
-	for (uint32_t i = 0; i < count; i++)
-		done += gw_tap_write(port->tap_fd, mbufs[i]);
+	for (uint32_t i = 0; i < count; i++) {
+		const bool taken = gw_tap_write(port->tap_fd, mbufs[i]);
+
+		port->punts[gw_mark(mbufs[i])->reason] += taken;
+		done += taken;
+	}
 	port->punted += done;
 	port->tap_refused += count - done;
 	rte_pktmbuf_free_bulk(mbufs, count);
@@ -102,7 +106,8 @@ forget_tap(struct gw_worker_port *port)
 static void
 inject_some(struct gw_worker_port *port)
 {
-	const struct gw_mark mark = {.interface = port->interface, .from = port->id};
+	const struct gw_mark mark = {
+		.interface = port->interface, .reason = GW_FROM_KERNEL, .from = port->id};
 	const uint32_t segments =
 		gw_tap_segments(port->tap_mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN);
 	const uint32_t room = RTE_MIN(rte_ring_free_count(port->from_kernel), (uint32_t)BATCH);

@@ -9,8 +9,13 @@
 struct gw_mark {
 	uint32_t nexthop; /* what the lookup found */
 	uint16_t interface; /* slot of the L3 device that the frame came in by */
-	uint8_t reason; /* enum gw_counter, for punt and drop */
-	uint8_t from; /* port that the frame came in by; mbuf->port becomes the one out */
+	union {
+		struct {
+			uint8_t reason; /* enum gw_counter, for punt, drop and tx */
+			uint8_t from; /* port that it came in by; mbuf->port becomes the one out */
+		};
+		uint16_t fate; /* both */
+	};
 };
 
 static_assert(sizeof(struct gw_mark) <= sizeof(((struct rte_mbuf *)0)->hash.sched), "fits");

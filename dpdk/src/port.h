@@ -9,6 +9,7 @@
 #include <rte_ring.h>
 #include <rte_spinlock.h>
 
+#include "counters.h"
 #include "gw_worker.h"
 
 enum gw_port_limits {
@@ -67,6 +68,7 @@ struct gw_worker_port {
 	uint8_t tap_stalled; /* not read: there is no room for more frames */
 	uint8_t tap_gone; /* somebody deleted it */
 	uint64_t punted, injected;
+	uint64_t punts[GW_COUNTER_COUNT]; /* those that were punted, by their reason */
 	uint64_t tap_refused, cut_off; /* frames: DROP_TAP, DROP_TX_TOO_LONG */
 };
 

@@ -33,7 +33,7 @@ read_state(const struct gw_worker_port *port, struct gw_port_status *status)
 		.sleeping = lcore->asleep,
 		.lcore = gw_the_worker.options.cores[port->lcore],
 		.to_kernel = port->punted,
-		.from_kernel = port->injected,
+		.from_kernel = port->injected + port->cut_off,
 	};
 	memcpy(status->name, port->name, sizeof(status->name));
 	memcpy(status->tap, port->tap, sizeof(status->tap));
@@ -90,7 +90,7 @@ gw_port_counters(struct gw_worker *worker __rte_unused, struct gw_worker_port *p
 	pthread_mutex_lock(&gw_control);
 	if (port->state == GW_PORT_FREE)
 		return no_port();
-	memset(values, 0, GW_COUNTER_COUNT * sizeof(*values));
+	memcpy(values, port->punts, sizeof(port->punts));
 	for (uint32_t i = 0; i < gw_lcore_count; i++) {
 		for (uint32_t counter = 0; counter < GW_COUNTER_COUNT; counter++)
 			values[counter] += gw_lcores[i].counters[port->id][counter];

@@ -66,7 +66,7 @@ local(struct rte_mbuf *mbuf, uint16_t slot, const struct gw_interface *bridge)
 
 // To the host that the FDB has at `to`.
 static inline uint8_t
-forward(struct rte_mbuf *mbuf, struct gw_lcore *lcore, union gw_fdb_place to, uint16_t slot)
+forward(struct rte_mbuf *mbuf, union gw_fdb_place to, uint16_t slot)
 {
 	const struct gw_interface *bridge = &gw_interfaces[slot], *out;
 	const struct gw_mark *mark = gw_mark(mbuf);
@@ -87,8 +87,7 @@ forward(struct rte_mbuf *mbuf, struct gw_lcore *lcore, union gw_fdb_place to, ui
 	if (unlikely(rte_pktmbuf_pkt_len(mbuf) > out->mtu + RTE_ETHER_HDR_LEN))
 		return because(mbuf, GW_PUNT_TOO_BIG, EDGE_PUNT);
 	mbuf->port = to.port;
-	gw_count(lcore, mark->from, GW_FORWARD_BRIDGE, 1);
-	return EDGE_TX;
+	return because(mbuf, GW_FORWARD_BRIDGE, EDGE_TX);
 }
 
 // FDB entries of source and destination of each frame, one after the other; negative: none.
@@ -134,8 +133,7 @@ some(struct rte_mbuf **mbufs, uint16_t count, struct gw_lcore *lcore, uint8_t *n
 		}
 		if (source->seen != lcore->now)
 			source->seen = lcore->now;
-		next[i] = forward(mbufs[i], lcore, gw_fdb_place(&gw_fdb_entries[places[2 * i + 1]]),
-				  slot);
+		next[i] = forward(mbufs[i], gw_fdb_place(&gw_fdb_entries[places[2 * i + 1]]), slot);
 	}
 }
 

@@ -24,7 +24,6 @@ from_kernel(struct rte_graph *graph, struct rte_node *node, void **objs,
 						  RTE_MIN(GW_INJECT_BURST, GW_BURST - total), NULL);
 		if (likely(taken == 0))
 			continue;
-		gw_count(lcore, id, GW_FROM_KERNEL, taken);
 		total += taken;
 	}
 	if (likely(total == 0))

@@ -17,7 +17,7 @@ one(struct rte_mbuf *mbuf, struct gw_lcore *lcore)
 	// One less in the upper byte of a word is one more there in the complement.
 	sum = ip->hdr_checksum + RTE_BE16(0x0100);
 	ip->hdr_checksum = sum + (sum >= 0xffff);
-	gw_count(lcore, gw_mark(mbuf)->from, GW_FORWARD_IP4, 1);
+	gw_because(mbuf, GW_FORWARD_IP4);
 	return GW_REWRITE_TX;
 }
 

@@ -14,7 +14,7 @@ one(struct rte_mbuf *mbuf, struct gw_lcore *lcore)
 	if (!gw_rewrite_leaves(mbuf, lcore, length, ip->hop_limits))
 		return GW_REWRITE_PUNT;
 	ip->hop_limits--;
-	gw_count(lcore, gw_mark(mbuf)->from, GW_FORWARD_IP6, 1);
+	gw_because(mbuf, GW_FORWARD_IP6);
 	return GW_REWRITE_TX;
 }
 

@@ -3,21 +3,15 @@
 #include "../exception.h"
 #include "node.h"
 
-// At most GW_BURST, of one port. A frame that does not fit into the ring is dropped, and counts as nothing else.
+// Of one port. What fits into the ring counts when the TAP has taken it.
 static void
 punt_run(struct gw_lcore *lcore, uint16_t from, struct rte_mbuf **mbufs, uint16_t count)
 {
 	struct rte_ring *ring = gw_ports[from].to_kernel;
-	uint8_t reasons[GW_BURST];
-	uint16_t taken;
+	uint16_t taken = 0;
 
-	// Once in the ring, the frames are the other thread's.
-	for (uint16_t i = 0; i < count; i++)
-		reasons[i] = gw_mark(mbufs[i])->reason;
-	taken = likely(ring != NULL) ? rte_ring_enqueue_burst(ring, (void **)mbufs, count, NULL) :
-				       0;
-	for (uint16_t i = 0; i < taken; i++)
-		gw_count(lcore, from, reasons[i], 1);
+	if (likely(ring != NULL))
+		taken = rte_ring_enqueue_burst(ring, (void **)mbufs, count, NULL);
 	if (unlikely(taken < count)) {
 		gw_count(lcore, from, GW_DROP_PUNT_FULL, count - taken);
 		rte_pktmbuf_free_bulk(mbufs + taken, count - taken);
@@ -34,7 +28,7 @@ punt(struct rte_graph *graph __rte_unused, struct rte_node *node, void **objs, u
 	for (uint16_t i = 1; i <= count; i++) {
 		const uint8_t from = gw_mark(mbufs[start])->from;
 
-		if (i < count && i - start < GW_BURST && gw_mark(mbufs[i])->from == from)
+		if (i < count && gw_mark(mbufs[i])->from == from)
 			continue;
 		punt_run(lcore, from, mbufs + start, i - start);
 		start = i;

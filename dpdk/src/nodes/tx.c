@@ -1,6 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Out by mbuf->port. What a port does not take is freed and counted, at the port it came in by. */
+/*
+ * Out by mbuf->port, and counted for what the mark says that it is. What a port does not take is
+ * freed and counted as that instead. Both at the port that it came in by.
+ */
 #include "node.h"
+
+// Once a driver has the frames, nobody can look into them. Returns whether they differ.
+static inline bool
+note_fates(struct rte_mbuf **mbufs, uint16_t count, uint16_t *fates)
+{
+	uint16_t differ = 0;
+
+	fates[0] = gw_mark(mbufs[0])->fate;
+	for (uint16_t i = 1; i < count; i++) {
+		fates[i] = gw_mark(mbufs[i])->fate;
+		differ |= fates[i] ^ fates[0];
+	}
+	return differ != 0;
+}
+
+static inline void
+count_fates(struct gw_lcore *lcore, const uint16_t *fates, uint16_t count, bool differ)
+{
+	for (uint16_t i = 0; i < count; i++) {
+		const struct gw_mark mark = {.fate = fates[i]};
+
+		gw_count(lcore, mark.from, mark.reason, differ ? 1 : count);
+		if (likely(!differ))
+			break;
+	}
+}
 
 static void
 lose(struct gw_lcore *lcore, struct rte_mbuf **mbufs, uint16_t count, enum gw_counter reason)
@@ -53,13 +82,15 @@ push(uint16_t id, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count)
 	return sent;
 }
 
-// All to one port; none is longer than `longest`.
+// At most GW_BURST, all to one port; none is longer than `longest`.
 static void
 send_run(struct gw_lcore *lcore, uint16_t id, struct rte_mbuf **mbufs, uint16_t count,
 	 uint32_t longest)
 {
 	struct gw_worker_port *port = &gw_ports[id];
+	uint16_t fates[GW_BURST];
 	uint16_t sent;
+	bool differ;
 
 	if (unlikely(port->state != GW_PORT_RUNNING || !port->up)) {
 		lose(lcore, mbufs, count, GW_DROP_PORT_DOWN);
@@ -67,6 +98,9 @@ send_run(struct gw_lcore *lcore, uint16_t id, struct rte_mbuf **mbufs, uint16_t 
 	}
 	if (unlikely(longest > port->max_frame))
 		count = without_long_ones(lcore, mbufs, count, port->max_frame);
+	if (unlikely(count == 0))
+		return;
+	differ = note_fates(mbufs, count, fates);
 	if (likely(port->tx_queues == gw_lcore_count)) {
 		sent = push(id, lcore->index, mbufs, count);
 	} else {
@@ -74,6 +108,7 @@ send_run(struct gw_lcore *lcore, uint16_t id, struct rte_mbuf **mbufs, uint16_t 
 		sent = push(id, 0, mbufs, count);
 		rte_spinlock_unlock(&port->tx_lock);
 	}
+	count_fates(lcore, fates, sent, differ);
 	if (unlikely(sent < count))
 		lose(lcore, mbufs + sent, count - sent, GW_DROP_TX_FULL);
 }
@@ -113,7 +148,7 @@ tx(struct rte_graph *graph __rte_unused, struct rte_node *node, void **objs, uin
 		others |= mbufs[i]->port ^ port;
 		longest = RTE_MAX(longest, mbufs[i]->pkt_len);
 	}
-	if (likely(others == 0))
+	if (likely(others == 0 && count <= GW_BURST))
 		send_run(lcore, port, mbufs, count, longest);
 	else
 		send_mixed(lcore, mbufs, count, longest);
