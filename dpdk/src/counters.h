@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Why a frame was dropped or handed to the kernel; each reason is a counter, by the port that
- * the frame came in by. The list is the one place where they are named.
+ * What became of a frame; each reason is a counter, by the port that the frame came in by, and
+ * each frame counts once, where it ends: what the driver did not take is dropped and was not
+ * forwarded. The list is the one place where they are named.
  */
 #ifndef GW_COUNTERS_H
 #define GW_COUNTERS_H
@@ -19,13 +20,14 @@
 	X(PUNT_NEIGHBOUR) /* next hop not resolved: the kernel resolves it */                      \
 	X(PUNT_TTL) /* the kernel says time exceeded */                                            \
 	X(PUNT_TOO_BIG) /* larger than the way out: the kernel fragments or answers */             \
+	X(PUNT_REDIRECT) /* leaves as it came: the kernel may send a redirect */                   \
 	X(PUNT_OPTIONS) /* IPv4 options, IPv6 hop-by-hop */                                        \
 	X(PUNT_MULTICAST) /* group or broadcast destination */                                     \
 	X(PUNT_LINK_LOCAL) /* IPv6 link-local address */                                           \
 	X(PUNT_ARP)                                                                                \
 	X(PUNT_ETHERTYPE) /* anything else that is not IP */                                       \
 	X(PUNT_VLAN) /* tagged */                                                                  \
-	X(PUNT_SOURCE) /* a source that the kernel judges: loopback, group, 0.0.0.0 */             \
+	X(PUNT_SOURCE) /* a source that the kernel judges: loopback, group, 0.0.0.0, our own */    \
 	X(PUNT_NOT_FORWARDING) /* forwarding is off on the device */                               \
 	X(PUNT_RP_FILTER) /* no way back to the source: the kernel judges */                       \
 	X(PUNT_POLICY) /* policy routing, or a full table: the kernel forwards it all */           \

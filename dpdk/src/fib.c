@@ -12,6 +12,7 @@
 
 struct rte_fib *gw_fib4;
 struct rte_fib6 *gw_fib6;
+uint64_t gw_fib4_own[(1 << GW_OWN_BITS) / 64];
 
 /* What they were made for. */
 static uint32_t made4, made6, made6_tbl8;
@@ -111,6 +112,7 @@ gw_fib4_renew(void)
 {
 	rte_fib_free(gw_fib4);
 	gw_fib4 = NULL;
+	memset(gw_fib4_own, 0, sizeof(gw_fib4_own));
 	return gw_fib4_create(made4);
 }
 
@@ -140,11 +142,26 @@ other_than(uint32_t nexthop)
 	return nexthop == GW_NEXTHOP_POLICY ? GW_NEXTHOP_NONE : GW_NEXTHOP_POLICY;
 }
 
+// Before the table says so. Of a prefix (a local route to a whole network) every address may be
+// ours; nobody looks for 127.0.0.0/8, which every host has.
+static void
+note_own(uint32_t prefix, uint8_t depth)
+{
+	const uint32_t bit = gw_fib4_own_bit(prefix);
+
+	if (depth == 32)
+		__atomic_fetch_or(&gw_fib4_own[bit / 64], 1ull << bit % 64, __ATOMIC_RELAXED);
+	else if (prefix >> 24 != 127)
+		memset(gw_fib4_own, 0xff, sizeof(gw_fib4_own));
+}
+
 int
 gw_fib4_add(uint32_t prefix, uint8_t depth, uint32_t nexthop)
 {
 	int result = 0;
 
+	if (nexthop == GW_NEXTHOP_LOCAL)
+		note_own(prefix, depth);
 	if (depth > FIRST_LEVEL_BITS && gw_fib4_find(prefix) == nexthop)
 		result = rte_fib_add(gw_fib4, prefix, depth, other_than(nexthop));
 	return result ?: rte_fib_add(gw_fib4, prefix, depth, nexthop);

@@ -7,6 +7,8 @@
 #ifndef GW_FIB_H
 #define GW_FIB_H
 
+#include <stdbool.h>
+
 #include <rte_fib.h>
 #include <rte_fib6.h>
 
@@ -37,6 +39,28 @@ int gw_fib6_delete(const uint8_t prefix[16], uint8_t depth);
 /* What the table answers, for tests and traces. */
 uint32_t gw_fib4_find(uint32_t address);
 uint32_t gw_fib6_find(const uint8_t address[16]);
+
+/*
+ * Which addresses may be our own, one bit for a hash of each: sources of forwarded frames hardly
+ * ever are, and this asks the table only for those that share a bit. A deleted address keeps its
+ * bit until the table is renewed.
+ */
+enum { GW_OWN_BITS = 12 };
+extern uint64_t gw_fib4_own[(1 << GW_OWN_BITS) / 64];
+
+static inline uint32_t
+gw_fib4_own_bit(uint32_t address)
+{
+	return address * 0x9e3779b1u >> (32 - GW_OWN_BITS);
+}
+
+static inline bool
+gw_fib4_may_be_own(uint32_t address)
+{
+	const uint32_t bit = gw_fib4_own_bit(address);
+
+	return gw_fib4_own[bit / 64] >> (bit % 64) & 1;
+}
 
 /* Waits until no lcore looks at what was deleted before. */
 void gw_fib_settle(void);

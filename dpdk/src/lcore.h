@@ -20,6 +20,8 @@ struct gw_lcore {
 	uint32_t cursor; /* into the list: who is polled next */
 	uint32_t received; /* frames that the sources brought in this walk; polling.c reads it */
 	uint32_t now; /* seconds, coarse */
+	uint32_t redirects_at; /* `now` of the frames that `redirects` counts, see ip_rewrite.h */
+	uint32_t redirects;
 	uint16_t index; /* from 0: of gw_lcores, and the transmit queue */
 	uint16_t id; /* DPDK's lcore id */
 	int wake; /* eventfd that ends its sleep */

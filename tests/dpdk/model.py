@@ -80,7 +80,7 @@ class Router:
         if ip[0] != 0x45:
             return _punt("OPTIONS", frame)
         source, destination = IPv4Address(ip[12:16]), IPv4Address(ip[16:20])
-        if any(source in net for net in ODD_SOURCES4):
+        if any(source in net for net in ODD_SOURCES4) or self._is_ours(source):
             return _punt("SOURCE", frame)
         if destination in IPv4Network("224.0.0.0/3"):
             return _punt("MULTICAST", frame)
@@ -120,7 +120,11 @@ class Router:
             return _punt("TTL", frame)
         if length > self.mtu:
             return _punt("TOO_BIG", frame)
-        return Verdict(counter, Where.OUT, _sent(frame, way))
+        # What is behind the packet stays here.
+        return Verdict(counter, Where.OUT, _sent(frame[: ETHERNET + length], way))
+
+    def _is_ours(self, source: IPv4Address) -> bool:
+        return self._longest(source).instead == "PUNT_LOCAL"
 
     def _longest(self, destination: Address) -> Way:
         found, longest = Way(instead="PUNT_NO_ROUTE"), -1

@@ -240,7 +240,10 @@ def test_two_lcores_send_by_one_queue(ports_on_two_lcores: tuple[Bench, Cable, C
     arrived = p1.far.expect(200)
     assert {packet.dport for packet in arrived} == set(range(1, 101))
     assert all((packet.dst, packet.ttl) == (p1.far_mac, 63) for packet in arrived)
-    counting.expect(FORWARD_IP4=200)
+    # What leaves as it came, the kernel forwards a few of.
+    ends = {"FORWARD_IP4", "PUNT_REDIRECT"}
+    eventually(lambda: sum(counting.now().values()) == 200, "each is counted")
+    assert counting.now().keys() <= ends
 
 
 # ---- other devices --------------------------------------------------------------------------

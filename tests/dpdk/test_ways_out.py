@@ -4,7 +4,7 @@
 from pathlib import Path
 
 import pytest
-from scapy.layers.inet import UDP
+from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.utils import wrpcap
 
@@ -103,7 +103,8 @@ def test_the_address_of_another_port(own_bench: Bench, ports: tuple[Cable, Cable
     own_bench.ip(f"neigh replace {HOST} lladdr {p1.far_mac} dev br0")
     own_bench.run("bridge", "fdb", "add", p2.far_mac, "dev", "p2", "master", "static")
     own_bench.settle()
-    for mac, counter in ((p1.mac, "FORWARD_IP4"), (p2.mac, "PUNT_BRIDGE_MISS")):
+    # Routed to another host of the bridge, and the kernel may send a redirect.
+    for mac, counter in ((p1.mac, "PUNT_REDIRECT"), (p2.mac, "PUNT_BRIDGE_MISS")):
         sent = Ether(src=p2.far_mac, dst=mac) / frame(p1).payload
         counting = own_bench.counting()
         p2.far.send([sent])
@@ -148,3 +149,28 @@ def test_a_frame_of_several_mbufs(
     own_bench.client.add_port(WorkerPort("r0", "r0", f"net_pcap0,rx_pcap={replayed}"))
 
     eventually(lambda: own_bench.counters("r0").get("PUNT_TOO_BIG") == 1, "it is counted")
+
+
+def test_out_by_the_port_it_came_in_by(own_bench: Bench, ports: tuple[Cable, Cable]) -> None:
+    """The worker forwards it, but for a few that the kernel does: it tells the host of the way."""
+    p0, _ = ports
+    own_bench.neighbour(p0, "198.51.100.9", OUTSIDE)
+    own_bench.ip("route add 10.1.0.0/16 via 198.51.100.9")
+    own_bench.settle()
+    counting = own_bench.counting("p0")
+    frames = [
+        Ether(src=p0.far_mac, dst=p0.mac) / udp(OUTSIDE, "10.1.0.1", 4000, 1 + number)
+        for number in range(200)
+    ]
+    p0.far.forget()
+    p0.far.send(frames)
+
+    seen = [packet for packet in p0.far.arriving(1.0) if IP in packet]
+    forwarded = [packet for packet in seen if packet.dst == p0.far_mac and UDP in packet]
+    assert {packet.dport for packet in forwarded if ICMP not in packet} == set(range(1, 201))
+    redirects = [packet for packet in seen if ICMP in packet]
+    assert redirects
+    assert {(one[ICMP].type, one[ICMP].gw) for one in redirects} == {(5, "198.51.100.9")}
+    moved = counting.now()
+    assert moved["FORWARD_IP4"] + moved["PUNT_REDIRECT"] == 200
+    assert moved["FORWARD_IP4"] > moved["PUNT_REDIRECT"] > 0

@@ -159,9 +159,13 @@ def test_routing_out_of_a_bridge(bridged: Fibre) -> None:
     own = str(listed[0]["address"])
     counts = bridged.counting()
     sent = Ether(src=A, dst=own) / datagram("192.0.2.20", "192.0.2.10")
-    got = bridged.send(sent, at="east", to="west")
-    same(got, Ether(src=own, dst=B) / datagram("192.0.2.20", "192.0.2.10", ttl=63))
-    counts.expect(FORWARD_IP4=1)
+    # The kernel forwards the first ones of a second, for the hosts could do without it.
+    for _ in range(50):
+        got = bridged.send(sent, at="east", to="west")
+        same(got, Ether(src=own, dst=B) / datagram("192.0.2.20", "192.0.2.10", ttl=63))
+        if counts.now().get("FORWARD_IP4"):
+            break
+    counts.expect_some(FORWARD_IP4=1, PUNT_REDIRECT=1)
 
 
 def test_spanning_tree_is_obeyed(bridged: Fibre) -> None:

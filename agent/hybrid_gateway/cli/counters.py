@@ -98,6 +98,7 @@ WORKER_GROUPS: dict[str, dict[str, str]] = {
         "PUNT_NEIGHBOUR": "the next hop's MAC address is not known yet",
         "PUNT_TTL": "TTL ran out: the kernel answers",
         "PUNT_TOO_BIG": "does not fit the next link: the kernel cuts it, or answers",
+        "PUNT_REDIRECT": "leaves by the port that it came in by: the kernel may send a redirect",
         "PUNT_OPTIONS": "IPv4 options, or IPv6 hop-by-hop options",
         "PUNT_MULTICAST": "multicast or broadcast",
         "PUNT_LINK_LOCAL": "a link-local IPv6 address",

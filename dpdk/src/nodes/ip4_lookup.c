@@ -38,6 +38,21 @@ plain_source(uint32_t source)
 	return net != 0 && net != 127 && source < GROUPS;
 }
 
+// What comes in from one of our own addresses is forged or has come round in a circle; the kernel
+// has a switch for that as well (accept_local). IPv6 has no such check.
+static __rte_noinline bool
+is_own(uint32_t address)
+{
+	return gw_fib4_find(address) == GW_NEXTHOP_LOCAL;
+}
+
+static inline bool
+odd_source(uint32_t source)
+{
+	return unlikely(!plain_source(source)) ||
+	       (unlikely(gw_fib4_may_be_own(source)) && is_own(source));
+}
+
 // The destination, or 0 for what is the kernel's; then the mark has the reason.
 static inline uint32_t
 destination(struct rte_mbuf *mbuf)
@@ -53,7 +68,7 @@ destination(struct rte_mbuf *mbuf)
 		gw_because(mbuf, GW_PUNT_OPTIONS);
 		return 0;
 	}
-	if (unlikely(!plain_source(rte_be_to_cpu_32(ip->src_addr)))) {
+	if (odd_source(rte_be_to_cpu_32(ip->src_addr))) {
 		gw_because(mbuf, GW_PUNT_SOURCE);
 		return 0;
 	}

@@ -48,12 +48,55 @@ gw_rewrite_ethernet(struct rte_mbuf *mbuf, struct gw_nexthop *nexthop, uint32_t 
 }
 
 /*
+ * Whether a frame that leaves by the device it came in by goes to the kernel: some do, so that it
+ * may send their sender a redirect, by limits and switches of its own.
+ */
+static inline bool
+gw_redirect_is_due(struct gw_lcore *lcore)
+{
+	if (lcore->redirects_at != lcore->now) {
+		lcore->redirects_at = lcore->now;
+		lcore->redirects = 0;
+	}
+	return lcore->redirects++ < GW_REDIRECTS;
+}
+
+static __rte_noinline void
+gw_cut_segments(struct rte_mbuf *mbuf, uint32_t length)
+{
+	struct rte_mbuf *last = mbuf;
+	uint16_t segments = 1;
+
+	mbuf->pkt_len = length;
+	for (; length > last->data_len; last = last->next) {
+		length -= last->data_len;
+		segments++;
+	}
+	last->data_len = length;
+	rte_pktmbuf_free(last->next);
+	last->next = NULL;
+	mbuf->nb_segs = segments;
+}
+
+/* What is behind the packet (Ethernet's padding, or somebody's secret) is not forwarded; the next
+ * sender pads as it has to, as for the kernel, which cuts it off as well. */
+static inline void
+gw_trim(struct rte_mbuf *mbuf, uint32_t length)
+{
+	if (likely(mbuf->pkt_len == length))
+		return;
+	if (likely(mbuf->nb_segs == 1))
+		mbuf->data_len = mbuf->pkt_len = length;
+	else
+		gw_cut_segments(mbuf, length);
+}
+
+/*
  * Whether the frame goes out from here, and if it does, with the next hop's Ethernet header; else it
  * is as it came, and marked with the reason. `length` and `hops` are those of the IP header.
  */
 static __rte_always_inline bool
-gw_rewrite_leaves(struct rte_mbuf *mbuf, const struct gw_lcore *lcore, uint32_t length,
-		  uint8_t hops)
+gw_rewrite_leaves(struct rte_mbuf *mbuf, struct gw_lcore *lcore, uint32_t length, uint8_t hops)
 {
 	struct gw_nexthop *nexthop = &gw_nexthops[gw_mark(mbuf)->nexthop];
 
@@ -61,11 +104,18 @@ gw_rewrite_leaves(struct rte_mbuf *mbuf, const struct gw_lcore *lcore, uint32_t 
 		gw_because(mbuf, GW_PUNT_TTL);
 	else if (unlikely(length > nexthop->mtu))
 		gw_because(mbuf, GW_PUNT_TOO_BIG);
+	else if (unlikely(nexthop->interface == gw_mark(mbuf)->interface) &&
+		 gw_redirect_is_due(lcore))
+		gw_because(mbuf, GW_PUNT_REDIRECT);
 	else if (unlikely(!gw_rewrite_ethernet(mbuf, nexthop, lcore->now)))
 		gw_because(mbuf, GW_PUNT_BRIDGE_MISS);
 	else
-		return true;
+		goto leaves;
 	return false;
+
+leaves:
+	gw_trim(mbuf, length + RTE_ETHER_HDR_LEN);
+	return true;
 }
 
 /* The burst of either node; `one` gives the edge of a frame. */

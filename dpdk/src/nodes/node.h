@@ -19,6 +19,7 @@
 enum gw_burst {
 	GW_BURST = 256,
 	GW_AHEAD = 4, /* frames that are fetched into the cache before they are looked at */
+	GW_REDIRECTS = 4, /* frames a second and lcore that the kernel may answer with a redirect */
 };
 
 static_assert(GW_BURST == RTE_GRAPH_BURST_SIZE, "scratch arrays of nodes have this size");
