@@ -178,6 +178,8 @@ SETTINGS = {
 }
 BRIDGED = [
     f"link set {DEVICE} master br0",
+    # A bridge without any port loses its carrier, and with it its next hop objects.
+    "link set o1 master br0",
     f"link set {DEVICE} type bridge_slave cost 7 learning off isolated on neigh_suppress on",
     f"addr add 2001:db8:7::1/64 dev {DEVICE} nodad",
     "addr add 192.0.2.1/24 dev br0",
