@@ -11,6 +11,7 @@ import pytest
 from hybrid_gateway.errors import WorkerError
 from hybrid_gateway.lab import EAST, SFP0, SFP1, WEST, namespaces
 from hybrid_gateway.lab.extension import PLAIN
+from hybrid_gateway.lab.namespaces import LabError
 from hybrid_gateway.lab.sfp import SFP_IPV6
 from tests.forward.fibre import PORTS, Fibre
 from tests.forward.test_worker_follow import forwarded
@@ -222,6 +223,28 @@ def test_the_agent_dies_before_the_worker_is_back(fresh_fibre: Fibre) -> None:
     eventually(lambda: _takes(fibre), "the worker has its ports", BACK_SECONDS)
     fibre.meet()
     forwarded(fibre)
+
+
+def test_an_agent_that_cannot_start_keeps_no_port_from_the_kernel(fresh_fibre: Fibre) -> None:
+    """Unless a worker serves it: that one goes on."""
+    fibre = fresh_fibre
+    routed(fibre)
+    fibre.gateway.process.kill()
+    fibre.gateway.config.write_text("ports: [this is no configuration")
+    with pytest.raises(LabError, match="worker goes on with the ports") as caught:
+        fibre.gateway.start()
+    assert "[config" in str(caught.value)
+    forwarded(fibre)
+
+    os.kill(fibre.worker.pid, 19)  # the keeper sleeps: nobody hands anything back, or is started
+    try:
+        fibre.worker.crash()
+        with pytest.raises(LabError, match="the kernel gets them back"):
+            fibre.gateway.start()
+    finally:
+        os.kill(fibre.worker.pid, 18)
+    assert in_the_kernel(fibre)
+    assert not fibre.gateway.instance.taken_file.exists()
 
 
 def test_the_device_itself_goes(fresh_fibre: Fibre) -> None:

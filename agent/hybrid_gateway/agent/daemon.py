@@ -3,6 +3,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -186,7 +187,10 @@ async def serve(instance: Instance, config: Path) -> None:
         follower, saver = Follower(engine, loop), Saver(engine, loop)
         worker = WorkerFollower(engine, loop, follower.attempt)
         try:
-            engine.start()
+            with contextlib.ExitStack() as unless_started:
+                unless_started.callback(abandon, instance)
+                engine.start()
+                unless_started.pop_all()
             asked: Asked = Agent(engine, done)
             server = Server(asked, instance.socket)
             await server.start()
@@ -207,6 +211,25 @@ async def serve(instance: Instance, config: Path) -> None:
             follower.stop()
     finally:
         engine.close()
+
+
+def abandon(instance: Instance) -> None:
+    """An agent that cannot start, for its configuration is broken perhaps, will ask no worker for
+    anything: what a worker has it keeps, and what nobody serves is the kernel's again."""
+    if not instance.taken_file.exists():
+        return
+    from ..devices.handback import hand_back, has_ports
+
+    if has_ports(instance.worker_socket):
+        log.warning("the worker goes on with the ports that it has")
+        return
+    log.warning("no worker serves its ports: the kernel gets them back")
+    try:
+        problems = hand_back(instance)
+    except GwError as error:
+        problems = [str(error)]
+    for problem in problems:
+        log.error("%s", problem)
 
 
 def detach(instance: Instance, config: Path) -> None:
