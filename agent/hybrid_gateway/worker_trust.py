@@ -40,7 +40,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Shunned:
-    """A port that the worker could not have."""
+    """A port that the worker could not have, or the kernel."""
 
     reason: str
     again: float
@@ -57,6 +57,8 @@ class Trust:
         """None: it is as it looks."""
         self.shunned: dict[str, Shunned] = {}
         """By name of the port."""
+        self.away: dict[str, Shunned] = {}
+        """Ports whose devices did not come back to the kernel."""
         self.leaving: set[int] = set()
         """Processes that were told to end: their death is no crash."""
         self.crashes: list[float] = []
@@ -102,6 +104,10 @@ class Trust:
         self.shunned[step.subject] = Shunned(reason, again)
         return first
 
+    def stays_away(self, port: str, reason: str) -> None:
+        """It could not be given back, which takes seconds each time: not at every look."""
+        self.away[port] = Shunned(reason, time.monotonic() + self._wait(port))
+
     def _wait(self, subject: str) -> float:
         """Of one that has just failed."""
         before = self._failures.get(subject, 0)
@@ -111,15 +117,18 @@ class Trust:
     def settled(self) -> None:
         """A plan has come to its end: what is not left out by now has not failed."""
         if self.judgement is None:
-            self._failures = {k: count for k, count in self._failures.items() if k in self.shunned}
+            left = self.shunned.keys() | self.away.keys()
+            self._failures = {k: count for k, count in self._failures.items() if k in left}
 
     def retry(self, now: float) -> bool:
         """Whether anything is to be tried again by now, which then it is."""
-        due = [name for name, one in self.shunned.items() if one.again <= now]
-        for name in due:
-            del self.shunned[name]
+        due = False
+        for left in (self.shunned, self.away):
+            for name in [name for name, one in left.items() if one.again <= now]:
+                del left[name]
+                due = True
         judged = self.judgement
         if judged and judged.again is not None and judged.again <= now:
             self.judgement = None
             return True
-        return bool(due)
+        return due

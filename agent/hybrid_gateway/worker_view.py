@@ -134,7 +134,7 @@ class WorkerView(Trust):
     def look(self, config: Config | None, *, asked: int = 0) -> ObservedWorker:
         """The worker and its devices now; when `asked`, so often, whatever was thought of it
         before."""
-        taken = self.taken()
+        taken = tuple(one for one in self.taken() if asked or one.name not in self.away)
         if asked > 1:
             self._mute_until = 0.0
         state, reason, status = self.state(taken, asked=asked)

@@ -207,19 +207,22 @@ def test_a_worker_that_dies_meanwhile_is_nobodys_fault_but_its_own(
     assert set(worker.devices) == {"p1"}
 
 
-def test_what_does_not_come_back_is_tried_again_as_it_is(
+def test_a_device_that_does_not_come_back(
     worker: FakeWorker, view: WorkerView, executor: Executor
 ) -> None:
+    """Nothing waits for it; it is tried again later, or when the owner asks."""
     executor.run(steps(CONFIG, view))
-    worker.fails["give back p0"] = DeviceError("its driver is busy")
+    worker.fails["give back p0"] = DeviceError("its driver is not loaded")
 
-    (failed,) = executor.run(steps(None, view), apart=True)
+    executor.run(steps(None, view))
 
-    assert str(failed.error) == "its driver is busy"
-    assert not view.failed(failed.step, "busy")
     assert set(worker.devices) == {"p0"}
-    assert executor.run(steps(None, view), apart=True) == ()
-    assert worker.devices == {}
+    assert view.away["p0"].reason == "its driver is not loaded"
+    assert view.look(None).taken == ()
+    assert [step.subject for step in steps(None, view)] == ["p0"]
+    assert view.retry(time.monotonic() + RETRY_SECONDS + 1)
+    executor.run(Planner(Wanted(), Observed(worker=view.look(None))).steps())
+    assert (worker.devices, view.away) == ({}, {})
 
 
 def test_the_port_that_failed_is_named(

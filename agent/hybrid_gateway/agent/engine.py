@@ -13,7 +13,7 @@ from ..apply import Executor
 from ..apply.apart import Failed
 from ..bpf import DataPlane, SavedSessions
 from ..config import load
-from ..errors import GwError
+from ..errors import DeviceError, GwError
 from ..events import RouteEvent
 from ..instance import Instance
 from ..mirror import Mirror
@@ -196,10 +196,17 @@ class Engine:
         self.saved.forget()
         self._restore.remove()
         self.worker.forgive()
+        away, self.worker.away = self.worker.away, {}
         self.mirror.stop()
         self.error = None
         self.config, self.wanted, self.notes, self.bypassed = None, Wanted(), (), ()
         self._change_state("detached")
+        if away:
+            reasons = "; ".join(f"port {name}: {one.reason}" for name, one in away.items())
+            raise DeviceError(
+                f"{reasons}; all else is detached, and gw-handback tries that again",
+                code="device.away",
+            )
         return steps
 
     def _run(
@@ -288,18 +295,13 @@ class Engine:
         self._set_state()
 
     def _leave_out(self, failed: tuple[Failed, ...]) -> bool:
-        """True: the next plan goes without what failed of the worker. What has to be tried again
-        as it is, a device that does not come back, is an error like any other."""
-        without = False
+        """True: the next plan goes without what failed of the worker."""
         for one in failed:
             log.error("%s %s: %s", one.step.kind.value, one.step.subject, one.error)
-            if self.worker.failed(one.step, one.error.message):
-                without = True
-            else:
-                self.error = one.error
-        if without:
+            self.worker.failed(one.step, one.error.message)
+        if failed:
             self.worker.put_down()
-        return without
+        return bool(failed)
 
     def _seen(self, observed: Observed) -> None:
         self.links, self._vteps = observed.links, VtepIndex(observed.vteps)

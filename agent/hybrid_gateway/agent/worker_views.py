@@ -103,6 +103,16 @@ def warnings(status: WorkerStatus | None) -> list[str]:
     return found
 
 
+def away(engine: Engine) -> list[str]:
+    """Devices that neither the worker has nor the kernel."""
+    now = time.monotonic()
+    return [
+        f"port {name}: its device does not come back: {one.reason}; "
+        f"tried again in {_in(one.again, now)} s"
+        for name, one in sorted(engine.worker.away.items())
+    ]
+
+
 def ports(engine: Engine, status: WorkerStatus | None) -> list[dict[str, Any]]:
     """Those of the worker, with the keys that every port has; `dpdk` null: it does not have it."""
     if engine.config is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..errors import GwError, WorkerAbsentError
 from ..model import Step, StepKind
 
-OF_A_PORT = frozenset({StepKind.GIVE_BACK, StepKind.TAKE, StepKind.ADD_PORT})
+OF_A_PORT = frozenset({StepKind.TAKE, StepKind.ADD_PORT})
 OF_THE_START = frozenset({StepKind.RESERVE_MEMORY, StepKind.START_WORKER})
 APART = OF_A_PORT | OF_THE_START
 

@@ -76,7 +76,14 @@ class WorkerSteps:
         return lambda: self._view.handover.give_back(port.name)
 
     def give_back(self, taken: TakenPort) -> Undo:
-        self._view.handover.give_back(taken.name)
+        try:
+            self._view.handover.give_back(taken.name)
+        except GwError as error:
+            # Its driver may take it one day: neither another port nor the plan waits for that.
+            log.error("port %s: its device does not come back: %s", taken.name, error)
+            self._view.stays_away(taken.name, error.message)
+            return nothing
+        self._view.away.pop(taken.name, None)
         # What was taken by halves was nobody's port yet.
         return (lambda: void(self._view.handover.take(taken.port))) if taken.device else nothing
 
