@@ -8,6 +8,10 @@ NEW_SESSION = HIT | {"NAT_NEW_SESSION": 1}
 NEW = NEW_SESSION | {"NAT_NEW_MAPPING": 1}
 """What one frame moves the counters by, of a known session, and of one that is opened."""
 
+SLACK = 30.0
+"""Seconds that a test may take between a frame and a look at its session's timer: less than any two
+timers differ by."""
+
 MODES = [
     # filtering, from another port of the same host, from another host
     (lib.GW_FILTER_ENDPOINT_INDEPENDENT, "FORWARD", "FORWARD"),

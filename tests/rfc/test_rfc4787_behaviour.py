@@ -9,7 +9,7 @@ from hybrid_gateway.model import Timeouts
 from tests.bpf.plane import SETTINGS, Plane, forwarded
 from tests.lib.packets import SERVER, SERVER2, to_lan, to_wan, udp
 
-from .expected import HIT, MODES, NEW_SESSION
+from .expected import HIT, MODES, NEW_SESSION, SLACK
 
 
 def test_rfc4787_req5_udp_timer(plane: Plane) -> None:
@@ -17,7 +17,7 @@ def test_rfc4787_req5_udp_timer(plane: Plane) -> None:
     assert Timeouts().udp >= 300
     assert SETTINGS.udp == Timeouts().udp
     plane.lan(udp(LAN.ip, SERVER, 4000, 53))
-    assert 299 < plane.session().expires_in <= 300
+    assert 300 - SLACK < plane.session().expires_in <= 300
 
 
 @pytest.mark.parametrize("seconds", [120, 3600])
@@ -25,14 +25,14 @@ def test_rfc4787_req5b_udp_timer_is_configurable(plane: Plane, seconds: int) -> 
     """MAY be configurable."""
     plane.configure(udp=seconds)
     plane.lan(udp(LAN.ip, SERVER, 4000, 53))
-    assert seconds - 1 < plane.session().expires_in <= seconds
+    assert seconds - SLACK < plane.session().expires_in <= seconds
 
 
 @pytest.mark.parametrize("port", [53, 123, 1023, 1024])
 def test_rfc4787_req5a_no_port_has_a_shorter_timer(plane: Plane, port: int) -> None:
     """Well-known ports MAY have shorter timers; here they have not."""
     plane.lan(udp(LAN.ip, SERVER, 4000, port))
-    assert plane.session().expires_in > SETTINGS.udp - 1
+    assert plane.session().expires_in > SETTINGS.udp - SLACK
 
 
 def test_rfc4787_req6_outbound_packets_refresh(plane: Plane) -> None:

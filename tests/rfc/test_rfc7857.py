@@ -10,7 +10,7 @@ from tests.bpf.plane import SETTINGS, Plane, forwarded
 from tests.lib.packets import SERVER, SERVER2, echo, tcp, to_lan, to_wan, udp
 
 from .errors import deadline, error, opened
-from .expected import HIT
+from .expected import HIT, SLACK
 
 
 def established(plane: Plane) -> int:
@@ -36,7 +36,7 @@ def test_rfc7857_sec2_2_a_reset_is_translated_and_the_session_waits(
         forwarded(outcome, to_lan(tcp(SERVER, LAN.ip, 80, 4000, "R", ttl=63, seq=5)))
     assert outcome.counted == HIT
     assert SETTINGS.tcp_transitory >= 240
-    assert 239 < plane.session().expires_in <= 240
+    assert 240 - SLACK < plane.session().expires_in <= 240
 
 
 def test_rfc7857_sec2_2_a_forged_reset_ends_nothing(plane: Plane) -> None:
