@@ -23,7 +23,7 @@ from .plane import Plane
 from .site import FAR_NARROW, NARROW_MTU, NEIGHBOURLESS
 
 ETH_P_ALL = 3
-ARRIVES_SECONDS = 2.0
+ARRIVES_SECONDS = 10.0
 BIG = bytes(1200)
 
 

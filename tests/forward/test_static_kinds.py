@@ -23,7 +23,7 @@ from tests.lib.packets import (
     to_wan,
     udp,
 )
-from tests.lib.traffic import ARRIVES_SECONDS, is_test_packet
+from tests.lib.traffic import SILENCE_SECONDS, is_test_packet
 
 RANGES = nat44(
     "static:",
@@ -113,7 +113,7 @@ def test_backends_share_by_weight(plane: Plane) -> None:
     for port in range(CLIENTS):
         plane.wires.send(from_wan(tcp(SERVER, WAN.ip, 10000 + 7 * port, 443)), at="wan")
     for host, backend, to in (("lan", LAN, 443), ("lan2", LAN2, 8443)):
-        for packet in plane.wires.arriving(host, is_test_packet, ARRIVES_SECONDS / 4):
+        for packet in plane.wires.arriving(host, is_test_packet, 2 * SILENCE_SECONDS):
             same(packet, to_lan(tcp(SERVER, backend.ip, packet[TCP].sport, to, ttl=63), backend))
             taken[host] += 1
     assert taken.total() == CLIENTS
@@ -126,7 +126,7 @@ def backend_of(plane: Plane, port: int) -> str:
     plane.wires.forget()
     plane.wires.send(from_wan(tcp(SERVER, WAN.ip, port, 443)), at="wan")
     for host in ("lan", "lan2"):
-        if any(True for _ in plane.wires.arriving(host, is_test_packet, ARRIVES_SECONDS / 8)):
+        if any(True for _ in plane.wires.arriving(host, is_test_packet, SILENCE_SECONDS)):
             return host
     raise AssertionError(f"the SYN from port {port} arrived at none of them")
 
@@ -205,7 +205,7 @@ def test_hairpin_to_a_shared_forward(plane: Plane) -> None:
         plane.wires.forget()
         plane.wires.send(from_lan(tcp(LAN2.ip, WAN.ip, sport, 443), LAN2), at="lan2")
         for host, backend, to in (("lan", LAN, 443), ("lan2", LAN2, 8443)):
-            for into in plane.wires.arriving(host, is_test_packet, ARRIVES_SECONDS / 16):
+            for into in plane.wires.arriving(host, is_test_packet, SILENCE_SECONDS / 2):
                 assert into[TCP].sport in plane.ports
                 expected = tcp(WAN.ip, backend.ip, into[TCP].sport, to, ttl=63)
                 same(into, to_lan(expected, backend))

@@ -18,7 +18,7 @@ from hybrid_gateway.lab.sniff import PacketSocket
 Places = Mapping[str, tuple[str, str]]
 """Hosts and devices, by how a test calls them."""
 PLACES: Places = {"lan": ("lan", "eth0"), "lan2": ("lan2", "eth0"), "wan": ("wan", "eth0")}
-ARRIVES_SECONDS = 2.0
+ARRIVES_SECONDS = 10.0
 SILENCE_SECONDS = 0.25
 """How long nothing has to arrive before a packet counts as lost; a hop takes microseconds."""
 
