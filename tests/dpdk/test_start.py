@@ -59,6 +59,7 @@ for node in /sys/devices/system/node/node*/hugepages; do
 done
 for pages in $2; do
     for folder in /sys/kernel/mm/hugepages /sys/devices/system/node/node*/hugepages; do
+        [ -d $folder ] || continue
         mkdir $folder/hugepages-2048kB
         cd $folder/hugepages-2048kB
         echo $pages | tee nr_hugepages > free_hugepages
