@@ -20,7 +20,6 @@ from hybrid_gateway.worker_values import (
     LcoreStatus,
     MemoryStatus,
     MirrorStatus,
-    PortStatus,
     WorkerCounters,
     WorkerGraph,
     WorkerOptions,
@@ -28,32 +27,10 @@ from hybrid_gateway.worker_values import (
     WorkerStatus,
     decoded,
 )
+from tests.unit.fake_worker import port_status
 
 OPTIONS = WorkerOptions(cores=(2, 3), routes6=250_000, iova_pa=True)
-PORT = PortStatus(
-    name="sfp0",
-    tap="enp4s0",
-    driver="net_e1000_igb",
-    device="0000:04:00.0",
-    problem="",
-    mac="02:00:00:00:00:01",
-    mtu=1500,
-    ifindex=7,
-    speed=1000,
-    link_up=True,
-    admin_up=True,
-    polling=Polling.INTERRUPT,
-    rx_interrupts=True,
-    sleeping=False,
-    lcore=2,
-    **dict.fromkeys(
-        (
-            *("rx_packets", "rx_bytes", "rx_missed", "rx_errors", "rx_no_buffer"),
-            *("tx_packets", "tx_bytes", "tx_errors", "to_kernel", "from_kernel"),
-        ),
-        1 << 40,
-    ),
-)
+PORT = port_status(WorkerPort("sfp0", "enp4s0", "0000:04:00.0", Polling.INTERRUPT), 1 << 40)
 STATUS = WorkerStatus(
     pid=1,
     started=True,
