@@ -60,6 +60,8 @@ class Caller:
     """How often a worker that does not answer is asked."""
     starting: bool = False
     """The agent itself, which leaves the worker for later: XDP does not wait for it."""
+    planning: bool = False
+    """Nothing is going to be done, so that nobody has to be there to do it."""
 
 
 NOBODY = Caller()

@@ -166,13 +166,6 @@ class Fibre:
         ports = self.gateway.call("show.ports")["ports"]
         return next(dict(port) for port in ports if port["name"] == name)
 
-    def listening(self) -> bool:
-        """Whether there is a worker at the moment; one that was told to end is started again."""
-        try:
-            return bool(self.status().pid)
-        except WorkerError:
-            return False
-
     def taken(self, *names: str) -> bool:
         """Whether the worker has these ports, or both."""
         there = self.status().ports

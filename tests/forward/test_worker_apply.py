@@ -14,7 +14,7 @@ from scapy.packet import Raw
 
 from hybrid_gateway.lab import EAST, SFP0, Lab, WorkerProcess, leftovers
 from hybrid_gateway.lab.sfp import stand
-from tests.forward.fibre import CONFIGURATION, PORTS, TAKEN_SECONDS, Fibre
+from tests.forward.fibre import CONFIGURATION, PORTS, Fibre
 from tests.forward.test_worker_crash import OURS, addresses, in_the_kernel, is_tap, routed
 from tests.forward.test_worker_follow import forwarded, is_reply
 from tests.lib.fibre import from_east, header
@@ -30,15 +30,33 @@ def leak_watch() -> None:
 
 
 def steps(fibre: Fibre, text: str) -> list[dict[str, Any]]:
-    """What `gwctl plan` would do with this configuration, once there is a worker to ask: one that
-    was told to end is started again."""
+    """What `gwctl plan` would do with this configuration, whether or not there is a worker."""
     fibre.gateway.config.write_text(text)
-    eventually(fibre.listening, "a worker waits to be asked", TAKEN_SECONDS)
     answer = fibre.gateway.ctl_json("plan", "--config", str(fibre.gateway.config))
     return list(answer["steps"])
 
 
 def test_nothing_is_left_to_do(fibre: Fibre) -> None:
+    assert steps(fibre, CONFIGURATION) == []
+
+
+def test_a_plan_needs_no_worker(fibre: Fibre) -> None:
+    """One that was told to end is not back at once: what would be done can be said all the same."""
+    fibre.worker.leave()
+    try:
+        fibre.gateway.apply(BASE)
+        fibre.gateway.config.write_text(CONFIGURATION)
+        plan = fibre.gateway.ctl_json("plan", "--config", str(fibre.gateway.config))
+        assert [step["kind"] for step in plan["steps"]][-5:] == [
+            "start-worker",
+            *["take"] * 2,
+            *["add-port"] * 2,
+        ]
+        (warning,) = plan["warnings"]
+        assert "no worker listens" in warning
+    finally:
+        fibre.worker.keep()
+    fibre.gateway.apply(CONFIGURATION)
     assert steps(fibre, CONFIGURATION) == []
 
 

@@ -56,9 +56,7 @@ class Agent:
         }
 
     async def plan(self, config: str | None, sessions: list[str]) -> Any:
-        asked = caller(sessions)
-        found = await patient(lambda: self._engine.prepare(config, asked), CHECK_PATIENCE)
-        return views.planned(found)
+        return views.planned(self._engine.prepare(config, replace(caller(sessions), planning=True)))
 
     async def apply(self, config: str | None, sessions: list[str], force: bool) -> Any:
         asked = replace(caller(sessions), force=force, attempts=ATTEMPTS)

@@ -9,11 +9,11 @@ from pathlib import Path
 from .. import bypass
 from ..config import load
 from ..errors import DeviceError
-from ..model import Config, Observed, ObservedWorker, Step, StepKind, Wanted
+from ..model import Config, Observed, ObservedWorker, Step, StepKind, Wanted, WorkerState
 from ..observe import Part
 from ..plan import Planner
 from ..resolve import check_devices, resolve
-from ..worker_view import ATTEMPTS, NOBODY, Caller
+from ..worker_view import ATTEMPTS, NOBODY, Caller, NoWorkerError
 from .reconciler import Reconciler, persists
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ class Prepared:
     observed: Observed
     wanted: Wanted
     steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+    """What these steps would have to wait for."""
 
 
 class Engine(Reconciler):
@@ -38,15 +40,23 @@ class Engine(Reconciler):
         config = load(Path(path) if path else self.config_path)
         observed = self._observer.observe(config, self._executor.written, asked=caller.attempts)
         check_devices(config, observed)
+        notes: tuple[str, ...] = ()
         if caller.starting:
             observed = replace(observed, worker=ObservedWorker())
         else:
-            self.worker.check(config, observed.worker, self._restore.accepted, caller)
+            try:
+                self.worker.check(config, observed.worker, self._restore.accepted, caller)
+            except NoWorkerError as error:
+                if not caller.planning:
+                    raise
+                notes = (f"{error.message}; gwctl apply waits for one",)
+                there = replace(observed.worker, state=WorkerState.RUNNING)
+                observed = replace(observed, worker=there)
         self.dataplane.verify()
         wanted = resolve(config, observed)
         self._observer.refuse_bypass(config, observed.links)
         self._observer.foreign_programs(wanted)
-        return Prepared(config, observed, wanted, Planner(wanted, observed).steps())
+        return Prepared(config, observed, wanted, Planner(wanted, observed).steps(), notes)
 
     def apply(self, path: str | Path | None, caller: Caller = NOBODY) -> Prepared:
         """Does what `prepare` planned; on an error everything is as it was before."""

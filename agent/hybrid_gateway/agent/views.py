@@ -39,7 +39,7 @@ def planned(prepared: Prepared) -> dict[str, Any]:
     return {
         "config": prepared.config.path,
         "steps": steps(prepared.steps),
-        "warnings": [*notices(prepared.config), *prepared.wanted.warnings],
+        "warnings": [*notices(prepared.config), *prepared.wanted.warnings, *prepared.notes],
     }
 
 
