@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from scapy.packet import Packet
 
-from hybrid_gateway.errors import WorkerError
 from hybrid_gateway.lab import (
     EAST,
     SFP0,
