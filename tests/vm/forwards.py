@@ -22,7 +22,7 @@ from hybrid_gateway.nft import Nft
 
 HOST, OUTSIDE, CLIENT = "10.9.0.2", "203.0.113.2", "203.0.113.1"
 TCP = Protocol.TCP
-SECONDS = 20
+SECONDS = 60
 NETWORK = """
 set -e
 echo 1 >/proc/sys/net/ipv4/ip_forward

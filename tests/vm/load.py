@@ -24,7 +24,7 @@ def load(guest: Guest, program: Path) -> Result:
         f"bpftool prog loadall {path} /sys/fs/bpf/try 2>&- && rm -r /sys/fs/bpf/try ||"
         f" {{ bpftool -d prog loadall {path} /sys/fs/bpf/try 2>&1; exit 1; }}"
     )
-    return guest.shell(script, seconds=180)
+    return guest.shell(script, seconds=400)
 
 
 def chatter(line: str) -> bool:

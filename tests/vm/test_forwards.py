@@ -14,7 +14,7 @@ pytestmark = pytest.mark.vm
 def test_ranges_shared_forwards_and_identities(guest: Guest) -> None:
     # In a namespace of its own, beside whatever other tests have left behind.
     argv = ["env", "PYTHONPATH=/gw/agent", "python3", "/gw/tests/vm/forwards.py"]
-    found = json.loads(guest.check("unshare", "--net", *argv, seconds=120))
+    found = json.loads(guest.check("unshare", "--net", *argv, seconds=300))
 
     assert found["stable"]
     assert found["ports"] == {

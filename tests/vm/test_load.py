@@ -41,7 +41,7 @@ def test_verifier_accepts(guest: Guest, name: str) -> None:
 def test_product_loads_and_removes_its_programs(guest: Guest) -> None:
     guest.write("/tmp/load.py", PRODUCT_LOADER.encode())
     loaded = guest.run(
-        "env", "PYTHONPATH=/gw/agent:/gw/build/lib", "python3", "/tmp/load.py", seconds=120
+        "env", "PYTHONPATH=/gw/agent:/gw/build/lib", "python3", "/tmp/load.py", seconds=300
     )
 
     assert loaded.code == 0, loaded.stderr

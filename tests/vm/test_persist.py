@@ -34,7 +34,7 @@ def test_a_connection_outlives_a_reboot(appliance: Appliance, gateway: GuestGate
         with namespaces.entered(site.namespace("lan")):
             client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         with client:
-            client.settimeout(30)
+            client.settimeout(60)
             client.connect((SERVER, 80))
             client.sendall(b"GET /whoami HTTP/1.1\r\n")
             before = [s["outside"] for s in gateway.ctl("show", "sessions")["sessions"]]

@@ -16,7 +16,7 @@ from tests.lib.programs import pinged
 from tests.vm.gateway import CONFIGURATION, LAN_NIC, WAN_NIC, GuestGateway
 from tests.vm.site import Site
 
-MEET_SECONDS = 60.0
+MEET_SECONDS = 120.0
 BRIDGE = GW_INSIDE.device
 WAN6, ROUTER6 = "2001:db8:1::1", "2001:db8:1::fe"
 BRANCH_ROUTER6, VTEP6 = "2001:db8:2::fe", "2001:db8:2::1"
