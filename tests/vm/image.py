@@ -34,6 +34,7 @@ GUEST_PACKAGES = (
     "ethtool",
     "iputils-ping",
     "netplan.io",
+    "openssh-server",
 )
 # Of what the build takes, what compiles the extensions for the suite's own Python, libbpf and
 # DPDK; the compiler of BPF programs is many times as large, and its objects fit any kernel.
@@ -189,6 +190,8 @@ def _install(root: Path) -> None:
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
     (wants / unit.name).symlink_to("../gw-vm.service")
+    # Who needs it starts it.
+    (wants / "ssh.service").unlink()
     (root / "etc/hostname").write_text("gateway\n")
     # Nobody logs in, and no address comes from outside: both would only cost boot time.
     (root / "etc/fstab").write_text("")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Ports of the DPDK worker in a guest: what is configured, and what there is to see of it."""
+"""The gateway in a guest with ports of the DPDK worker: what there is to see of it, and traffic."""
 
 from __future__ import annotations
 
@@ -7,120 +7,27 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from hybrid_gateway.lab import EAST, SFP0, SFP1, WEST
+from hybrid_gateway.lab import EAST, WEST
 from hybrid_gateway.lab.sfp import SFP_IPV6
 from tests.lib.fibre import is_marked
 from tests.lib.traffic import Wanted, Wires
-from tests.vm.gateway import CONFIGURATION, GuestGateway
+from tests.vm.dpdk.setup import KERNEL, NETDEVS, PORTS, TAKEN, Function, Netdev, configured
+from tests.vm.gateway import GuestGateway
 from tests.vm.machine import Guest, Nic
-from tests.vm.site import BARE, BARE_PORT, CABLES
+from tests.vm.site import BARE, BARE_PORT
 
 Found = TypeVar("Found")
 
-SECONDS = 60.0
-"""For whatever has to become so: an emulated CPU starts the worker in five to ten seconds."""
-
-NICS = {"sfp0": CABLES[EAST], "sfp1": CABLES[WEST], "sfp2": CABLES[BARE]}
-"""By the port that has it. sfp0 is an e1000e, sfp1 virtio; sfp2's the IOMMU does not cover."""
-WORKER = "worker: {hugepages: 256M}\n"
-HUGEPAGES = 128
-PORTS = f"""\
-  sfp0: {{device: {NICS["sfp0"].device}, plane: dpdk}}
-  sfp1: {{device: {NICS["sfp1"].device}, plane: dpdk, polling: interrupt}}
-"""
-
-FAR = "192.0.2.0/24"
-"""Beyond the first host: a route that is no device's own."""
-BY_HAND = f"""\
-link set {NICS["sfp0"].device} up
-addr add {SFP0.network} dev {NICS["sfp0"].device}
-addr add {SFP_IPV6[SFP0]}/64 dev {NICS["sfp0"].device} nodad
-route add {FAR} via {EAST.ip} dev {NICS["sfp0"].device}
-"""
-NETPLAN_FILE = "/etc/netplan/50-fibre.yaml"
-NETPLAN = f"""\
-network:
-  version: 2
-  renderer: networkd
-  ethernets:
-    fibre:
-      match: {{macaddress: "{SFP1.mac}"}}
-      accept-ra: false
-      addresses: [{SFP1.network}, "{SFP_IPV6[SFP1]}/64"]
-"""
-"""As cloud-init writes it: by the MAC address that is burnt in, which no TAP has."""
-BARE_BY_HAND = f"""\
-link set {NICS["sfp2"].device} up
-addr add {BARE_PORT.network} dev {NICS["sfp2"].device}
-"""
-WINDOW = "/etc/systemd/system/gw-agent.service.d/window.conf"
-PATIENT = """\
-[Service]
-Environment=PYTHONPATH=/gw/agent:/gw/build/lib GW_BPF_DIR=/gw/build/bpf
-ExecStart=
-ExecStart=/usr/bin/python3 -P -c "import runpy, hybrid_gateway.agent.worker as worker; \\
-    worker.CRASHES_SECONDS = 900.0; runpy.run_module('hybrid_gateway.agent', run_name='__main__')"
-"""
-"""On an emulated CPU, three workers do not even start within a minute when the host is busy."""
-PREPARE = f"""
-set -e
-cat >{WINDOW} <<'END'
-{PATIENT}
-END
-systemctl daemon-reload
-echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
-# What expires is answered each time, however soon after the last one.
-echo 0 >/proc/sys/net/ipv4/icmp_ratelimit
-echo 0 >/proc/sys/net/ipv6/icmp/ratelimit
-ip -batch - <<'END'
-{BY_HAND}
-END
-cat >{NETPLAN_FILE} <<'END'
-{NETPLAN}
-END
-chmod 600 {NETPLAN_FILE}
-netplan apply
-"""
-FORGET = f"""
-rm -f {NETPLAN_FILE} {WINDOW}
-systemctl daemon-reload
-netplan apply
-systemctl stop systemd-networkd.socket systemd-networkd gw-worker
-for device in {" ".join(nic.device for nic in NICS.values())}; do
-    ip addr flush dev $device scope global
-    ip link set $device down
-done
-"""
-
-
-def configured(ports: str, worker: str = WORKER) -> str:
-    """The configuration of the other tests, with more ports; NAT44 stays XDP's."""
-    return CONFIGURATION.replace("ports:\n", f"ports:\n{ports}", 1) + worker
-
-
-@dataclass(frozen=True)
-class Netdev:
-    """What the kernel has configured on a device; addresses and routes that somebody put there."""
-
-    mac: str
-    mtu: int
-    up: bool
-    addresses: frozenset[str]
-    routes: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Function:
-    """A PCI function: its driver, and what is written in driver_override."""
-
-    driver: str
-    override: str
+SECONDS = 120.0
+"""For whatever has to become so: an emulated CPU starts the worker in five to ten seconds, and
+the host of it may be twice as slow."""
+FRAME_SECONDS = 30.0
+"""For a frame to arrive."""
 
 
 class Fibre(GuestGateway):
@@ -163,6 +70,16 @@ class Fibre(GuestGateway):
         driver, override = said.split()
         return Function(driver, override)
 
+    def netdevs(self) -> dict[str, Netdev]:
+        return {name: self.netdev(nic.device) for name, nic in TAKEN.items()}
+
+    def functions(self) -> dict[str, Function]:
+        return {name: self.function(nic) for name, nic in TAKEN.items()}
+
+    def returned(self) -> None:
+        """The kernel has its devices again, as they were, or soon has."""
+        self.becomes(lambda: (self.functions(), self.netdevs()), (KERNEL, NETDEVS))
+
     def hugepages(self) -> int:
         return int(self.guest.check("cat", "/proc/sys/vm/nr_hugepages"))
 
@@ -178,7 +95,7 @@ class Fibre(GuestGateway):
     def refusal(self, text: str, *, code: int) -> str:
         """What `apply` says when it does not do it."""
         self.configure(text)
-        result = self.guest.run("gwctl", "apply")
+        result = self.guest.run("gwctl", "apply", seconds=SECONDS)
         assert result.code == code, result
         return result.stderr
 
@@ -187,14 +104,14 @@ class Fibre(GuestGateway):
 
     def ready(self) -> None:
         """The worker has the first two ports, whatever was before, and their hosts are known."""
-        if self.serves() != ("sfp0", "sfp1"):
+        if self.serves() != tuple(TAKEN):
             self.apply(configured(PORTS))
         for host in (EAST.ip, WEST.ip, SFP_IPV6[EAST], SFP_IPV6[WEST]):
             self.reach(host)
 
     def reach(self, host: str) -> None:
         """Until it answers: a link takes a moment to come up."""
-        self.guest.check("ping", "-c", "1", "-i", "0.5", "-w", "30", host)
+        self.guest.check("ping", "-c", "1", "-i", "0.5", "-w", "60", host, seconds=SECONDS)
 
     def worker(self) -> dict[str, Any]:
         return dict(self.ctl("status")["worker"])
@@ -239,9 +156,21 @@ class Fibre(GuestGateway):
         """The first wanted frame to reach host `to` after this one was sent from host `at`."""
         self._wires.forget(to)
         self._wires.send(frame, at=at)
-        for packet in self._wires.arriving(to, wanted, SECONDS):
+        for packet in self._wires.arriving(to, wanted, FRAME_SECONDS):
             return packet
         raise AssertionError(f"nothing arrived at {to}: {frame!r}\n{self.log()}")
+
+    def until_counted(self, counter: str, frame: Packet, *, at: str, to: str) -> None:
+        """Sends the frame until the worker counts it so: it follows the kernel in a moment."""
+
+        def counted() -> bool:
+            before = self.counters()
+            self._wires.send(frame, at=at)
+            for _ in self._wires.arriving(to, is_marked, 1.0):
+                break
+            return self.moved(before).get(counter, 0) > 0
+
+        self.becomes(counted, True)
 
     def moved(self, before: dict[str, int]) -> dict[str, int]:
         """How the counters of all ports have moved."""
