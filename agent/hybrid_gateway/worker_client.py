@@ -147,7 +147,14 @@ class WorkerClient:
         raise _typed(answer.get("error"))
 
     def _absent(self, error: OSError) -> WorkerError:
-        return WorkerAbsentError(f"{self._path}: the worker does not run: {error.strerror}")
+        if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
+            return WorkerAbsentError(nobody(self._path))
+        return WorkerAbsentError(f"{self._path}: the worker cannot be asked: {error.strerror}")
+
+
+def nobody(path: Path) -> str:
+    """What there is to say without a worker on that socket."""
+    return f"no worker listens on {path}: systemctl status gw-worker"
 
 
 def _value(kind: type[T], answer: object) -> T:

@@ -29,7 +29,7 @@ from .model import (
     WorkerState,
 )
 from .resolve_worker import core_problems
-from .worker_client import WorkerClient, WorkerStatus
+from .worker_client import WorkerClient, WorkerStatus, nobody
 from .worker_facts import is_there, key_of, online, running_of, setup_of, taken_of
 from .worker_process import Process
 from .worker_trust import OWNER, Shunned, Trust
@@ -204,10 +204,7 @@ class WorkerView(Trust):
         if problems:
             raise ConfigError(problems)
         if observed.state is not WorkerState.RUNNING:
-            raise NoWorkerError(self._nobody())
-
-    def _nobody(self) -> str:
-        return f"no worker listens on {self._socket}: systemctl status gw-worker"
+            raise NoWorkerError(nobody(self._socket))
 
     def problems(
         self,
@@ -278,7 +275,7 @@ class WorkerView(Trust):
             except WorkerAbsentError:
                 pass
             if time.monotonic() >= end:
-                raise WorkerAbsentError(self._nobody())
+                raise WorkerAbsentError(nobody(self._socket))
             time.sleep(0.02)
 
     def rouse(self) -> None:

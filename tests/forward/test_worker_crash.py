@@ -153,6 +153,8 @@ def test_three_crashes(fresh_fibre: Fibre) -> None:
     eventually(lambda: gets_through(fibre), "the kernel forwards", BACK_SECONDS)
     said = fibre.gateway.ctl("status", check=False).stdout
     assert "three times" in said or "3 times" in said, said
+    graph = fibre.gateway.ctl("show", "graph", check=False).stderr
+    assert "no graph while the worker is given back: it died 3 times" in graph
     fibre.gateway.process.stop()
     fibre.gateway.start()
     said = fibre.gateway.ctl("status", check=False).stdout

@@ -56,6 +56,7 @@ def port(name: str, dpdk: dict[str, Any] | None) -> dict[str, Any]:
         "underlay": False,
         "mode": None,
         "l3_device": name,
+        "taken": dpdk is not None,
         "dpdk": dpdk,
     }
 
@@ -166,13 +167,15 @@ def test_ports_that_are_left_out() -> None:
 
 
 def test_ports(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
-    agent.answers["show.ports"] = {"ports": [port("sfp0", DPDK), port("sfp1", None)]}
+    unserved = {**port("sfp2", None), "taken": True}
+    agent.answers["show.ports"] = {"ports": [port("sfp0", DPDK), port("sfp1", None), unserved]}
 
     assert run("show", "ports") == 0
     assert printed(capsys) == [
         "PORT  DEVICE  INDEX  UP   DRIVER         SPEED     POLLING   CORE  ADDRESSES ON",
         "sfp0  sfp0        7  yes  net_e1000_igb  2.5 Gb/s  adaptive     3  sfp0",
         "sfp1  sfp1        7  yes  the kernel's   -         -            -  sfp1",
+        "sfp2  sfp2        7  yes  nobody         -         -            -  sfp2",
         "",
         "PORT   RECEIVED  SENT  TO KERNEL  FROM KERNEL  LOST OR WRONG",
         "sfp0  1 234 567    12          5            6              7",

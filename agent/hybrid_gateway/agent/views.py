@@ -120,6 +120,7 @@ def _ports_of_xdp(engine: Engine) -> list[dict[str, Any]]:
                 "underlay": bool(device and device.underlay),
                 "mode": attached.get(device.ifindex) if device else None,
                 "l3_device": names.get(device.l3_ifindex) if device else None,
+                "taken": False,
                 "dpdk": None,
             }
         )

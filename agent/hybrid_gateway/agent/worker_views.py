@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..errors import WorkerError
+from ..errors import NotStartedError, WorkerError
 from ..model import Plane, Polling, Port, TakenPort, WorkerState
 from ..worker_client import GraphNode, PortStatus, WorkerStatus
 from ..worker_trust import OWNER, Judgement
@@ -114,7 +114,8 @@ def away(engine: Engine) -> list[str]:
 
 
 def ports(engine: Engine, status: WorkerStatus | None) -> list[dict[str, Any]]:
-    """Those of the worker, with the keys that every port has; `dpdk` null: it does not have it."""
+    """Those of the worker, with the keys that every port has; `dpdk` null: it does not have it, and
+    neither has the kernel's driver when it is `taken`."""
     if engine.config is None:
         return []
     taken = {one.name: one for one in engine.worker.taken()}
@@ -136,6 +137,7 @@ def ports(engine: Engine, status: WorkerStatus | None) -> list[dict[str, Any]]:
                 "underlay": False,
                 "mode": None,
                 "l3_device": _l3_device(engine, device),
+                "taken": port.name in taken,
                 "dpdk": _dpdk(has) if has else None,
             }
         )
@@ -180,7 +182,13 @@ def counters(engine: Engine) -> Mapping[str, Mapping[str, int]]:
 
 
 def graph(engine: Engine) -> dict[str, Any]:
-    """Nodes in the order in which frames meet them; raises when there is no worker to ask."""
+    """Nodes in the order in which frames meet them; NotStartedError when there is no graph."""
+    if not (engine.config and engine.config.worker):
+        raise NotStartedError("there is no graph: no port has `plane: dpdk`")
+    state, reason, found = engine.worker.state(engine.worker.taken())
+    if found is None or not found.started:
+        because = f": {reason}" if reason else ""
+        raise NotStartedError(f"there is no graph while the worker is {state.value}{because}")
     with engine.worker.client() as client:
         nodes = client.graph().nodes
     cycles = sum(node.cycles for node in nodes)

@@ -23,7 +23,7 @@ def ports(found: Sequence[Port]) -> str:
             port["device"],
             port.get("ifindex"),
             text.yes_no(port.get("up")),
-            _of(port, "driver") or "the kernel's",
+            _of(port, "driver") or ("nobody" if port.get("taken") else "the kernel's"),
             _speed(_of(port, "speed")),
             _of(port, "polling"),
             _of(port, "core"),
