@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the DPDK worker should be, by the configuration and what is there. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from .errors import Problem
 from .model import (
@@ -22,6 +22,16 @@ NOT_RUNNING = {
     WorkerState.ABSENT: "the worker does not run",
     WorkerState.GIVEN_BACK: "the worker was given up",
 }
+
+
+FRAMES_BY_DEFAULT = 16384
+FRAMES_OF_CORE = 1152
+"""In its cache, and on their way."""
+FRAMES_OF_KERNEL = 128
+RING, XDP_RING = 512, 2048
+"""Of a device: one to receive, and one for each core to send; AF_XDP has one of each."""
+KERNEL_RINGS = 1536
+"""Of each port, to the kernel and from it."""
 
 
 def core_problems(config: Config, observed: ObservedWorker) -> list[Problem]:
@@ -60,6 +70,7 @@ def worker_of(config: Config, observed: ObservedWorker) -> WantedWorker | None:
             pci=any(_on_pci(port) for port in ports) or bool(before and before.pci),
             physical=any(port.name in observed.physical for port in ports)
             or bool(before and before.physical),
+            frames=max(_frames(ports, len(worker.cores) or 1), before.frames if before else 0),
         ),
         tuple(
             _setup(port, port.polling or worker.polling)
@@ -67,6 +78,16 @@ def worker_of(config: Config, observed: ObservedWorker) -> WantedWorker | None:
             if port.name not in left_out
         ),
     )
+
+
+def _frames(ports: Sequence[Port], cores: int) -> int:
+    """All that the ports may hold at once, as the worker counts it; 0 when its default will do."""
+    rings = sum(
+        2 * XDP_RING if (port.vdev or "").startswith("net_af_xdp") else (1 + cores) * RING
+        for port in ports
+    )
+    needed = cores * FRAMES_OF_CORE + FRAMES_OF_KERNEL + rings + len(ports) * KERNEL_RINGS
+    return needed if needed > FRAMES_BY_DEFAULT else 0
 
 
 def _on_pci(port: Port) -> bool:

@@ -39,6 +39,7 @@ def options_of(setup: WorkerSetup) -> WorkerOptions:
         routes6=setup.routes.ipv6,
         no_pci=not setup.pci,
         iova_pa=setup.physical,
+        mbufs=setup.frames,
     )
 
 
@@ -52,6 +53,7 @@ def setup_of(status: WorkerStatus) -> WorkerSetup | None:
         RouteLimits(options.routes4, options.routes6),
         not options.no_pci,
         options.iova_pa,
+        options.mbufs,
     )
 
 

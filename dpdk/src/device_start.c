@@ -11,6 +11,7 @@
 #include "lcore.h"
 #include "log.h"
 #include "memif.h"
+#include "memory.h"
 #include "netdev.h"
 #include "worker.h"
 
@@ -46,6 +47,20 @@ set_up_queues(const struct gw_worker_port *port, struct rte_eth_dev_info *info,
 	return result;
 }
 
+// Ours to choose, but for those of af_xdp: its memory for frames is the pool.
+static int
+claim_mbufs(struct gw_worker_port *port, const struct rte_eth_dev_info *info)
+{
+	uint16_t received = port->rx_descriptors, sent = port->tx_descriptors;
+
+	rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &received, &sent);
+	if (strcmp(info->driver_name, "net_af_xdp") == 0) {
+		received = info->default_rxportconf.ring_size;
+		sent = info->default_txportconf.ring_size;
+	}
+	return gw_mbufs_claim(port, received, sent * port->tx_queues);
+}
+
 static int
 configure(struct gw_worker_port *port, bool interrupts)
 {
@@ -61,7 +76,6 @@ configure(struct gw_worker_port *port, bool interrupts)
 		return result;
 	conf.intr_conf.rmv = !!(*info.dev_flags & RTE_ETH_DEV_INTR_RMV);
 	choose_offloads(&info, &conf);
-	port->tx_queues = info.max_tx_queues < gw_lcore_count ? 1 : gw_lcore_count;
 	port->netdev = gw_device_netdev(&info);
 	result = rte_eth_dev_configure(port->id, 1, port->tx_queues, &conf);
 	if (result == 0)
@@ -138,14 +152,12 @@ hear_groups(struct gw_worker_port *port)
 }
 
 static int
-check_netdev(const struct gw_worker_port *port)
+check_netdev(const struct gw_worker_port *port, const struct rte_eth_dev_info *info)
 {
-	struct rte_eth_dev_info info;
-
-	if (rte_eth_dev_info_get(port->id, &info) != 0 || gw_device_netdev(&info) == 0)
+	if (gw_device_netdev(info) == 0)
 		return 0;
 	// A fanout group would give us one frame of every so many.
-	if (info.max_rx_queues > 1)
+	if (info->max_rx_queues > 1)
 		return gw_fail(EINVAL,
 			       "a port has one receive queue: leave qpairs or queue_count out of "
 			       "\"%s\"",
@@ -153,17 +165,30 @@ check_netdev(const struct gw_worker_port *port)
 	for (uint16_t i = 0; i < GW_WORKER_PORTS; i++) {
 		const struct gw_worker_port *other = &gw_ports[i];
 
-		if (other != port && other->state != GW_PORT_FREE && other->netdev == info.if_index)
+		if (other != port && other->state != GW_PORT_FREE &&
+		    other->netdev == info->if_index)
 			return gw_fail(EBUSY, "port %s has the device of \"%s\" already",
 				       other->name, port->device);
 	}
 	return 0;
 }
 
+static int
+prepare(struct gw_worker_port *port)
+{
+	struct rte_eth_dev_info info;
+	int result = rte_eth_dev_info_get(port->id, &info);
+
+	if (result)
+		return gw_fail(-result, "%s does not say what it is", port->device);
+	port->tx_queues = info.max_tx_queues < gw_lcore_count ? 1 : gw_lcore_count;
+	return check_netdev(port, &info) ?: claim_mbufs(port, &info);
+}
+
 int
 gw_device_start(struct gw_worker_port *port)
 {
-	int result = check_netdev(port), waiting;
+	int result = prepare(port), waiting;
 
 	if (result)
 		return result;

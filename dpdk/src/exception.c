@@ -11,12 +11,11 @@
 #include "error.h"
 #include "lcore.h"
 #include "mark.h"
-#include "tap_frame.h"
 #include "thread.h"
 #include "worker.h"
 
 enum exception_limits {
-	BATCH = 64, // frames of one port and direction before the next has its turn
+	BATCH = GW_EXCEPTION_BATCH,
 	RETRY_MS = 1, // until a TAP is read again that has been left alone
 };
 

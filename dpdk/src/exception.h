@@ -7,6 +7,12 @@
 #define GW_EXCEPTION_H
 
 #include "port.h"
+#include "tap_frame.h"
+
+enum {
+	GW_EXCEPTION_BATCH = 64, /* frames of one port and direction before the next has its turn */
+	GW_EXCEPTION_MBUFS = GW_EXCEPTION_BATCH + GW_TAP_STASH, /* that it may hold */
+};
 
 int gw_exception_start(void);
 void gw_exception_stop(void);

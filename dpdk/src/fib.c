@@ -3,8 +3,6 @@
 
 #include <errno.h>
 
-#include <rte_errno.h>
-
 #include "compat.h"
 #include "error.h"
 #include "lcore.h"
@@ -79,8 +77,7 @@ gw_fib4_create(uint32_t routes)
 	made4 = routes;
 	gw_fib4 = rte_fib_create("gw_fib4", SOCKET_ID_ANY, &conf);
 	if (!gw_fib4)
-		return gw_fail(rte_errno ?: ENOMEM,
-			       "no memory for %u IPv4 routes: %llu MB of hugepages", routes,
+		return gw_fail(ENOMEM, "no memory for %u IPv4 routes: %llu MB of hugepages", routes,
 			       (unsigned long long)gw_fib4_bytes(routes) >> 20);
 	return 0;
 }
@@ -101,8 +98,7 @@ gw_fib6_create(uint32_t routes, uint32_t tbl8)
 	made6_tbl8 = tbl8;
 	gw_fib6 = rte_fib6_create("gw_fib6", SOCKET_ID_ANY, &conf);
 	if (!gw_fib6)
-		return gw_fail(rte_errno ?: ENOMEM,
-			       "no memory for %u IPv6 routes: %llu MB of hugepages", routes,
+		return gw_fail(ENOMEM, "no memory for %u IPv6 routes: %llu MB of hugepages", routes,
 			       (unsigned long long)gw_fib6_bytes(routes, tbl8) >> 20);
 	return 0;
 }

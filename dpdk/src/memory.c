@@ -8,6 +8,7 @@
 #include <rte_mbuf.h>
 
 #include "error.h"
+#include "exception.h"
 #include "fdb.h"
 #include "fib.h"
 #include "neighbour.h"
@@ -15,9 +16,16 @@
 #include "port.h"
 #include "worker.h"
 
+/* A thread that is preempted in the middle of it holds nobody up. */
+#define POOL_OPS "ring_mt_rts"
+
 enum {
-	MBUFS = 16383, /* one less than a power of two fits rte_mempool best */
+	MBUFS = 16384,
 	MBUF_CACHE = 512,
+	/* No port's: in the cache, which is let grow by half, or on its way through the graph. */
+	LCORE_MBUFS = MBUF_CACHE + MBUF_CACHE / 2 + 3 * GW_RX_BURST,
+	/* A ring to receive, and those to and from the kernel; each lcore has one more to send. */
+	PORT_MBUFS = GW_RX_DESCRIPTORS + GW_PUNT_RING + GW_INJECT_RING,
 	/* rte_mempool_objhdr and the alignment of an object to cache lines. */
 	MBUF_BYTES = 64 + sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE,
 	ROUTES4 = 131072,
@@ -30,10 +38,32 @@ enum {
 	OTHER_BYTES = 12 << 20,
 };
 
-void
-gw_memory_defaults(struct gw_worker_options *options)
+/*
+ * The pool's ring has the next power of two places. Others go on while a thread of the kernel's
+ * scheduler is held up between taking its places and saying so (POOL_OPS), by an eighth of the ring
+ * and one bulk; what they give back meanwhile needs that many places more than there are mbufs.
+ */
+static uint32_t
+with_room(uint32_t mbufs)
 {
-	options->mbufs = options->mbufs ?: MBUFS;
+	const uint32_t ring = rte_align32pow2(mbufs + 1);
+
+	return mbufs > ring / 4 * 3 ? ring : mbufs;
+}
+
+static uint32_t
+shared_mbufs(const struct gw_worker_options *options)
+{
+	return options->core_count * LCORE_MBUFS + GW_EXCEPTION_MBUFS;
+}
+
+void
+gw_memory_defaults(struct gw_worker_options *options, uint32_t ports)
+{
+	const uint32_t port = RTE_MAX(options->core_count, 1u) * GW_TX_DESCRIPTORS + PORT_MBUFS;
+	const uint32_t wanted = shared_mbufs(options) + ports * port;
+
+	options->mbufs = with_room(options->mbufs ?: RTE_MAX(wanted, (uint32_t)MBUFS));
 	options->routes4 = options->routes4 ?: ROUTES4;
 	options->routes6 = options->routes6 ?: ROUTES6;
 	options->neighbours = options->neighbours ?: NEIGHBOURS;
@@ -45,7 +75,7 @@ gw_worker_minimum(const struct gw_worker_options *given, uint32_t ports)
 {
 	struct gw_worker_options options = *given;
 
-	gw_memory_defaults(&options);
+	gw_memory_defaults(&options, ports);
 	return gw_fib4_bytes(options.routes4) + gw_fib6_bytes(options.routes6, options.tbl8_6) +
 	       gw_neighbours_bytes(options.neighbours) + gw_fdb_bytes(options.stations) +
 	       GW_NEXTHOPS * sizeof(struct gw_nexthop) + (uint64_t)options.mbufs * MBUF_BYTES +
@@ -55,13 +85,36 @@ gw_worker_minimum(const struct gw_worker_options *given, uint32_t ports)
 struct rte_mempool *
 gw_mbufs_create(uint32_t count)
 {
-	struct rte_mempool *pool = rte_pktmbuf_pool_create(
-		"gw_mbufs", count, MBUF_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	struct rte_mempool *pool =
+		rte_pktmbuf_pool_create_by_ops("gw_mbufs", count, MBUF_CACHE, 0,
+					       RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY, POOL_OPS);
 
 	if (!pool)
 		gw_fail(rte_errno ?: ENOMEM, "no memory for %u frames: %llu MB of hugepages", count,
 			(unsigned long long)count * MBUF_BYTES >> 20);
 	return pool;
+}
+
+int
+gw_mbufs_claim(struct gw_worker_port *port, uint32_t rx, uint32_t tx)
+{
+	const struct gw_worker_options *options = &gw_the_worker.options;
+	const uint32_t wanted = rx + tx + GW_PUNT_RING + GW_INJECT_RING;
+	uint32_t taken = shared_mbufs(options);
+
+	for (uint16_t i = 0; i < GW_WORKER_PORTS; i++) {
+		if (&gw_ports[i] != port && gw_ports[i].state != GW_PORT_FREE)
+			taken += gw_ports[i].mbufs;
+	}
+	if (taken + wanted > options->mbufs)
+		return gw_fail(
+			ENOSPC,
+			"no room for its frames: its rings (%u to receive, %u to send, %u to "
+			"and from the kernel) may hold %u, and of the %u that there are %u are "
+			"spoken for; a worker that knows of the port when it starts has more",
+			rx, tx, GW_PUNT_RING + GW_INJECT_RING, wanted, options->mbufs, taken);
+	port->mbufs = wanted;
+	return 0;
 }
 
 int

@@ -59,6 +59,7 @@ struct gw_worker_port {
 	uint8_t hears_all; /* promiscuous for good: it cannot do less and get what it must */
 	uint8_t removed; /* its bus says so */
 	uint16_t rx_descriptors, tx_descriptors; /* wanted */
+	uint32_t mbufs; /* that it may hold, of the pool */
 	uint16_t mtu; /* that the device has */
 	uint32_t netdev; /* ifindex of the kernel's device below it (af_packet, af_xdp), or 0 */
 	int wait_fd; /* socket on that netdev, readable when frames wait, or -1 */

@@ -99,7 +99,7 @@ gw_worker_start(const struct gw_worker_options *options, struct gw_worker **work
 	if (eal_started)
 		return gw_fail(EALREADY, "DPDK can be started once in a process");
 	gw_the_worker.options = *options;
-	gw_memory_defaults(&gw_the_worker.options);
+	gw_memory_defaults(&gw_the_worker.options, 1);
 	minimum = gw_worker_minimum(&gw_the_worker.options, 1);
 	if ((uint64_t)options->memory_mb << 20 < minimum)
 		return gw_fail(

@@ -43,7 +43,6 @@ NOISE = frozenset({"FROM_KERNEL", "PUNT_MULTICAST"})
 SMALL = WorkerOptions(
     cores=(max(os.sched_getaffinity(0)),),
     memory_mb=160,
-    mbufs=8191,
     routes4=4096,
     routes6=4096,
     neighbours=1024,

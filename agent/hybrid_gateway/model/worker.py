@@ -32,6 +32,8 @@ class WorkerSetup:
     """It looks at the PCI bus."""
     physical: bool = False
     """Devices are given physical addresses: there is no IOMMU between."""
+    frames: int = 0
+    """Buffers of all ports together; 0: as many as the worker takes by itself."""
 
 
 @dataclass(frozen=True, slots=True)
