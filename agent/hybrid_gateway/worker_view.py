@@ -2,8 +2,6 @@
 """The DPDK worker as the agent sees it: its process, and what was taken from the kernel for it."""
 
 import contextlib
-import logging
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,32 +18,16 @@ from .errors import (
     WorkerError,
     WorkerTimeoutError,
 )
-from .model import (
-    Config,
-    ObservedWorker,
-    Plane,
-    Port,
-    TakenPort,
-    WorkerState,
-)
+from .model import Config, ObservedWorker, Plane, Port, TakenPort, WorkerState
 from .resolve_worker import core_problems
-from .worker_client import WorkerClient, WorkerStatus, nobody
+from .worker_client import WorkerStatus, nobody
 from .worker_facts import is_there, key_of, online, running_of, setup_of, taken_of
-from .worker_process import Process
-from .worker_trust import OWNER, Shunned, Trust
+from .worker_link import WorkerLink
+from .worker_trust import OWNER, Shunned
 
 if TYPE_CHECKING:
     from .devices.handover import Handover
     from .devices.hugepages import Hugepages
-
-log = logging.getLogger(__name__)
-
-MUTE_SECONDS = 5.0
-"""A worker that did not answer is not asked again for so long, but on request."""
-ATTEMPTS = 4
-"""On request; a machine that is busy with something else may take that long."""
-RESTART_SECONDS = 3.0
-"""A worker that died is waited for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +53,12 @@ class NoWorkerError(WorkerAbsentError):
     """There is none to have the ports: before anything was changed."""
 
 
-class WorkerView(Trust):
+class WorkerView(WorkerLink):
     """Looks, and asks; what it changes is the worker's process alone, when told to end it."""
 
     def __init__(self, socket: Path, record: Path, verdict: Path) -> None:
-        super().__init__(verdict)
-        self._socket = socket
+        super().__init__(socket, verdict)
         self._record = record
-        self._mute_until = 0.0
-        self._last: WorkerStatus | None = None
-        """What it said last, until it is gone."""
-        self.followed = 0
-        """The process whose end somebody is certain to see."""
-        self.held: dict[int, WorkerClient] = {}
-        """Connections to workers that were started while another one was followed, by process."""
 
     @cached_property
     def handover(self) -> "Handover":
@@ -99,10 +73,6 @@ class WorkerView(Trust):
 
         return Hugepages(self._record)
 
-    def client(self) -> WorkerClient:
-        """A connection of its own, for a few calls; a context manager."""
-        return WorkerClient(self._socket)
-
     # ---- looking ----------------------------------------------------------------------
 
     def taken(self) -> tuple[TakenPort, ...]:
@@ -114,24 +84,6 @@ class WorkerView(Trust):
             taken_of(whole[name]) if name in whole else TakenPort(name, name, "")
             for name in sorted(self.handover.recorded())
         )
-
-    def status(self, *, attempts: int = 1) -> WorkerStatus:
-        """WorkerTimeoutError at once from a worker that did not answer a moment ago."""
-        if time.monotonic() < self._mute_until:
-            raise WorkerTimeoutError("the worker runs and does not answer")
-        for left in reversed(range(attempts)):
-            try:
-                with self.client() as client:
-                    self._last = client.status()
-                return self._last
-            except WorkerAbsentError:
-                self._last = None
-                raise
-            except WorkerTimeoutError:
-                if not left:
-                    self._mute_until = time.monotonic() + MUTE_SECONDS
-                    raise
-        raise AssertionError
 
     def look(self, config: Config | None, *, asked: int = 0) -> ObservedWorker:
         """The worker and its devices now; when `asked`, so often, whatever was thought of it
@@ -249,69 +201,6 @@ class WorkerView(Trust):
                 self.shunned[port.name] = Shunned(error.message, OWNER)
             except DeviceError:
                 pass  # what is wrong with it will be seen, and may pass
-
-    # ---- its process ------------------------------------------------------------------
-
-    def hold(self, client: WorkerClient) -> bool:
-        """Keeps the connection to a worker that is being started: whoever follows it will see its
-        end, however soon that comes. False: somebody follows it, and the connection may go."""
-        pid = client.peer()
-        return pid != self.followed and self.held.setdefault(pid, client) is client
-
-    def watched(self) -> WorkerClient:
-        """A connection on which nothing but the worker's end is to be expected: the first that was
-        held, or a new one."""
-        first = next(iter(self.held), None)
-        return self.client() if first is None else self.held.pop(first)
-
-    def wait(self, seconds: float, *, fresh: bool = False) -> None:
-        """Until one listens, which with `fresh` has not been started; WorkerAbsentError if not."""
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                with self.client() as client:
-                    if not (client.status().started and fresh):
-                        return
-            except WorkerAbsentError:
-                pass
-            if time.monotonic() >= end:
-                raise WorkerAbsentError(nobody(self._socket))
-            time.sleep(0.02)
-
-    def rouse(self) -> None:
-        """One that runs and does not answer is killed."""
-        self._mute_until = 0.0
-        try:
-            self.status(attempts=ATTEMPTS)
-        except WorkerTimeoutError:
-            self.end()
-        except WorkerError:
-            pass
-
-    def put_down(self) -> None:
-        """One that was given up, and may hold devices that the kernel is to have, ends."""
-        self.rouse()
-        if self.judgement and self.judgement.state is WorkerState.GIVEN_BACK:
-            with contextlib.suppress(WorkerError):
-                if self.status().started:
-                    self.end()
-
-    def end(self) -> None:
-        """Has its process end and waits until it has; kills one that does not do so itself."""
-        with self.client() as client:
-            try:
-                process = Process(client.peer())
-            except WorkerAbsentError:
-                return
-            self.leaving.add(process.pid)
-            try:
-                client.stop()
-            except WorkerAbsentError:
-                pass
-            except WorkerError as error:
-                log.warning("%s: it is killed", error)
-                process.kill()
-            process.wait()
 
 
 def _acceptance(port: Port) -> str:

@@ -21,7 +21,8 @@ from ..api.methods import Agent as Asked
 from ..errors import GwError, UsageError
 from ..instance import DEFAULT_CONFIG, Instance, from_environment, object_dir
 from ..notify import notify
-from ..worker_view import ATTEMPTS, Caller, NoWorkerError
+from ..worker_link import ATTEMPTS
+from ..worker_view import Caller, NoWorkerError
 from . import filters, listing, stations, views, vxlan, worker_views
 from .engine import Engine, Prepared
 from .follower import Follower

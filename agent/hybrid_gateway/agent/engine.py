@@ -13,7 +13,8 @@ from ..model import Config, Observed, ObservedWorker, Step, StepKind, Wanted, Wo
 from ..observe import Part
 from ..plan import Planner
 from ..resolve import check_devices, resolve
-from ..worker_view import ATTEMPTS, NOBODY, Caller, NoWorkerError
+from ..worker_link import ATTEMPTS
+from ..worker_view import NOBODY, Caller, NoWorkerError
 from .reconciler import Reconciler, persists
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,6 @@ from ..model import WorkerState
 from ..observe import Part
 from ..worker_client import WorkerClient
 from ..worker_trust import OWNER, Judgement
-from ..worker_view import RESTART_SECONDS
 from .engine import Engine
 
 log = logging.getLogger(__name__)
@@ -26,6 +25,8 @@ PING_SECONDS = 5.0
 SILENCE_SECONDS = 30.0
 """A worker that says nothing for so long is as good as dead, and killed: ports and all are then
 treated as after any other death."""
+RESTART_SECONDS = 3.0
+"""A worker that died is waited for so long."""
 CRASHES_MAX = 3
 CRASHES_SECONDS = 60.0
 """So many deaths within so long are enough: the kernel has the ports until the next apply."""
