@@ -154,8 +154,9 @@ supersedes(const struct route *route, const struct path *path, const struct node
 		return false;
 	if (flags & NLM_F_REPLACE || path == before || node->stamp.flags & STAMP_GONE)
 		return true;
-	// IPv6 tells of a route that grows by all its next hops.
-	return route->family == FAMILY6 && path_within(before, path);
+	// IPv6 tells of a route that grows by all its next hops; one by an object never grows.
+	return route->family == FAMILY6 && !before->key.object && !path->key.object &&
+	       path_within(before, path);
 }
 
 void
