@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What cannot be mirrored is the kernel's, all of it; and what was lost is looked at again."""
+"""What cannot be mirrored is the kernel's, all of it."""
 
-import os
-import signal
 from dataclasses import replace
 
 import pytest
 
-from hybrid_gateway.lab import namespaces
 from hybrid_gateway.worker_client import MirrorStatus, Way
 from hybrid_gateway.worker_values import WayKind
 from tests.dpdk.harness import SMALL, Bench
@@ -17,8 +14,6 @@ pytestmark = pytest.mark.dpdk
 
 GATEWAY, GATEWAY6 = "198.51.100.9", "2001:db8:a0::9"
 FEW = 256
-MANY = 90_000
-"""Routes whose events are more than the mirror's socket can hold."""
 
 
 def mirror(bench: Bench) -> MirrorStatus:
@@ -92,30 +87,3 @@ def test_a_full_table_hands_the_family_over(version: int) -> None:
         assert (status.punting4, status.punting6) == (False, False)
         assert way(bench, inside).kind is WayKind.DROP
         assert way(bench, prefixes[-1].split("/")[0]).mac == p0.far_mac
-
-
-@pytest.mark.slow
-def test_lost_events_are_made_good() -> None:
-    options = replace(SMALL, routes4=MANY + FEW, memory_mb=256)
-    with Bench.running("lost", options) as bench:
-        p0 = bench.port("p0", "198.51.100.1/24")
-        bench.neighbour(p0, GATEWAY)
-        bench.ip("route add blackhole 192.0.2.0/24")
-        bench.settle()
-
-        os.kill(bench.worker.pid, signal.SIGSTOP)
-        lines = [
-            f"route add {10 + (i >> 16)}.{i >> 8 & 255}.{i & 255}.0/24 via {GATEWAY}"
-            for i in range(MANY)
-        ]
-        namespaces.ip_batch(bench.gw, [*lines, "route del 192.0.2.0/24"])
-        os.kill(bench.worker.pid, signal.SIGCONT)
-
-        status = mirror(bench)
-        assert status.resyncs >= 1
-        # Network, own address, its broadcast, and what the loopback device has.
-        assert status.routes4 >= MANY
-        assert not status.problem
-        for prefix in (lines[0], lines[-1]):
-            assert way(bench, prefix.split()[2].split("/")[0]).mac == p0.far_mac
-        assert way(bench, "192.0.2.1").reason == "PUNT_NO_ROUTE"

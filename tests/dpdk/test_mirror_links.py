@@ -225,3 +225,104 @@ def _quiet(own_bench: Bench) -> Iterator[None]:
     """The worker lives on, whatever the test did."""
     yield
     assert own_bench.client.status().started
+
+
+# ---- below a port, and in its place --------------------------------------------------------
+
+
+def test_the_wires_carrier_is_followed_at_once(
+    own_bench: Bench, ports: tuple[Cable, Cable]
+) -> None:
+    wire, tap = ports[1].wire, ports[1].name
+
+    def carrier(device: str) -> bool:
+        return "LOWER_UP" in own_bench.run("ip", "link", "show", "dev", device)
+
+    def follows(far: str, wanted: bool) -> None:
+        namespaces.ip_batch(own_bench.far, [f"link set {tap} {far}"])
+        eventually(lambda: carrier(wire) is wanted, "the kernel knows")
+        # What the kernel says of a carrier comes a moment after it is so: behind that we are sure.
+        own_bench.ip(f"link set {wire} alias {far}")
+        own_bench.settle()
+        assert carrier(tap) is wanted
+
+    for _ in range(4):
+        follows("down", wanted=False)
+        follows("up", wanted=True)
+
+
+@pytest.mark.usefixtures("ports")
+def test_the_wire_is_deleted(own_bench: Bench) -> None:
+    own_bench.ip("link del p1-wire")
+    own_bench.settle()
+
+    status = own_bench.client.status().ports["p1"]
+    assert "is gone" in status.problem
+    assert "NO-CARRIER" in own_bench.run("ip", "link", "show", "dev", "p1")
+
+
+def index_of(bench: Bench, device: str) -> int:
+    return int(bench.run("ip", "-o", "link", "show", "dev", device).split(":")[0])
+
+
+@pytest.mark.usefixtures("ports")
+def test_another_device_takes_the_wires_number(own_bench: Bench) -> None:
+    number = index_of(own_bench, "p1-wire")
+    own_bench.ip("link del p1-wire", f"link add other index {number} type bridge")
+    own_bench.settle()
+
+    assert "is gone" in own_bench.client.status().ports["p1"].problem
+
+
+def test_another_device_takes_the_taps_number(own_bench: Bench, ports: tuple[Cable, Cable]) -> None:
+    number = index_of(own_bench, "p1")
+    # At once: what the mirror reads of both, it reads together.
+    own_bench.ip(
+        "link del p1",
+        f"link add other index {number} type bridge",
+        "link set other up",
+        "address add 203.0.113.1/24 dev other",
+        f"neigh replace {GATEWAY} lladdr {ports[1].far_mac} dev other nud permanent",
+        f"route add 10.0.0.0/8 via {GATEWAY}",
+    )
+    assert way(own_bench).reason == "PUNT_OTHER_DEVICE"
+    assert way(own_bench, GATEWAY).reason == "PUNT_OTHER_DEVICE"
+    status = own_bench.client.status().mirror
+    assert status
+    assert (status.interfaces, status.neighbours4) == (1, 0)
+
+
+def test_another_bridge_takes_the_number_of_one(
+    own_bench: Bench, ports: tuple[Cable, Cable]
+) -> None:
+    p0, p1 = ports
+    own_bench.ip(
+        "link add br0 type bridge",
+        "link set br0 address 02:00:00:00:06:06",
+        "link set p1 master br0",
+        "link set br0 up",
+        "address flush dev p1",
+        "address add 203.0.113.1/24 dev br0",
+        f"neigh replace {GATEWAY} lladdr {p1.far_mac} dev br0",
+        f"route add 10.0.0.0/8 via {GATEWAY}",
+    )
+    own_bench.run("bridge", "fdb", "add", p1.far_mac, "dev", "p1", "master", "static")
+    assert way(own_bench).mac == p1.far_mac
+
+    number = index_of(own_bench, "br0")
+    own_bench.ip(
+        "link del br0",
+        f"link add br1 index {number} address 02:00:00:00:06:07 type bridge",
+        "link set p1 master br1",
+        "link set br1 up",
+    )
+    assert way(own_bench).reason == "PUNT_NO_ROUTE"
+    own_bench.ip("address add 203.0.113.1/24 dev br1", f"route add 10.0.0.0/8 via {GATEWAY}")
+    assert way(own_bench).reason == "PUNT_NEIGHBOUR"
+    own_bench.ip(f"neigh replace {GATEWAY} lladdr {p1.far_mac} dev br1")
+    found = way(own_bench)
+    assert (found.kind, found.source) == (WayKind.BRIDGE, "02:00:00:00:06:07")
+    # Where the station is, the new bridge has not learned yet.
+    counting = own_bench.counting("p0")
+    own_bench.send_and_expect(frame(p0), via=p0.far, at=p1.far)
+    counting.expect(PUNT_BRIDGE_MISS=1)

@@ -256,6 +256,7 @@ def test_a_station_that_speaks_does_not_age(own_bench: Bench, ports: tuple[Cable
 
 def test_bridges_own_addresses_are_routed(own_bench: Bench, ports: tuple[Cable, Cable]) -> None:
     p0, p1 = ports
+    p2 = own_bench.port("p2", "100.64.0.1/24")
     bridge(own_bench)
     learned(own_bench, ports)
     mac = "02:00:00:00:07:07"
@@ -264,12 +265,16 @@ def test_bridges_own_addresses_are_routed(own_bench: Bench, ports: tuple[Cable, 
         "address add 192.0.2.1/24 dev br0",
         f"neigh replace 192.0.2.9 lladdr {p1.far_mac} dev br0",
         "route add 10.0.0.0/8 via 192.0.2.9",
+        f"neigh replace 100.64.0.9 lladdr {p2.far_mac} dev p2",
     )
     namespaces.write_sysctl(own_bench.gw, "net/ipv4/conf/br0/rp_filter", "0")
     own_bench.settle()
     assert way(own_bench, SERVER).kind is WayKind.BRIDGE
     counting = own_bench.counting()
-    frame = Ether(src=p0.far_mac, dst=mac) / udp("192.0.2.7", SERVER, 1, 2)
-    received = own_bench.send_and_expect(frame, via=p0.far, at=p1.far)
+    into = Ether(src=p0.far_mac, dst=mac) / udp("192.0.2.7", "100.64.0.9", 1, 2)
+    received = own_bench.send_and_expect(into, via=p0.far, at=p2.far)
+    assert (received.src, received.dst) == (p2.mac, p2.far_mac)
+    out = Ether(src=p2.far_mac, dst=p2.mac) / udp("100.64.0.9", SERVER, 1, 2)
+    received = own_bench.send_and_expect(out, via=p2.far, at=p1.far)
     assert (received.src, received.dst) == (mac, p1.far_mac)
-    counting.expect(FORWARD_IP4=1)
+    counting.expect(FORWARD_IP4=2)

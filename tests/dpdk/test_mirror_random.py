@@ -33,21 +33,25 @@ NETS = {
 }
 
 
+def populate(bench: Bench) -> None:
+    """Two ports, a bridge with a third, and a device that the kernel has for itself."""
+    for name in ("p0", "p1", "p2"):
+        bench.port(name)
+    bench.ip(
+        "link add br0 type bridge",
+        "link set p2 master br0",
+        "link add ext type veth peer name other",
+        "link set br0 up",
+        "link set other up",
+        "link set ext up",
+        *_addresses(),
+    )
+
+
 @pytest.fixture(scope="module")
 def kernel(bench: Bench) -> Iterator[KernelRoutes]:
-    """Two ports, a bridge with a third, and a device that the kernel has for itself."""
     with ExitStack() as stack:
-        for name in ("p0", "p1", "p2"):
-            bench.port(name)
-        bench.ip(
-            "link add br0 type bridge",
-            "link set p2 master br0",
-            "link add ext type veth peer name other",
-            "link set br0 up",
-            "link set other up",
-            "link set ext up",
-            *_addresses(),
-        )
+        populate(bench)
         yield KernelRoutes(bench.gw, stack)
 
 

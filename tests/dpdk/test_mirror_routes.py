@@ -283,3 +283,34 @@ def test_next_hop_objects(bench: Bench, ports: tuple[Cable, Cable], compat: int)
     bench.ip("nexthop del id 2")
     assert reason(bench, "10.0.0.1") == "PUNT_NO_ROUTE"
     namespaces.write_sysctl(bench.gw, "net/ipv4/nexthop_compat_mode", "1")
+
+
+def test_next_hops_come_back_with_the_address(bench: Bench, ports: tuple[Cable, Cable]) -> None:
+    p0, p1 = ports
+    bench.ip(f"route add 10.0.0.0/8 nexthop via {GATEWAY} nexthop via {SECOND}")
+    # A device without any address is none for IPv4; nobody says so of the route.
+    bench.ip("address del 203.0.113.1/24 dev p1")
+    assert spread(bench, "10.1.1.1") == {p0.far_mac: BUCKETS}
+
+    bench.ip("address add 203.0.113.1/24 dev p1")
+    bench.neighbour(p1, SECOND)
+    assert spread(bench, "10.1.1.1") == {p0.far_mac: 64, p1.far_mac: 64}
+
+
+def test_an_object_and_plain_next_hops_are_two_routes(
+    bench: Bench, ports: tuple[Cable, Cable]
+) -> None:
+    p0, _ = ports
+    prefix, address = "2001:db8:f::/48", "2001:db8:f::1"
+    both = f"nexthop via {GATEWAY6} dev p0 nexthop via {SECOND6} dev p1"
+    bench.ip(
+        f"nexthop add id 1 via {GATEWAY6} dev p0",
+        f"route add {prefix} nhid 1",
+        f"route append {prefix} {both}",
+        # The kernel takes the first that has such a next hop: the object's, and one of the other.
+        f"route del {prefix} {both}",
+    )
+    assert out(bench, address) == p0.far_mac
+
+    bench.ip(f"route del {prefix}")
+    assert reason(bench, address) == "PUNT_NO_ROUTE"

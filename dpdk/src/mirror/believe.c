@@ -98,7 +98,6 @@ believe_waiting(void)
 			manage(hop);
 	}
 	waiting_count = 0;
-	requests_flush();
 }
 
 void
@@ -178,7 +177,6 @@ believe_round(uint32_t now)
 				manage(hop);
 		}
 	}
-	requests_flush();
 }
 
 void
@@ -188,6 +186,5 @@ believe_nothing(void)
 
 	for (uint32_t i = 0; (hop = table_walk(&mirror.hops, &i));)
 		believe_no_more(hop);
-	requests_flush();
 	waiting_count = managed_count = 0;
 }

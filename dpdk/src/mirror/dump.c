@@ -7,9 +7,6 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
-
-#include <libmnl/libmnl.h>
 
 #include "parts.h"
 
@@ -23,14 +20,12 @@ enum {
 	RETRY = 1000, /* ms after a failure */
 	AGAIN = 1000, /* ms */
 	BRIDGES = GW_INTERFACES,
-	PIECE = 65536, /* the kernel fills at most 32 KB in one go */
 };
 
 static struct dump {
 	uint32_t wanted; /* steps */
 	uint32_t running; /* steps that are to come, and the current one */
 	enum step step;
-	uint32_t sequence;
 	uint32_t looks; /* at this step in this dump */
 	uint32_t bridges[BRIDGES], bridge_count, bridge; /* whose FDB is asked for */
 	uint32_t covers; /* ticket that the dump's end settles */
@@ -41,8 +36,6 @@ static struct dump {
 	bool deleted, interrupted, failed, decoding;
 	uint8_t look[STEPS];
 } dump;
-
-static char piece[PIECE];
 
 bool
 dump_running(void)
@@ -135,10 +128,10 @@ count_bridges(void)
 			dump.bridges[dump.bridge_count++] = gw_interfaces[slot].ifindex;
 }
 
-static bool
+static void
 ask(void)
 {
-	return dump_ask(dump.step, dump.bridges[dump.bridge], ++dump.sequence);
+	dump_ask(dump.step, dump.bridges[dump.bridge]);
 }
 
 /* ---- steps -------------------------------------------------------------------------------------------- */
@@ -175,7 +168,8 @@ sweep(void)
 	mirror_flush();
 }
 
-static void
+// False: there is nothing to look at.
+static bool
 look(void)
 {
 	dump.look[dump.step]++;
@@ -186,8 +180,9 @@ look(void)
 	if (dump.step == STEP_RULES4 || dump.step == STEP_RULES6)
 		rules_begin(dump.step == STEP_RULES4 ? FAMILY4 : FAMILY6);
 	if (dump.step == STEP_STATIONS && !dump.bridge_count)
-		return;
-	dump.failed |= !ask();
+		return false;
+	ask();
+	return true;
 }
 
 static void
@@ -213,12 +208,10 @@ next_step(void)
 		dump.looks = 0;
 		if (dump.look[dump.step] >= LOOK_WRAP)
 			dump.look[dump.step] = 0;
-		look();
-		if (!dump.failed && (dump.step != STEP_STATIONS || dump.bridge_count))
+		if (look())
 			return;
-		if (!dump.failed)
-			sweep();
-		dump.running = dump.failed ? 0 : dump.running & ~WANT(dump.step);
+		sweep();
+		dump.running &= ~WANT(dump.step);
 	}
 	finish();
 }
@@ -226,19 +219,19 @@ next_step(void)
 static void
 end_of_step(void)
 {
-	if (dump.step == STEP_STATIONS && ++dump.bridge < dump.bridge_count && !dump.failed) {
-		dump.failed |= !ask();
-		if (!dump.failed)
-			return;
+	if (dump.failed) {
+		dump.running = 0;
+		finish();
+		return;
 	}
-	if (!dump.failed && (dump.deleted || dump.interrupted) && dump.looks < LOOKS) {
-		look();
-		if (!dump.failed && (dump.step != STEP_STATIONS || dump.bridge_count))
-			return;
+	if (dump.step == STEP_STATIONS && ++dump.bridge < dump.bridge_count) {
+		ask();
+		return;
 	}
-	if (!dump.failed)
-		sweep();
-	dump.running = dump.failed ? 0 : dump.running & ~WANT(dump.step);
+	if ((dump.deleted || dump.interrupted) && dump.looks < LOOKS && look())
+		return;
+	sweep();
+	dump.running &= ~WANT(dump.step);
 	next_step();
 }
 
@@ -285,6 +278,7 @@ void
 dump_reset(void)
 {
 	memset(&dump, 0, sizeof(dump));
+	dump_ask_nothing();
 }
 
 /* ---- reading -------------------------------------------------------------------------------------------- */
@@ -296,46 +290,19 @@ is_no_answer(int error)
 	return error == -ENODEV || error == -EOPNOTSUPP || error == -ENOENT;
 }
 
-// Whether that was the end of what was asked for.
-static bool
-decode_piece(int length)
-{
-	const struct nlmsghdr *message = (const struct nlmsghdr *)piece;
-
-	for (; mnl_nlmsg_ok(message, length); message = mnl_nlmsg_next(message, &length)) {
-		if (message->nlmsg_seq != dump.sequence)
-			continue;
-		if (message->nlmsg_flags & NLM_F_DUMP_INTR)
-			dump.interrupted = true;
-		if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR) {
-			int error = 0;
-
-			if (mnl_nlmsg_get_payload_len(message) >= sizeof(error))
-				memcpy(&error, mnl_nlmsg_get_payload(message), sizeof(error));
-			dump.failed |= error && !is_no_answer(error);
-			return true;
-		}
-		decode_message(message);
-	}
-	return false;
-}
-
 bool
 dump_read(void)
 {
-	ssize_t length;
-	bool end;
+	enum piece what;
+	int error;
 
-	if (!dump.running)
-		return false;
-	length = recv(mirror.dumps, piece, sizeof(piece), MSG_DONTWAIT);
-	if (length < 0 && (errno == EAGAIN || errno == EINTR))
-		return false;
-	dump.failed |= length < 0;
 	dump.decoding = true;
-	end = length < 0 || decode_piece(length);
+	what = dump_decode(&dump.interrupted, &error);
 	dump.decoding = false;
-	if (end)
+	if (what == PIECE_NONE)
+		return false;
+	dump.failed |= error && !is_no_answer(error);
+	if (what == PIECE_LAST)
 		end_of_step();
 	return true;
 }

@@ -14,12 +14,19 @@ static void
 event(const struct nlmsghdr *message)
 {
 	mirror.count++;
-	if (message->nlmsg_type == RTM_DELADDR) {
+	switch (message->nlmsg_type) {
+	case RTM_DELADDR:
 		// Routes that preferred it as their source go without a word.
 		dump_want_twice(WANT(STEP_ROUTES4));
-		return;
+		break;
+	case RTM_NEWADDR:
+		// A device's first one brings next hops back to life that died with its last one.
+		if (dump_running() || dump_wanted() || paths_may_revive())
+			dump_want_twice(WANT(STEP_ROUTES4));
+		break;
+	default:
+		decode_message(message);
 	}
-	decode_message(message);
 }
 
 // The answer to gw_mirror_wait(): all that was said before was read.

@@ -31,14 +31,17 @@ reason_of(enum family family)
 static void
 describe(struct gw_mirror_status *status)
 {
-	const char *four = reason_of(FAMILY4), *six = reason_of(FAMILY6);
+	uint32_t length = 0, size = sizeof(status->problem);
 
-	if (four && six)
-		snprintf(status->problem, sizeof(status->problem),
-			 "IPv4 is left to the kernel: %s; IPv6 too: %s", four, six);
-	else if (four || six)
-		snprintf(status->problem, sizeof(status->problem),
-			 "IPv%d is left to the kernel: %s", four ? 4 : 6, four ?: six);
+	for (enum family family = 0; family < FAMILIES; family++) {
+		const char *reason = reason_of(family);
+
+		if (reason)
+			length += snprintf(status->problem + length, size - length,
+					   "%sIPv%d is left to the kernel: %s", length ? "; " : "",
+					   family == FAMILY4 ? 4 : 6, reason);
+	}
+	room_describe(status->problem + length, size - length, length);
 }
 
 int
@@ -47,7 +50,7 @@ gw_mirror_read(struct gw_worker *worker, struct gw_mirror_status *status)
 	const struct gw_worker_options *options = &worker->options;
 
 	memset(status, 0, sizeof(*status));
-	pthread_mutex_lock(&gw_control);
+	mirror_enter();
 	status->routes4 = routes_count(FAMILY4);
 	status->routes6 = routes_count(FAMILY6);
 	status->routes4_max = options->routes4;
@@ -55,10 +58,10 @@ gw_mirror_read(struct gw_worker *worker, struct gw_mirror_status *status)
 	status->nexthops = gw_nexthops_used();
 	status->nexthops_max = GW_NEXTHOPS - GW_NEXTHOP_FIRST_FREE;
 	status->groups = paths_groups();
-	status->neighbours4 = rte_hash_count(gw_neighbours4);
-	status->neighbours6 = rte_hash_count(gw_neighbours6);
+	status->neighbours4 = mirror.listed.neighbours[FAMILY4];
+	status->neighbours6 = mirror.listed.neighbours[FAMILY6];
 	status->neighbours_max = options->neighbours;
-	status->stations = stations_used();
+	status->stations = mirror.listed.stations;
 	status->stations_max = options->stations;
 	status->interfaces = slots_used();
 	status->resyncs = mirror.resyncs;
@@ -67,7 +70,7 @@ gw_mirror_read(struct gw_worker *worker, struct gw_mirror_status *status)
 	status->punting4 = mirror.punting[FAMILY4] != 0;
 	status->punting6 = mirror.punting[FAMILY6] != 0;
 	describe(status);
-	pthread_mutex_unlock(&gw_control);
+	mirror_leave();
 	return 0;
 }
 
@@ -101,7 +104,7 @@ gw_mirror_explain(struct gw_worker *worker, const uint8_t *address, uint32_t len
 	if (length != 4 && length != 16)
 		return gw_fail(EINVAL, "an address of %u bytes", length);
 	memset(way, 0, sizeof(*way));
-	pthread_mutex_lock(&gw_control);
+	mirror_enter();
 	memcpy(&four, address, sizeof(four));
 	index = length == 4 ? gw_fib4_find(rte_be_to_cpu_32(four)) : gw_fib6_find(address);
 	nexthop = &gw_nexthops[follow(index, address, length, flow)];
@@ -118,6 +121,6 @@ gw_mirror_explain(struct gw_worker *worker, const uint8_t *address, uint32_t len
 	way->mtu = nexthop->mtu;
 	if (way->kind >= GW_WAY_PORT)
 		memcpy(way->header, nexthop->header, sizeof(way->header));
-	pthread_mutex_unlock(&gw_control);
+	mirror_leave();
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../counters.h"
+#include "../lcore.h"
 #include "../neighbour.h"
 #include "parts.h"
 
@@ -64,6 +65,7 @@ hop_get(const struct hop_key *key)
 	hop->references = 1;
 	nexthop = key->ifindex ? gw_nexthop_new(GW_PUNT_NEIGHBOUR) : GW_NEXTHOP_ELSEWHERE;
 	hop->nexthop = nexthop < 0 ? GW_NEXTHOP_POLICY : nexthop;
+	mirror.crowded.hops += nexthop < 0;
 	if (is_variant(hop) && !hop_get(&base)) {
 		hop_put(hop);
 		return NULL;
@@ -81,6 +83,16 @@ hop_put(struct hop *hop)
 
 /* ---- what the data path gets ---------------------------------------------------------------- */
 
+// Noted once, and taken back once.
+static void
+crowd(struct hop *hop, bool on)
+{
+	if (on == !!(hop->flags & HOP_CROWDED))
+		return;
+	hop->flags ^= HOP_CROWDED;
+	mirror.crowded.neighbours[hop->key.family] += on ? 1 : -1;
+}
+
 static void
 list(struct hop *hop, uint16_t slot)
 {
@@ -89,6 +101,8 @@ list(struct hop *hop, uint16_t slot)
 	bool wanted = slot && hop->flags & HOP_NEIGHBOUR && hop->nexthop >= GW_NEXTHOP_FIRST_FREE;
 	int result;
 
+	if (!wanted)
+		crowd(hop, false);
 	if (hop->key.connected || hop->key.mtu || wanted == !!(hop->flags & HOP_LISTED))
 		return;
 	memcpy(&key4.address, hop->key.address, sizeof(key4.address));
@@ -99,10 +113,12 @@ list(struct hop *hop, uint16_t slot)
 	else
 		result = wanted ? gw_neighbour6_set(&key6, hop->nexthop) :
 				  gw_neighbour6_delete(&key6);
-	if (!wanted)
-		hop->flags &= ~HOP_LISTED;
-	else if (!result)
-		hop->flags |= HOP_LISTED;
+	if (wanted)
+		crowd(hop, result);
+	if (wanted && result)
+		return;
+	hop->flags ^= HOP_LISTED;
+	mirror.listed.neighbours[hop->key.family] += wanted ? 1 : -1;
 }
 
 static uint32_t
@@ -169,11 +185,36 @@ hop_resolve(struct hop *hop)
 		believe_hop(hop);
 }
 
+// Those that are going to change become punts together: that is one grace period for all.
+static void
+quieten(uint32_t ifindex)
+{
+	const struct link *link = link_find(ifindex);
+	uint32_t count = 0;
+	struct hop *hop;
+
+	for (uint32_t i = 0; (hop = table_walk(&mirror.hops, &i));) {
+		struct gw_nexthop want = {.kind = GW_NEXTHOP_PUNT};
+		struct gw_nexthop *is = &gw_nexthops[hop->nexthop];
+
+		if (hop->key.ifindex != ifindex || hop->nexthop < GW_NEXTHOP_FIRST_FREE)
+			continue;
+		fill(hop, link, &want);
+		if (is->kind == GW_NEXTHOP_PUNT || is_so(is, &want))
+			continue;
+		__atomic_store_n(&is->kind, GW_NEXTHOP_PUNT, __ATOMIC_RELEASE);
+		count++;
+	}
+	if (count)
+		gw_grace_period();
+}
+
 void
 hops_of_link(uint32_t ifindex)
 {
 	struct hop *hop;
 
+	quieten(ifindex);
 	for (uint32_t i = 0; (hop = table_walk(&mirror.hops, &i));)
 		if (hop->key.ifindex == ifindex)
 			hop_resolve(hop);
@@ -200,9 +241,9 @@ hops_forget(uint32_t ifindex)
 		believe_no_more(hop);
 		hop->flags &= ~HOP_NEIGHBOUR;
 		hop->state = 0;
-		hop_resolve(hop);
 		hop_idle(hop);
 	}
+	hops_of_link(ifindex);
 }
 
 // Takes it out of the tables; its next hop is the caller's to free.
@@ -213,6 +254,7 @@ drop(struct hop *hop)
 	struct hop *of = is_variant(hop) ? table_find(&mirror.hops, &base) : NULL;
 
 	unlist(hop, slot_of(hop->key.ifindex));
+	mirror.crowded.hops -= hop->nexthop == GW_NEXTHOP_POLICY;
 	table_remove(&mirror.hops, hop);
 	if (of)
 		hop_put(of);
@@ -245,4 +287,24 @@ hops_free_idle(void)
 	if (count)
 		gw_nexthops_free(nexthops, count);
 	idle_count = 0;
+}
+
+void
+hops_retry(void)
+{
+	struct hop *hop;
+
+	for (uint32_t i = 0; (hop = table_walk(&mirror.hops, &i));) {
+		if (hop->nexthop == GW_NEXTHOP_POLICY) {
+			int nexthop = gw_nexthop_new(GW_PUNT_NEIGHBOUR);
+
+			if (nexthop < 0)
+				continue;
+			hop->nexthop = nexthop;
+			mirror.crowded.hops--;
+		} else if (!(hop->flags & HOP_CROWDED)) {
+			continue;
+		}
+		hop_resolve(hop);
+	}
 }

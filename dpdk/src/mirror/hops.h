@@ -22,6 +22,7 @@ enum hop_flags {
 	HOP_MANAGED_ALREADY = 8, /* by whomever else */
 	HOP_UNMANAGED = 16, /* although we asked for it: somebody changed it since */
 	HOP_IDLE = 32, /* on the list of those that may go */
+	HOP_CROWDED = 64, /* no room for it among the neighbours */
 };
 
 struct hop {
@@ -47,6 +48,8 @@ void hops_of_link(uint32_t ifindex);
 /* Before its slot goes: what is known of neighbours there is forgotten. */
 void hops_forget(uint32_t ifindex);
 void hops_free_idle(void);
+/* Those that found no room try again. */
+void hops_retry(void);
 /* A MAC address or NULL; `managed`: NTF_EXT_MANAGED. */
 void neighbour_seen(const struct hop_key *key, uint16_t state, const uint8_t *mac, bool managed);
 void neighbour_gone(const struct hop_key *key);
@@ -98,11 +101,15 @@ uint32_t path_index(const struct path *path);
 void path_hold(struct path *path);
 void path_put(struct path *path);
 void paths_free_idle(void);
+/* After that: groups that found no room, and paths whose hops did. True: routes follow. */
+bool paths_retry(void);
 /* Whether every hop of `few` is one of `many`; neither is partial. */
 bool path_within(const struct path *few, const struct path *many);
 /* What is left of `many` without `few`, as path_get(). */
 struct path *path_without(const struct path *many, const struct path *few);
 bool path_uses(uint32_t object);
+/* Whether there is a route that the kernel has more next hops for, dead now perhaps. */
+bool paths_may_revive(void);
 uint32_t paths_groups(void);
 
 struct object {

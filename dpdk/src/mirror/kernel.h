@@ -32,9 +32,8 @@ void dump_want(uint32_t steps);
  * and will not say that. */
 void dump_want_twice(uint32_t steps);
 int dump_start_if_due(uint64_t now); /* ms until one is, or -1 */
-/* Reads what has come, at most a piece. False: nothing came. */
+/* Of what dump_fetch() has brought. False: nothing. */
 bool dump_read(void);
-bool dump_ask(enum step step, uint32_t bridge, uint32_t sequence);
 bool dump_running(void);
 bool dump_wanted(void);
 void dump_reset(void);
@@ -49,11 +48,22 @@ bool stamp_swept(struct stamp *stamp, enum step step);
 uint8_t dump_look(enum step step);
 bool dump_decoding(void);
 
+/* dump_ask.c. What is to be asked for next; dump_fetch() asks it. */
+void dump_ask(enum step step, uint32_t bridge);
+void dump_ask_nothing(void);
+/* Without gw_control: the next piece of the answer. False: none has come, or none is wanted. */
+bool dump_fetch(void);
+enum piece { PIECE_NONE, PIECE_ONE, PIECE_LAST };
+/* With it: its messages. `error`: 0, or -errno that ends it. */
+enum piece dump_decode(bool *interrupted, int *error);
+
 int sockets_open(void);
 void sockets_close(void);
 struct nlmsghdr *request_begin(uint16_t type, uint16_t flags);
 void request_end(struct nlmsghdr *message);
-void requests_flush(void);
+/* With gw_control: what was said until now is to be sent by the next call, which is without. */
+void requests_collect(void);
+void requests_send(void);
 
 /* believe.c: the kernel is told what the data path uses. */
 void believe_hop(struct hop *hop); /* it became a gateway */

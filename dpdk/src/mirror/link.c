@@ -80,14 +80,18 @@ void
 link_gone(uint32_t ifindex)
 {
 	struct link *link = link_find(ifindex);
+	bool removed;
 
 	if (!link && dump_of(STEP_LINKS))
 		link = link_get(ifindex);
 	if (!link)
 		return;
 	forget(link);
-	// Whose slot is still to be given up stays as long; see slots_review().
-	if (stamp_gone(&link->stamp, STEP_LINKS) && !link->slot)
+	removed = stamp_gone(&link->stamp, STEP_LINKS);
+	// At once, for the next device may have its ifindex; this removes the link as well.
+	if (link->slot)
+		slots_review();
+	else if (removed)
 		table_remove(&mirror.links, link);
 }
 

@@ -10,6 +10,7 @@
 #include <linux/ipv6.h>
 #include <linux/rtnetlink.h>
 
+#include "../port.h"
 #include "parts.h"
 
 enum {
@@ -54,6 +55,8 @@ decode_kind(const struct nlattr *info, struct link_news *news)
 	const struct nlattr *attr[IFLA_INFO_SLAVE_DATA + 1], *bridge[IFLA_BR_VLAN_FILTERING + 1];
 
 	nested(info, attr, RTE_DIM(attr));
+	if (attr[IFLA_INFO_KIND] && !strcmp(mnl_attr_get_str(attr[IFLA_INFO_KIND]), "tun"))
+		news->flags |= LINK_TAP;
 	if (attr[IFLA_INFO_KIND] && !strcmp(mnl_attr_get_str(attr[IFLA_INFO_KIND]), "bridge")) {
 		nested(attr[IFLA_INFO_DATA], bridge, RTE_DIM(bridge));
 		news->flags |= LINK_BRIDGE;
@@ -150,6 +153,19 @@ decode_inet6(const struct ifinfomsg *info, const struct nlattr **attr)
 	mirror.review = true;
 }
 
+// A port on a device of the kernel has its carrier, and ends with it, whatever has its ifindex next.
+static void
+notice_wire(uint32_t ifindex, bool gone)
+{
+	for (uint16_t id = 0; id < GW_WORKER_PORTS; id++) {
+		if (gw_ports[id].netdev != ifindex)
+			continue;
+		mirror.wires |= 1u << id;
+		if (gone)
+			mirror.cut |= 1u << id;
+	}
+}
+
 void
 decode_link(const struct nlmsghdr *message)
 {
@@ -164,6 +180,7 @@ decode_link(const struct nlmsghdr *message)
 		dump_want(WANT(STEP_LINKS));
 	attributes(info + 1, mnl_nlmsg_get_payload_len(message) - sizeof(*info), attr,
 		   RTE_DIM(attr));
+	notice_wire(info->ifi_index, gone && info->ifi_family == AF_UNSPEC);
 	if (info->ifi_family == AF_BRIDGE)
 		decode_port(info, attr, gone);
 	else if (info->ifi_family == AF_INET6 && !gone)

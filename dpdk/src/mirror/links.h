@@ -19,6 +19,7 @@ enum link_flags {
 	LINK_IGNORES4 = 1024, /* routes without carrier */
 	LINK_IGNORES6 = 2048,
 	LINK_NO_IPV6 = 4096, /* net.ipv6.conf.DEV.disable_ipv6 */
+	LINK_TAP = 8192, /* or TUN */
 };
 
 struct link {

@@ -17,7 +17,6 @@
 
 enum {
 	SLICE = 2, /* ms with gw_control held */
-	BREATH = 50, /* us without, when there is more to do: others want it too */
 	WATCH = 1000, /* ms */
 	FIRST_DUMP = 30000, /* ms until the start is given up */
 	LOCK_PATIENCE = 50, /* ms until it is looked whether to stop */
@@ -57,9 +56,27 @@ every_second(uint64_t now)
 		return;
 	next_watch = now + WATCH;
 	gw_ports_watch();
+	// A port may have found out that its TAP has gone.
+	mirror.review = true;
 	believe_round(now / 1000);
+	room_retry();
 	family_retry(FAMILY4);
 	family_retry(FAMILY6);
+}
+
+// Devices of the kernel below ports have changed.
+static void
+watch_wires(void)
+{
+	for (; mirror.wires; mirror.wires &= mirror.wires - 1) {
+		uint32_t id = __builtin_ctz(mirror.wires);
+
+		if (mirror.cut >> id & 1 && gw_ports[id].state == GW_PORT_RUNNING)
+			gw_port_lose(&gw_ports[id]);
+		if (gw_ports[id].state != GW_PORT_FREE)
+			gw_port_watch(&gw_ports[id]);
+	}
+	mirror.cut = 0;
 }
 
 // A moment of work; false: there is no more.
@@ -67,22 +84,22 @@ static bool
 slice(void)
 {
 	uint64_t now = mirror_now(), end = now + SLICE;
-	bool events = true, pieces = true;
+	bool events = true, piece;
 
-	while ((events || pieces) && now < end) {
-		events = events_read();
+	while (events && now < end) {
 		for (int i = 0; events && i < 64; i++)
 			events = events_read();
-		dump_start_if_due(now);
-		pieces = dump_read();
 		now = mirror_now();
 	}
+	dump_start_if_due(now);
+	piece = dump_read();
+	every_second(now);
 	mirror_flush();
+	watch_wires();
 	if (!events)
 		believe_waiting();
-	every_second(now);
 	tickets_settle();
-	return events || pieces;
+	return events || piece;
 }
 
 /* ---- the thread -------------------------------------------------------------------------------------------- */
@@ -95,6 +112,18 @@ wait_time(void)
 	int dump = dump_start_if_due(now);
 
 	return dump < 0 ? watch : RTE_MIN(dump, watch);
+}
+
+// With gw_control, which it gives back. How long to wait for more, ms; 0: there is more to do.
+static int
+turn(void)
+{
+	int milliseconds = slice() ? 0 : wait_time();
+
+	requests_collect();
+	pthread_mutex_unlock(&gw_control);
+	requests_send();
+	return dump_fetch() ? 0 : milliseconds;
 }
 
 static void
@@ -139,14 +168,12 @@ static void *
 run(void *argument)
 {
 	while (lock()) {
-		bool more = slice();
-		int milliseconds = more ? 0 : wait_time();
+		int milliseconds = turn();
 
-		pthread_mutex_unlock(&gw_control);
-		if (more)
-			usleep(BREATH);
-		else
+		if (milliseconds)
 			wait_for_news(milliseconds);
+		else
+			mirror_let_others_in();
 	}
 	return argument;
 }
@@ -192,16 +219,15 @@ first_dump(void)
 
 	dump_want(WANT_ALL);
 	while (dump_wanted() || dump_running()) {
-		bool more;
+		int milliseconds;
 
 		pthread_mutex_lock(&gw_control);
-		more = slice();
-		pthread_mutex_unlock(&gw_control);
+		milliseconds = turn();
 		if (mirror_now() > end)
 			return gw_fail(ETIME, "the kernel's tables could not be read in %d s",
 				       FIRST_DUMP / 1000);
-		if (!more)
-			wait_for_news(wait_time());
+		if (milliseconds)
+			wait_for_news(milliseconds);
 	}
 	return 0;
 }
@@ -243,6 +269,8 @@ gw_mirror_stop(void)
 		return;
 	pthread_join(thread, NULL);
 	believe_nothing();
+	requests_collect();
+	requests_send();
 	close_all();
 	started = false;
 }

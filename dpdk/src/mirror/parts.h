@@ -16,9 +16,20 @@
 #include "routes.h"
 #include "table.h"
 
+/* What the data path has, and what it has no room for, which the kernel does instead. Its own
+ * tables count what they have deleted for some time. */
+struct listed {
+	uint32_t neighbours[FAMILIES], stations;
+};
+
+struct crowded {
+	uint32_t hops, groups, neighbours[FAMILIES], stations;
+};
+
 struct mirror {
 	int events, dumps, requests, wake; /* descriptors */
 	uint32_t ports; /* a bit for each port that is there */
+	uint32_t wires, cut; /* of those, whose device below has changed, or has gone */
 	struct table links, hops, paths, objects, stations;
 	struct table routes[FAMILIES];
 	int32_t forwarding6; /* net.ipv6.conf.all.forwarding */
@@ -28,6 +39,8 @@ struct mirror {
 	bool overrun; /* events were lost, and older ones still wait to be read */
 	bool failed; /* no memory for something: to be tried again */
 	uint32_t punting[FAMILIES]; /* enum punting */
+	struct listed listed;
+	struct crowded crowded;
 	uint64_t count; /* events */
 	uint32_t resyncs;
 	uint32_t last_ticket, acknowledged, settled; /* of gw_mirror_wait */
@@ -40,9 +53,18 @@ uint64_t mirror_now(void); /* CLOCK_MONOTONIC, ms */
 /* All that follows from what was decoded. */
 void mirror_flush(void);
 void mirror_wake(void);
+/* gw_control, for calls from elsewhere: the mirror's own thread lets them in. */
+void mirror_enter(void);
+void mirror_leave(void);
+void mirror_let_others_in(void); /* that thread, without it */
 
 /* One datagram of events; false: there is none. */
 bool events_read(void);
+
+/* room.c: as soon as there is room again. */
+void room_retry(void);
+/* What the kernel does instead, in words, behind others if there are some. */
+void room_describe(char *text, size_t size, bool behind);
 
 /* A dump has ended that began when all until this ticket was read. */
 void mirror_settle(uint32_t ticket);

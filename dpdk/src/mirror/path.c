@@ -74,6 +74,8 @@ paths_free_idle(void)
 		if (path->own) {
 			nexthops[count++] = path->nexthop;
 			groups--;
+		} else if (path->key.count > 1) {
+			mirror.crowded.groups--;
 		}
 		put_members(path->members, path->key.count);
 		free(path->members);
@@ -129,27 +131,40 @@ collect(const struct way *way, struct member *members)
 	return merged;
 }
 
-static uint16_t
-group_of(struct path *path)
+static struct hop *
+hop_of(const struct path *path, uint32_t member)
+{
+	return table_at(&mirror.hops, path->members[member].hop);
+}
+
+static int
+write_group(const struct path *path, uint32_t index)
 {
 	uint16_t indices[WAY_HOPS], weights[WAY_HOPS];
-	int index = gw_nexthop_new(GW_PUNT_NEIGHBOUR);
 
-	if (index < 0)
-		return GW_NEXTHOP_POLICY;
 	for (uint32_t i = 0; i < path->key.count; i++) {
-		const struct hop *hop = table_at(&mirror.hops, path->members[i].hop);
-
-		indices[i] = hop->nexthop;
+		indices[i] = hop_of(path, i)->nexthop;
 		weights[i] = RTE_MIN(path->members[i].weight, (uint32_t)UINT16_MAX);
 	}
-	if (gw_nexthop_set_group(index, indices, weights, path->key.count)) {
+	return gw_nexthop_set_group(index, indices, weights, path->key.count);
+}
+
+// Without one the kernel chooses.
+static void
+give_group(struct path *path)
+{
+	int index = gw_nexthop_new(GW_PUNT_NEIGHBOUR);
+
+	path->nexthop = GW_NEXTHOP_POLICY;
+	if (index < 0)
+		return;
+	if (write_group(path, index)) {
 		gw_nexthop_free(index);
-		return GW_NEXTHOP_POLICY;
+		return;
 	}
+	path->nexthop = index;
 	path->own = 1;
 	groups++;
-	return index;
 }
 
 static struct path *
@@ -180,9 +195,10 @@ make_path(const struct path_key *key, const struct member *members)
 	if (!key->count)
 		path->nexthop = key->fixed;
 	else if (key->count == 1)
-		path->nexthop = ((struct hop *)table_at(&mirror.hops, copy[0].hop))->nexthop;
+		path->nexthop = hop_of(path, 0)->nexthop;
 	else
-		path->nexthop = group_of(path);
+		give_group(path);
+	mirror.crowded.groups += key->count > 1 && !path->own;
 	return path;
 }
 
@@ -247,7 +263,7 @@ path_without(const struct path *many, const struct path *few)
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < many->key.count; i++) {
-		struct hop *hop = table_at(&mirror.hops, many->members[i].hop);
+		struct hop *hop = hop_of(many, i);
 
 		if (has_member(few, many->members[i].hop))
 			continue;
@@ -268,4 +284,48 @@ path_uses(uint32_t object)
 		if (path->references && path->key.object == object)
 			return true;
 	return false;
+}
+
+bool
+paths_may_revive(void)
+{
+	struct path *path;
+
+	for (uint32_t i = 0; (path = table_walk(&mirror.paths, &i));)
+		if (path->references && (path->key.partial || path->nexthop == GW_NEXTHOP_NONE))
+			return true;
+	return false;
+}
+
+// A group has the next hops that its members had.
+static bool
+misses_some(const struct path *path)
+{
+	const uint16_t *buckets = gw_nexthops[path->nexthop].buckets;
+
+	for (uint32_t i = 0; i < GW_GROUP_BUCKETS; i++)
+		if (buckets[i] == GW_NEXTHOP_POLICY)
+			return true;
+	return false;
+}
+
+bool
+paths_retry(void)
+{
+	bool some = false;
+	struct path *path;
+
+	for (uint32_t i = 0; (path = table_walk(&mirror.paths, &i));) {
+		uint16_t before = path->nexthop;
+
+		if (path->key.count == 1)
+			path->nexthop = hop_of(path, 0)->nexthop;
+		else if (path->own && misses_some(path))
+			write_group(path, path->nexthop);
+		else if (path->key.count > 1 && !path->own)
+			give_group(path);
+		mirror.crowded.groups -= path->own && before == GW_NEXTHOP_POLICY;
+		some |= path->nexthop != before;
+	}
+	return some;
 }

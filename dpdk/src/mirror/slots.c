@@ -35,6 +35,15 @@ slots_used(void)
 	return count;
 }
 
+// A port's, or NULL; its ifindex may have become another device's.
+static struct link *
+tap_of(uint16_t id)
+{
+	struct link *link = mirror.ports >> id & 1 ? link_find(gw_ports[id].ifindex) : NULL;
+
+	return link && link->flags & LINK_TAP && !gw_ports[id].tap_gone ? link : NULL;
+}
+
 static const struct link *
 bridge_of(const struct link *link)
 {
@@ -50,8 +59,7 @@ is_choosy(const struct link *bridge)
 	if (bridge->flags & LINK_VLAN_AWARE)
 		return true;
 	for (uint16_t id = 0; id < GW_WORKER_PORTS; id++) {
-		const struct link *link =
-			mirror.ports >> id & 1 ? link_find(gw_ports[id].ifindex) : NULL;
+		const struct link *link = tap_of(id);
 
 		if (link && link->master == bridge->ifindex && link->flags & LINK_CHOOSY)
 			return true;
@@ -189,12 +197,12 @@ slots_review(void)
 
 	mirror.review = false;
 	for (uint16_t id = 0; id < GW_WORKER_PORTS; id++) {
-		struct link *link = mirror.ports >> id & 1 ? link_find(gw_ports[id].ifindex) : NULL;
+		struct link *link = tap_of(id);
 		const struct link *bridge;
 
 		if (!(mirror.ports >> id & 1))
 			followed[id].valid = 0;
-		if (!link || !(link->flags & LINK_KNOWN))
+		if (!link)
 			continue;
 		bridge = bridge_of(link);
 		if (bridge)

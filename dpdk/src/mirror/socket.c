@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Three sockets: for events, for dumps, and for what the kernel is told. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -18,12 +19,16 @@ enum {
 	EVENT_BUFFER = 32 << 20,
 	DUMP_BUFFER = 1 << 20,
 	STRICT = 12, /* NETLINK_GET_STRICT_CHK: only with it are filters of dumps applied */
-	REQUESTS = 8192, /* bytes */
+	REQUESTS_MIN = 8192, /* bytes */
 	REQUEST_MAX = 128, /* of the longest */
+	SEND_MAX = 16384, /* bytes in one go */
 };
 
-static char requests[REQUESTS];
-static uint32_t requested;
+/* Those to come, and those that are being sent, which the mirror's thread alone does. */
+static struct requests {
+	char *bytes;
+	uint32_t used, room;
+} coming, going;
 
 static int
 open_socket(int buffer)
@@ -78,7 +83,6 @@ sockets_open(void)
 	result = join_groups(mirror.events);
 	if (result)
 		return gw_fail(-result, "no netlink events for the mirror: %s", strerror(-result));
-	requested = 0;
 	return 0;
 }
 
@@ -90,9 +94,18 @@ close_one(int *fd)
 	*fd = -1;
 }
 
+static void
+empty(struct requests *some)
+{
+	free(some->bytes);
+	*some = (struct requests){};
+}
+
 void
 sockets_close(void)
 {
+	empty(&coming);
+	empty(&going);
 	close_one(&mirror.events);
 	close_one(&mirror.dumps);
 	close_one(&mirror.requests);
@@ -101,14 +114,31 @@ sockets_close(void)
 
 /* ---- requests: nobody waits for their success, what they change comes back as an event ------------- */
 
+/* The kernel may let the sender wait, so that is done without gw_control. */
+
+static bool
+room(struct requests *some)
+{
+	uint32_t wanted = some->room ? some->room * 2 : REQUESTS_MIN;
+	char *more;
+
+	if (some->used + REQUEST_MAX <= some->room)
+		return true;
+	more = realloc(some->bytes, wanted);
+	if (!more)
+		return false;
+	some->bytes = more;
+	some->room = wanted;
+	return true;
+}
+
 struct nlmsghdr *
 request_begin(uint16_t type, uint16_t flags)
 {
-	struct nlmsghdr *message;
+	static char lost[REQUEST_MAX]; // what there is no memory for
+	struct nlmsghdr *message =
+		mnl_nlmsg_put_header(room(&coming) ? coming.bytes + coming.used : lost);
 
-	if (requested + REQUEST_MAX > sizeof(requests))
-		requests_flush();
-	message = mnl_nlmsg_put_header(requests + requested);
 	message->nlmsg_type = type;
 	message->nlmsg_flags = NLM_F_REQUEST | flags;
 	return message;
@@ -117,18 +147,44 @@ request_begin(uint16_t type, uint16_t flags)
 void
 request_end(struct nlmsghdr *message)
 {
-	requested += MNL_ALIGN(message->nlmsg_len);
+	if ((char *)message == coming.bytes + coming.used)
+		coming.used += MNL_ALIGN(message->nlmsg_len);
 }
 
 void
-requests_flush(void)
+requests_collect(void)
+{
+	struct requests sent = going;
+
+	if (!coming.used)
+		return;
+	going = coming;
+	coming = sent;
+	coming.used = 0;
+}
+
+// As many messages as go in one go.
+static uint32_t
+portion(const char *bytes, uint32_t left)
+{
+	uint32_t size = 0;
+
+	while (size < left && size + REQUEST_MAX <= SEND_MAX)
+		size += MNL_ALIGN(((const struct nlmsghdr *)(bytes + size))->nlmsg_len);
+	return size;
+}
+
+void
+requests_send(void)
 {
 	char answer[512];
 
-	if (requested)
-		send(mirror.requests, requests, requested, 0);
-	requested = 0;
-	// Only what failed is answered: about neighbours that have gone meanwhile.
-	while (recv(mirror.requests, answer, sizeof(answer), MSG_DONTWAIT) > 0)
-		;
+	for (uint32_t sent = 0, size; sent < going.used; sent += size) {
+		size = portion(going.bytes + sent, going.used - sent);
+		send(mirror.requests, going.bytes + sent, size, 0);
+		// Only what failed is answered: about neighbours that have gone meanwhile.
+		while (recv(mirror.requests, answer, sizeof(answer), MSG_DONTWAIT) > 0)
+			;
+	}
+	going.used = 0;
 }

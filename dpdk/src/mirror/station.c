@@ -6,12 +6,6 @@
 #include "../port.h"
 #include "parts.h"
 
-uint32_t
-stations_used(void)
-{
-	return mirror.stations.used;
-}
-
 static struct gw_fdb_key
 fdb_key(const struct station *station)
 {
@@ -30,12 +24,21 @@ station_place(const struct station *station)
 }
 
 static void
+crowd(struct station *station, bool on)
+{
+	mirror.crowded.stations += on - station->crowded;
+	station->crowded = on;
+}
+
+static void
 unlist(struct station *station)
 {
 	const struct gw_fdb_key key = fdb_key(station);
 
+	crowd(station, false);
 	if (station->listed)
 		gw_fdb_delete(&key);
+	mirror.listed.stations -= station->listed;
 	station->listed = 0;
 }
 
@@ -56,10 +59,14 @@ resolve(struct station *station)
 		if (port == GW_NO_PORT)
 			flags |= GW_FDB_KERNEL;
 	}
-	if (!gw_fdb_set(&key, port, flags))
+	crowd(station, false);
+	if (!gw_fdb_set(&key, port, flags)) {
+		mirror.listed.stations += !station->listed;
 		station->listed = 1;
-	else
-		unlist(station); // what could not be written must not stay as it was
+		return;
+	}
+	unlist(station); // what could not be written must not stay as it was
+	crowd(station, true);
 }
 
 void
@@ -140,4 +147,14 @@ stations_forget(uint32_t bridge)
 	for (uint32_t i = 0; (station = table_walk(&mirror.stations, &i));)
 		if (station->key.bridge == bridge)
 			drop(station);
+}
+
+void
+stations_retry(void)
+{
+	struct station *station;
+
+	for (uint32_t i = 0; (station = table_walk(&mirror.stations, &i));)
+		if (station->crowded)
+			resolve(station);
 }

@@ -21,6 +21,7 @@ struct station {
 	uint32_t told; /* s */
 	uint8_t kind; /* enum station_kind */
 	uint8_t listed;
+	uint8_t crowded; /* no room for it */
 	struct stamp stamp;
 };
 
@@ -28,8 +29,9 @@ void station_seen(const struct station_key *key, uint32_t port, enum station_kin
 void station_gone(const struct station_key *key);
 void stations_sweep(void);
 void stations_of_port(uint32_t ifindex);
+/* Those that found no room try again. */
+void stations_retry(void);
 void stations_forget(uint32_t bridge);
-uint32_t stations_used(void);
 /* Its place in gw_fdb_entries, or negative. */
 int32_t station_place(const struct station *station);
 

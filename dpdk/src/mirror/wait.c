@@ -40,7 +40,7 @@ gw_mirror_wait(struct gw_worker *worker, uint32_t milliseconds)
 	until.tv_nsec += milliseconds % 1000 * 1000000l;
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
-	pthread_mutex_lock(&gw_control);
+	mirror_enter();
 	ticket = ++mirror.last_ticket;
 	ask.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	ask.nlmsg_seq = ticket;
@@ -49,7 +49,7 @@ gw_mirror_wait(struct gw_worker *worker, uint32_t milliseconds)
 	mirror_wake();
 	while (!result && (int32_t)(mirror.settled - ticket) < 0)
 		result = pthread_cond_timedwait(&mirror.settling, &gw_control, &until);
-	pthread_mutex_unlock(&gw_control);
+	mirror_leave();
 	if (result)
 		return gw_fail(ETIME, "the mirror has not caught up within %u ms", milliseconds);
 	return 0;
