@@ -22,9 +22,10 @@ LOOK_SECONDS = 0.1
 IDLE_SECONDS = 1.0
 """Between two attempts where nothing waits."""
 PING_SECONDS = 5.0
-SILENCE_SECONDS = 30.0
-"""A worker that says nothing for so long is as good as dead, and killed: ports and all are then
-treated as after any other death."""
+MISSED_MAX = 5
+"""A worker that leaves so many questions in a row unanswered is as good as dead, and killed: ports
+and all are then treated as after any other death. Not so long a time: an agent that was asleep
+itself, or had no CPU, has asked nothing."""
 RESTART_SECONDS = 3.0
 """A worker that died is waited for so long."""
 CRASHES_MAX = 3
@@ -122,15 +123,16 @@ class WorkerFollower:
 
     async def _keep_pinging(self) -> None:
         """In a thread: nobody else has to wait for a worker that hangs."""
-        heard, pid = self._loop.time(), self._pid
+        missed = 0
         while True:
             await asyncio.sleep(PING_SECONDS)
-            if self._client is None or pid != self._pid:
-                heard, pid = self._loop.time(), self._pid
-                continue
-            if await self._loop.run_in_executor(None, _answers, self._view.client()):
-                heard = self._loop.time()
-            elif self._client and pid == self._pid and self._loop.time() - heard > SILENCE_SECONDS:
+            pid = self._pid
+            silent = self._client is not None and not await self._loop.run_in_executor(
+                None, _answers, self._view.client()
+            )
+            followed = self._client is not None and pid == self._pid
+            missed = missed + 1 if silent and followed else 0
+            if missed == MISSED_MAX:
                 log.error("the worker (process %d) does not answer: it is killed", pid)
                 with contextlib.suppress(ProcessLookupError):  # it has just ended
                     os.kill(pid, signal.SIGKILL)
