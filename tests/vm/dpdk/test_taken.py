@@ -48,6 +48,10 @@ def test_a_tap_takes_the_place(free: Fibre) -> None:
     assert free.functions() == WORKER
     assert free.hugepages() == HUGEPAGES
     free.guest.check("gwctl", "plan", "--exit-code")
+    for nic in TAKEN.values():
+        # No other file, which may say that udev makes up a MAC address of its own.
+        said = free.guest.check("udevadm", "info", "-q", "property", f"/sys/class/net/{nic.device}")
+        assert f"ID_NET_LINK_FILE=/run/systemd/network/00-gw-{nic.device}.link\n" in said
 
 
 def test_the_gateway_itself(fibre: Fibre, site: Site) -> None:
