@@ -3,13 +3,13 @@
 the same, to the last byte."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from random import Random
 
 import pytest
 from scapy.layers.inet import IP, UDP, IPOption_Router_Alert
-from scapy.layers.inet6 import IPv6
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrHopByHop, PadN
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
@@ -22,6 +22,8 @@ pytestmark = pytest.mark.dpdk
 HOST4, HOST6 = "198.51.100.9", "2001:db8:1::9"
 AWAY4, AWAY6 = "10.1.1.1", "2001:db8:10::1"
 ETHERNET = 14
+ENDS = 2
+"""Packets that `forwarded` adds."""
 SHORTEST = 60
 """Of a frame on a wire, without its checksum."""
 
@@ -60,25 +62,34 @@ class Sides:
     worker: Side
     kernel: Side
 
-    def forwarded(self, side: Side, packets: Mapping[str, bytes]) -> dict[bytes, int]:
-        """What leaves of IP packets, each once, behind the Ethernet header: how many of each."""
-        ether = bytes(Ether(dst=side.mac, src="02:00:00:00:02:01"))[:12]
+    def forwarded(
+        self, side: Side, packets: Mapping[str, bytes], last: int = 1
+    ) -> dict[bytes, int]:
+        """What leaves of IP packets, each once, behind the Ethernet header: how many of each.
+
+        `last` is that of the source address's bytes.
+        """
+        ether = bytes(Ether(dst=side.mac, src=f"02:00:00:00:02:{last:02x}"))[:12]
         types = {4: b"\x08\x00", 6: b"\x86\xdd"}
-        last = IP(src=HOST4, dst=AWAY4, id=0xFFFF, options=[IPOption_Router_Alert()])
+        # The options make these the kernel's, each behind all of its family that were before it.
+        end4 = IP(src=HOST4, dst=AWAY4, id=0xFFFF, options=[IPOption_Router_Alert()]) / UDP()
+        end6 = IPv6(src=HOST6, dst=AWAY6, fl=0xFFFF) / IPv6ExtHdrHopByHop(options=[PadN()]) / UDP()
+        ends = {bytes(end4)[4:6], bytes(end6)[1:4]}
         self.bench.ip(*side.routes())
         self.bench.settle()
         side.out.forget()
-        for data in (*packets.values(), bytes(last / UDP())):
+        for data in (*packets.values(), bytes(end4), bytes(end6)):
             side.into.send([ether + types.get(data[0] >> 4, types[4]) + data])
         seen: dict[bytes, int] = {}
-        # The options make it the kernel's, behind all that were handed to it before.
         for packet in side.out.arriving():
-            if IP in packet and packet[IP].id == 0xFFFF:
+            if IP not in packet and IPv6 not in packet:
+                continue
+            data = bytes(packet)[ETHERNET:]
+            ends.discard(data[4:6] if IP in packet else data[1:4])
+            seen[data] = seen.get(data, 0) + 1
+            if not ends:
                 return seen
-            if IP in packet or IPv6 in packet:
-                data = bytes(packet)[ETHERNET:]
-                seen[data] = seen.get(data, 0) + 1
-        raise AssertionError("the last packet does not come")
+        raise AssertionError("the last packets do not come")
 
     def compare(self, packets: Mapping[str, Packet | bytes]) -> dict[bytes, int]:
         frames = {name: bytes(packet) for name, packet in packets.items()}
@@ -87,8 +98,9 @@ class Sides:
         return wanted
 
 
-@pytest.fixture(scope="module")
-def sides(bench: Bench) -> Iterator[Sides]:
+@contextmanager
+def both_sides(bench: Bench) -> Iterator[Sides]:
+    """Two ports of the worker's, and two of the kernel's."""
     p0 = bench.port("p0", "198.51.100.1/24", "2001:db8:1::1/64")
     p1 = bench.port("p1", "203.0.113.1/24", "2001:db8:2::1/64")
     with ExitStack() as stack:
@@ -112,6 +124,12 @@ def sides(bench: Bench) -> Iterator[Sides]:
             Side(p0.mac, p0.far, p1.far, "p1"),
             Side("02:00:00:00:03:00", into, out, "k1"),
         )
+
+
+@pytest.fixture(scope="module")
+def sides(bench: Bench) -> Iterator[Sides]:
+    with both_sides(bench) as made:
+        yield made
 
 
 def packet4(number: int = 1, src: str = HOST4, dst: str = AWAY4, load: bytes = b"") -> Packet:
@@ -141,11 +159,11 @@ def test_an_own_address_is_one_as_long_as_it_is_there(sides: Sides) -> None:
     frames = {"one": bytes(packet4(1, guest))}
 
     bench.ip(f"address add {guest}/32 dev lo")
-    assert not sides.forwarded(sides.worker, frames)
+    assert len(sides.forwarded(sides.worker, frames)) == ENDS
     bench.ip(f"address del {guest}/32 dev lo")
-    assert sides.forwarded(sides.worker, frames)
+    assert len(sides.forwarded(sides.worker, frames)) == ENDS + 1
 
-    counting.expect(PUNT_SOURCE=1, FORWARD_IP4=1, PUNT_OPTIONS=2)
+    counting.expect(PUNT_SOURCE=1, FORWARD_IP4=1, PUNT_OPTIONS=4)
 
 
 def test_a_network_of_own_addresses(sides: Sides) -> None:
@@ -154,10 +172,10 @@ def test_a_network_of_own_addresses(sides: Sides) -> None:
     frames = {"one": bytes(packet4(1, "172.16.5.7")), "another": bytes(packet4(2, "172.17.5.7"))}
 
     bench.ip("route add local 172.16.0.0/16 dev lo")
-    assert len(sides.forwarded(sides.worker, frames)) == 1
+    assert len(sides.forwarded(sides.worker, frames)) == ENDS + 1
     bench.ip("route del local 172.16.0.0/16 dev lo")
 
-    counting.expect(PUNT_SOURCE=1, FORWARD_IP4=1, PUNT_OPTIONS=1)
+    counting.expect(PUNT_SOURCE=1, FORWARD_IP4=1, PUNT_OPTIONS=2)
 
 
 def test_destinations(sides: Sides) -> None:
@@ -185,10 +203,8 @@ def test_what_is_behind_a_packet(sides: Sides, load: int) -> None:
     assert not any(b"secret" in data for data in wanted)
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_damaged_packets(sides: Sides, seed: int) -> None:
+def damaged(rng: Random) -> dict[str, bytes]:
     """Any bytes of the headers, any length; the fields that say who it is for stay."""
-    rng = Random(seed)
     packets: dict[str, bytes] = {}
     for number in range(1, 100):
         make = rng.choice((packet4, packet6))
@@ -209,8 +225,12 @@ def test_damaged_packets(sides: Sides, seed: int) -> None:
             data += rng.randbytes(rng.randrange(100))
         if data:
             packets[str(number)] = bytes(data)
+    return packets
 
-    sides.compare(packets)
+
+@pytest.mark.parametrize("seed", range(10))
+def test_damaged_packets(sides: Sides, seed: int) -> None:
+    sides.compare(damaged(Random(seed)))
 
 
 def _parsed(data: bytes) -> Packet:
