@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from scapy.packet import Packet
 
@@ -38,6 +39,8 @@ from tests.lib.gateway import Counting, eventually
 
 NOISE = frozenset({"FROM_KERNEL", "PUNT_MULTICAST"})
 """What kernels say by themselves, at any time."""
+PATIENCE_SECONDS = 20.0
+"""For any answer of the worker, beyond what it may take."""
 
 # Small tables in plain memory: 32 MB for each FIB's first level, the rest is little.
 SMALL = WorkerOptions(
@@ -95,6 +98,16 @@ class BenchWorker(Daemon):
             assert code == 0, f"gw-worker ended with {code}; the end of its log:\n{self.log_end()}"
 
 
+class PatientClient(WorkerClient):
+    """Waits for answers as long as it takes on a machine that has more to do than CPUs.
+
+    With ten runnable threads a CPU, a call whose threads take turns a dozen times takes seconds.
+    """
+
+    def _call(self, method: str, timeout: float = 0.0, **params: Any) -> Any:
+        return super()._call(method, timeout + PATIENCE_SECONDS, **params)
+
+
 @dataclass
 class Bench:
     """See above. Only `running` makes one."""
@@ -130,7 +143,7 @@ class Bench:
             stack.callback(shutil.rmtree, Instance(own).run_dir, ignore_errors=True)
             worker = BenchWorker(Place(own, directory))
             stack.callback(worker.end)
-            client = stack.enter_context(WorkerClient(Instance(own).worker_socket))
+            client = stack.enter_context(PatientClient(Instance(own).worker_socket))
             bench = cls(own, worker, client, stack, options)
             worker.start()
             if started:

@@ -27,7 +27,7 @@ def test_while_somebody_has_the_kernels_lock(own_bench: Bench) -> None:
         with suppress(MirrorTimeoutError):
             bench.settle(0.2)
         for _ in range(20):
-            # The client gives up after READ_SECONDS.
+            # What waits for the lock too has no answer before it is let go, behind this block.
             bench.client.explain(["10.1.1.1"])
             assert bench.client.status().mirror
             bench.client.counters()
