@@ -10,6 +10,7 @@ from hybrid_gateway.worker_client import Way
 from hybrid_gateway.worker_values import WayKind
 from tests.dpdk.harness import Bench
 from tests.dpdk.wires import Cable
+from tests.lib.gateway import eventually
 
 pytestmark = [pytest.mark.dpdk, pytest.mark.usefixtures("ports")]
 
@@ -314,3 +315,15 @@ def test_an_object_and_plain_next_hops_are_two_routes(
 
     bench.ip(f"route del {prefix}")
     assert reason(bench, address) == "PUNT_NO_ROUTE"
+
+
+def test_a_route_expires(bench: Bench, ports: tuple[Cable, Cable]) -> None:
+    """As those of router advertisements do; the kernel removes it and says so much later."""
+    p0, p1 = ports
+    bench.ip(
+        f"route add 2001:db8:f::/48 via {GATEWAY6} expires 2",
+        f"route add 2001:db8::/32 via {SECOND6}",
+    )
+    assert out(bench, "2001:db8:f::1") == p0.far_mac
+
+    eventually(lambda: out(bench, "2001:db8:f::1") == p1.far_mac, "it is not used any more")

@@ -19,6 +19,7 @@ enum {
 	REST_MAX = 5000, /* ms */
 	RETRY = 1000, /* ms after a failure */
 	AGAIN = 1000, /* ms */
+	EXPIRED = 50, /* ms after a route should have */
 	BRIDGES = GW_INTERFACES,
 };
 
@@ -33,6 +34,7 @@ static struct dump {
 	uint64_t started, rest_until;
 	uint32_t again; /* steps whose dump may have been too early */
 	uint64_t again_at; /* ms */
+	uint64_t expiry; /* ms: the next one of a route; 0: none expires */
 	bool deleted, interrupted, failed, decoding;
 	uint8_t look[STEPS];
 } dump;
@@ -82,6 +84,16 @@ dump_want_twice(uint32_t steps)
 	dump_want(steps);
 	dump.again |= steps;
 	dump.again_at = mirror_now() + AGAIN;
+}
+
+void
+dump_at_expiry(uint32_t milliseconds)
+{
+	// It is told in whole ticks, and not at all of less than one.
+	uint64_t at = mirror_now() + milliseconds + EXPIRED;
+
+	if (!dump.expiry || at < dump.expiry)
+		dump.expiry = at;
 }
 
 bool
@@ -253,6 +265,10 @@ dump_start_if_due(uint64_t now)
 	if (dump.again && (waited_for || now >= dump.again_at)) {
 		dump_want(dump.again);
 		dump.again = 0;
+	}
+	if (dump.expiry && now > dump.expiry) {
+		dump.expiry = 0; // the dump tells the next one
+		dump_want(WANT(STEP_ROUTES6));
 	}
 	if (!dump.wanted)
 		return dump.again ? (int)(dump.again_at - now) : -1;

@@ -31,6 +31,8 @@ void dump_want(uint32_t steps);
 /* Likewise, and once more later: the kernel has said why before it has done what follows from it,
  * and will not say that. */
 void dump_want_twice(uint32_t steps);
+/* The IPv6 routes again when one of them expires, within a second. */
+void dump_at_expiry(uint32_t milliseconds);
 int dump_start_if_due(uint64_t now); /* ms until one is, or -1 */
 /* Of what dump_fetch() has brought. False: nothing. */
 bool dump_read(void);

@@ -8,6 +8,11 @@
 
 #include "parts.h"
 
+enum {
+	USER_HZ = 100, /* in which the kernel tells times, whatever its own HZ is */
+	EXPIRY_MAX = 3600 * USER_HZ, /* then it is looked at again */
+};
+
 /* Of the link itself or of all; the data path leaves both to the kernel before it looks. */
 static bool
 is_beyond_us(const struct prefix *prefix)
@@ -166,6 +171,22 @@ decode_way(struct way *way, enum family family, const struct rtmsg *rt, const st
 		way->fixed = GW_NEXTHOP_NONE;
 }
 
+// The kernel does not use it from then on, removes it half a minute later, and until then may be told
+// by a router, without a word to us, that it lasts longer.
+static bool
+is_expired(const struct nlattr *cacheinfo)
+{
+	struct rta_cacheinfo info;
+	const void *bytes = attribute_bytes(cacheinfo, sizeof(info));
+
+	if (!bytes)
+		return false;
+	memcpy(&info, bytes, sizeof(info));
+	if (info.rta_expires > 0)
+		dump_at_expiry(RTE_MIN(info.rta_expires, EXPIRY_MAX) * (1000 / USER_HZ));
+	return info.rta_expires < 0;
+}
+
 static bool
 decode_prefix(const struct rtmsg *rt, const struct nlattr **attr, struct route *route)
 {
@@ -213,6 +234,10 @@ decode_route(const struct nlmsghdr *message)
 	route.metric = attribute_u32(attr[RTA_PRIORITY], 0);
 	route.special = rt->rtm_tos || rt->rtm_src_len;
 	decode_way(&route.way, route.family, rt, attr);
+	if (is_expired(attr[RTA_CACHEINFO])) {
+		route.way.count = 0;
+		route.way.fixed = GW_NEXTHOP_NONE;
+	}
 	if (dump_decoding())
 		route_dumped(&route);
 	else if (message->nlmsg_type == RTM_NEWROUTE)
