@@ -88,11 +88,15 @@ class WorkerView(WorkerLink):
     def look(self, config: Config | None, *, asked: int = 0) -> ObservedWorker:
         """The worker and its devices now; when `asked`, so often, whatever was thought of it
         before."""
-        taken = tuple(one for one in self.taken() if asked or one.name not in self.away)
+        ports = config.ports_of(Plane.DPDK) if config else ()
+        taken = tuple(
+            one
+            for one in self.taken()
+            if asked or one.name not in self.away or any(one.serves(port) for port in ports)
+        )
         if asked > 1:
             self._mute_until = 0.0
         state, reason, status = self.state(taken, asked=asked)
-        ports = config.ports_of(Plane.DPDK) if config else ()
         missing = frozenset(port.name for port in ports if not is_there(port, taken))
         return ObservedWorker(
             state=state,

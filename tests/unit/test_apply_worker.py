@@ -141,6 +141,22 @@ def test_a_device_that_does_not_come_back(
     assert (worker.devices, view.away) == ({}, {})
 
 
+def test_a_device_that_was_away_and_is_taken_again(
+    worker: FakeWorker, view: WorkerView, executor: Executor
+) -> None:
+    """It is no stranger any more: nothing is done to it at the next look."""
+    executor.run(steps(CONFIG, view))
+    worker.fails["give back p0"] = DeviceError("its driver is not loaded")
+    executor.run(steps(None, view))
+
+    executor.run(steps(CONFIG, view))
+    worker.die()
+    executor.run(steps(CONFIG, view))
+
+    observed = Observed(worker=view.look(CONFIG))
+    assert Planner(resolve(CONFIG, observed), observed).steps() == ()
+
+
 def test_the_port_that_failed_is_named(
     worker: FakeWorker, view: WorkerView, executor: Executor
 ) -> None:

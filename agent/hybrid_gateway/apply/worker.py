@@ -73,6 +73,7 @@ class WorkerSteps:
 
     def take(self, port: PortSetup) -> Undo:
         self._view.handover.take(port.port)
+        self._view.away.pop(port.name, None)
         return lambda: self._view.handover.give_back(port.name)
 
     def give_back(self, taken: TakenPort) -> Undo:
