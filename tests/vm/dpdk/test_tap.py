@@ -80,8 +80,8 @@ def bridged(fibre: Fibre) -> Iterator[Fibre]:
             f"ip link set {device} master {BRIDGE}",
             f"ip link set {BRIDGE} up",
             f"ip addr add {NEAR}/24 dev {BRIDGE}",
-            f"ip neigh add {FAR} lladdr {WEST.mac} dev {BRIDGE} nud permanent",
-            f"bridge fdb add {WEST.mac} dev {device} master static",
+            f"ip neigh replace {FAR} lladdr {WEST.mac} dev {BRIDGE} nud permanent",
+            f"bridge fdb replace {WEST.mac} dev {device} master static",
         )
         yield fibre
     finally:
@@ -101,7 +101,7 @@ def test_a_bridge_that_filters_vlans(bridged: Fibre) -> None:
         f"ip link set {BRIDGE} type bridge vlan_filtering 1 vlan_default_pvid 0",
         f"bridge vlan add dev {BRIDGE} vid {VLAN} pvid untagged self",
         f"bridge vlan add dev {device} vid {VLAN}",
-        f"bridge fdb add {WEST.mac} dev {device} master static vlan {VLAN}",
+        f"bridge fdb replace {WEST.mac} dev {device} master static vlan {VLAN}",
     )
     bridged.until_counted("PUNT_VLAN", sent, at="east", to="west")
     # The kernel's, who knows that this port is tagged.
