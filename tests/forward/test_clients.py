@@ -86,8 +86,14 @@ class TestCurl:
         counts.expect_some(NAT_NEW_SESSION=60, NAT_NEW_MAPPING=60)
 
 
+def overflowed(lab: Lab, host: str) -> int:
+    """Datagrams that came too fast for a socket: the program was not run on a busy machine."""
+    answer = json.loads(lab.run(host, ["nstat", "--json", "--ignore", "--noupdate", "--zeros"]))
+    return int(answer["kernel"]["UdpRcvbufErrors"])
+
+
 class TestIperf3:
-    """At a rate that the machine has to spare, nothing is lost, in either direction."""
+    """At a rate that the machine has to spare, nothing is lost on the way, in either direction."""
 
     def measured(self, lab: Lab, *arguments: str) -> dict[str, dict[str, float]]:
         server = ["iperf3", "-s", "-1", "-B", SERVER, "--forceflush"]
@@ -111,10 +117,11 @@ class TestIperf3:
     def test_udp(self, lab: Lab, gateway: Gateway, direction: str) -> None:
         """The session has counted each datagram, and one more by which iperf3 says hello."""
         counts = gateway.counting()
-        reverse = ["-R"] if direction == "down" else []
+        reverse, receiver = {"up": ([], "wan"), "down": (["-R"], "lan")}[direction]
+        before = overflowed(lab, receiver)
         end = self.measured(lab, "-u", "-b", "5M", "-l", "1200", *reverse)["sum"]
         assert end["packets"] > 400
-        assert end["lost_packets"] == 0
+        assert end["lost_packets"] <= overflowed(lab, receiver) - before
         (session,) = (s for s in gateway.sessions() if s["protocol"] == UDP)
         counted = {"up": session["packets_out"], "down": session["packets_in"]}
         assert counted[direction] == end["packets"] + 1
