@@ -15,7 +15,7 @@ from tests.lib.gateway import Gateway, eventually
 from tests.lib.packets import SERVER, SERVER2, WAN
 from tests.lib.programs import TRANSFER_SECONDS, blob_digest, curl_argv, digest
 
-from .fixtures import QUIET
+from .fixtures import any_identification
 
 SIZE = 14_000_000
 RATE = 2_000_000
@@ -32,10 +32,7 @@ class Flows:
     def __init__(self, gateway: Gateway, path: Path, stack: ExitStack) -> None:
         self._gateway = gateway
         self._path = path
-        for host in ("lan", "lan2", "wan"):
-            # It would drop every 65536th packet.
-            gateway.lab.run(host, ["nft", "delete table ip quiet"])
-            stack.callback(gateway.lab.run, host, ["nft", QUIET])
+        stack.enter_context(any_identification(gateway.lab))
         self._astray = astray(gateway.lab)
         self._counts = gateway.counting()
         url = f"http://{SERVER}/blob/{SIZE}?rate={RATE}"

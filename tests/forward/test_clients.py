@@ -18,6 +18,7 @@ from tests.lib.gateway import Gateway, nat44
 from tests.lib.packets import SERVER, SERVER2
 from tests.lib.programs import blob_digest, curl, digest, run
 
+from .fixtures import any_identification
 from .wider import DEEP_MTU, LAN_DEEP, wider
 
 SIZE = 3_000_000
@@ -98,7 +99,7 @@ class TestIperf3:
     def measured(self, lab: Lab, *arguments: str) -> dict[str, dict[str, float]]:
         server = ["iperf3", "-s", "-1", "-B", SERVER, "--forceflush"]
         client = ["iperf3", "-c", SERVER, "-J", "-t", "1", *arguments]
-        with serving(lab, "wan", server, b"Server listening"):
+        with any_identification(lab), serving(lab, "wan", server, b"Server listening"):
             found = json.loads(run(lab, "lan", client))
         assert "error" not in found, found["error"]
         return dict(found["end"])
