@@ -29,13 +29,14 @@ MOVED = 400_000
 class Flows:
     """From the host lan; `lan2` sends the datagrams, so that each has a port of the bridge."""
 
-    def __init__(self, gateway: Gateway, path: Path, stack: ExitStack) -> None:
+    def __init__(self, gateway: Gateway, path: Path, stack: ExitStack, size: int) -> None:
         self._gateway = gateway
         self._path = path
+        self._size = size
         stack.enter_context(any_identification(gateway.lab))
         self._astray = astray(gateway.lab)
         self._counts = gateway.counting()
-        url = f"http://{SERVER}/blob/{SIZE}?rate={RATE}"
+        url = f"http://{SERVER}/blob/{size}?rate={RATE}"
         self._download = gateway.lab.popen("lan", curl_argv("-o", str(path), url))
         stack.callback(_end, self._download)
         self._stream = Datagrams(gateway.lab, "lan2", SERVER2, DATAGRAMS)
@@ -60,7 +61,7 @@ class Flows:
         """Both to their end: every byte, an answer to each datagram, and no frame that got lost in
         the gateway or before it. (TCP sends again what is merely late, so that proves nothing.)"""
         assert self._download.wait(TRANSFER_SECONDS) == 0
-        assert digest(self._path.read_bytes()) == blob_digest(SIZE)
+        assert digest(self._path.read_bytes()) == blob_digest(self._size)
         said = self._stream.end()
         moved = self._counts.now()
         assert not said.lost, f"{said}: {moved}, {astray(self._gateway.lab)}"
@@ -95,10 +96,10 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextmanager
-def flowing(gateway: Gateway, folder: Path) -> Iterator[Flows]:
+def flowing(gateway: Gateway, folder: Path, size: int = SIZE) -> Iterator[Flows]:
     """Both flow when the block begins, and must be unharmed when it ends."""
     with ExitStack() as stack:
-        flows = Flows(gateway, folder / "download", stack)
+        flows = Flows(gateway, folder / "download", stack, size)
         yield flows
         flows.moving()
         flows.unharmed()

@@ -12,7 +12,7 @@ from hybrid_gateway.lab.places import program
 from tests.lib.gateway import Gateway, eventually, nat44
 
 from . import upgrade
-from .flows import flowing
+from .flows import SIZE, flowing
 
 pytestmark = pytest.mark.usefixtures("internet", "leak_watch")
 
@@ -72,7 +72,8 @@ def test_a_kill_while_the_size_changes(gateway: Gateway, tmp_path: Path) -> None
     """The new maps are pinned, and the ports have them already or not: the next agent finds out.
     (tests/bpf/test_carry.py has every moment by itself.)"""
     maps_next = gateway.instance.pin_dir / "maps-next"
-    with flowing(gateway, tmp_path) as flows:
+    # On a busy machine both halves of it together take longer than the usual download.
+    with flowing(gateway, tmp_path, 2 * SIZE) as flows:
         before = {p: s["outside"] for p, s in flows.sessions().items()}
         gateway.config.write_text(nat44("sessions: 300000"))
         apply = [str(program("gwctl")), "--instance", gateway.lab.name, "apply"]
