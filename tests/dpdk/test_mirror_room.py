@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What finds no room in the worker's tables is the kernel's, is said, and comes back by itself."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 import pytest
@@ -19,6 +21,8 @@ NEXT_HOPS = 32762
 MORE = 200
 """What does not fit."""
 FEW = 64
+SOME = 10
+"""Less than is looked for."""
 PIECE = 4096
 """Lines that one `ip` is given, which has to be done within half a minute."""
 
@@ -35,15 +39,40 @@ def way(bench: Bench, address: str) -> Way:
     return bench.client.explain([address])[0]
 
 
+@dataclass(frozen=True)
+class Crowd:
+    """A port, and a route by a gateway of its own for each next hop that there is, and more."""
+
+    bench: Bench
+    p0: Cable
+    prefixes: list[str]
+    gateways: list[str]
+
+    @classmethod
+    @contextmanager
+    def made(cls) -> Iterator["Crowd"]:
+        gateways = [str(ip_address("100.64.1.0") + i) for i in range(NEXT_HOPS + MORE)]
+        prefixes = [f"{10 + (i >> 16)}.{i >> 8 & 255}.{i & 255}.0/24" for i in range(len(gateways))]
+        options = replace(SMALL, routes4=40_000, neighbours=FEW, memory_mb=256)
+        with Bench.running("hops", options) as bench:
+            p0 = bench.port("p0", "100.64.0.1/10")
+            routes = [f"route add {p} via {g}" for p, g in zip(prefixes, gateways, strict=True)]
+            for start in range(0, len(routes), PIECE):
+                bench.ip(*routes[start : start + PIECE])
+            yield cls(bench, p0, prefixes, gateways)
+
+    def left_out(self) -> list[str]:
+        """Prefixes whose gateway found no room."""
+        self.bench.settle(30)
+        some = self.prefixes[-2 * MORE :]
+        ways = self.bench.client.explain([prefix.split("/")[0] for prefix in some])
+        return [p for p, way in zip(some, ways, strict=True) if way.reason == "PUNT_POLICY"]
+
+
 @pytest.mark.slow
 def test_more_next_hops_than_there_are() -> None:
-    gateways = [str(ip_address("100.64.1.0") + i) for i in range(NEXT_HOPS + MORE)]
-    prefixes = [f"{10 + (i >> 16)}.{i >> 8 & 255}.{i & 255}.0/24" for i in range(len(gateways))]
-    with Bench.running("hops", replace(SMALL, routes4=40_000, memory_mb=256)) as bench:
-        p0 = bench.port("p0", "100.64.0.1/10")
-        routes = [f"route add {p} via {g}" for p, g in zip(prefixes, gateways, strict=True)]
-        for start in range(0, len(routes), PIECE):
-            bench.ip(*routes[start : start + PIECE])
+    with Crowd.made() as crowd:
+        bench, p0, prefixes, gateways = crowd.bench, crowd.p0, crowd.prefixes, crowd.gateways
         last, last_gateway = prefixes[-1].split("/")[0], gateways[-1]
         bench.ip(
             f"route add 11.0.0.0/8 nexthop via {last_gateway} nexthop via {gateways[-2]}",
@@ -66,6 +95,26 @@ def test_more_next_hops_than_there_are() -> None:
         bench.ip(*(f"route del {prefix}" for prefix in prefixes[: 2 * MORE]))
         eventually(lambda: not mirror(bench).problem, "all have found room")
         assert way(bench, last).mac == way(bench, "11.1.1.1").mac == p0.far_mac
+
+
+@pytest.mark.slow
+def test_room_for_neighbours_is_none_for_next_hops() -> None:
+    """A few are free, which is worth no look at all routes; then so few want one."""
+    with Crowd.made() as crowd:
+        bench, p0, gateways = crowd.bench, crowd.p0, crowd.gateways
+        bench.neighbour(p0, *gateways[100 : 100 + 2 * FEW])
+        bench.ip(*(f"route del {prefix}" for prefix in crowd.prefixes[:SOME]))
+        left_out = crowd.left_out()
+        assert len(left_out) > SOME
+        neighbours = f"{FEW} IPv4 neighbours have no room"
+        assert neighbours in mirror(bench).problem
+        bench.ip(*(f"neigh del {gateway} dev p0" for gateway in gateways[100 : 100 + FEW]))
+        eventually(lambda: neighbours not in mirror(bench).problem, "neighbours have room")
+
+        bench.ip(*(f"route del {prefix}" for prefix in left_out[SOME:]))
+
+        eventually(lambda: not mirror(bench).problem, "next hops have room")
+        assert not crowd.left_out()
 
 
 def test_more_neighbours_than_there_is_room_for() -> None:

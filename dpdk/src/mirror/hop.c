@@ -290,12 +290,12 @@ hops_free_idle(void)
 }
 
 void
-hops_retry(void)
+hops_retry(bool nexthops)
 {
 	struct hop *hop;
 
 	for (uint32_t i = 0; (hop = table_walk(&mirror.hops, &i));) {
-		if (hop->nexthop == GW_NEXTHOP_POLICY) {
+		if (nexthops && hop->nexthop == GW_NEXTHOP_POLICY) {
 			int nexthop = gw_nexthop_new(GW_PUNT_NEIGHBOUR);
 
 			if (nexthop < 0)

@@ -48,8 +48,9 @@ void hops_of_link(uint32_t ifindex);
 /* Before its slot goes: what is known of neighbours there is forgotten. */
 void hops_forget(uint32_t ifindex);
 void hops_free_idle(void);
-/* Those that found no room try again. */
-void hops_retry(void);
+/* Those that found no room among the neighbours try again; `nexthops`: also those that have none,
+ * of which paths_retry() has to know. */
+void hops_retry(bool nexthops);
 /* A MAC address or NULL; `managed`: NTF_EXT_MANAGED. */
 void neighbour_seen(const struct hop_key *key, uint16_t state, const uint8_t *mac, bool managed);
 void neighbour_gone(const struct hop_key *key);

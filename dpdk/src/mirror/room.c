@@ -31,7 +31,7 @@ room_retry(void)
 				 GW_NEXTHOPS - GW_NEXTHOP_FIRST_FREE);
 
 	if (nexthops || neighbours_fit(FAMILY4) || neighbours_fit(FAMILY6))
-		hops_retry();
+		hops_retry(nexthops);
 	if (nexthops && paths_retry()) {
 		install_all_later(FAMILY4);
 		install_all_later(FAMILY6);
