@@ -46,9 +46,10 @@ enum {
 static uint32_t
 with_room(uint32_t mbufs)
 {
-	const uint32_t ring = rte_align32pow2(mbufs + 1);
+	const uint64_t ring = rte_align64pow2((uint64_t)mbufs + 1);
 
-	return mbufs > ring / 4 * 3 ? ring : mbufs;
+	// More than a ring can have is more than a memory has, and refused for that.
+	return mbufs > ring / 4 * 3 ? RTE_MIN(ring, (uint64_t)UINT32_MAX) : mbufs;
 }
 
 static uint32_t

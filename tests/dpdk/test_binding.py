@@ -81,7 +81,12 @@ def test_minimum_grows_with_what_is_asked_for() -> None:
     least = minimum(1)
     assert 64 << 20 < least < SMALL.memory_mb << 20
     assert minimum(8) > least
-    for more in ({"mbufs": 65535}, {"routes4": 1 << 20}, {"routes6": 1 << 20}):
+    for more in (
+        {"mbufs": 65535},
+        {"mbufs": (1 << 32) - 1},
+        {"routes4": 1 << 20},
+        {"routes6": 1 << 20},
+    ):
         assert minimum(1, **more) > least
 
 
