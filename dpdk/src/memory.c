@@ -118,6 +118,12 @@ gw_mbufs_claim(struct gw_worker_port *port, uint32_t rx, uint32_t tx)
 	return 0;
 }
 
+void
+gw_mbufs_return(void)
+{
+	rte_mempool_cache_flush(NULL, gw_the_worker.mbufs);
+}
+
 int
 gw_memory_read(struct gw_worker *worker, struct gw_memory_status *status)
 {

@@ -19,4 +19,7 @@ struct rte_mempool *gw_mbufs_create(uint32_t count);
  */
 int gw_mbufs_claim(struct gw_worker_port *port, uint32_t rx, uint32_t tx);
 
+/* EAL's main thread, which calls us, has a cache in the pool as lcores have: it is nobody's share. */
+void gw_mbufs_return(void);
+
 #endif

@@ -12,6 +12,7 @@
 #include "exception.h"
 #include "interface.h"
 #include "lcore.h"
+#include "memory.h"
 #include "mirror.h"
 #include "tap.h"
 #include "worker.h"
@@ -202,6 +203,7 @@ gw_port_add(struct gw_worker *worker __rte_unused, const struct gw_port_options 
 
 	pthread_mutex_lock(&gw_control);
 	result = add(options, port);
+	gw_mbufs_return();
 	pthread_mutex_unlock(&gw_control);
 	return result ? gw_fail_in(result, "port %.15s", options->name) : 0;
 }
@@ -223,6 +225,7 @@ gw_port_remove(struct gw_worker *worker __rte_unused, struct gw_worker_port *por
 	gw_device_stop(port);
 	close_tap(port);
 	gw_device_close(port->id);
+	gw_mbufs_return();
 	port->state = GW_PORT_FREE;
 	pthread_mutex_unlock(&gw_control);
 	return 0;
