@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import ARP, Ether
 
 from hybrid_gateway.lab import namespaces
 from hybrid_gateway.worker_client import Way
@@ -48,7 +48,11 @@ def forwarded(bench: Bench, ports: tuple[Cable, Cable]) -> None:
     """One frame goes through, by the worker."""
     p0, p1 = ports
     counting = bench.counting()
-    received = bench.send_and_expect(frame(p0), via=p0.far, at=p1.far)
+    p1.far.forget()
+    p0.far.send([frame(p0)])
+    # The kernel may have asked for a gateway before it was told of it.
+    received = next((one for one in p1.far.arriving() if ARP not in one), None)
+    assert received, "nothing goes through"
     same(received, Ether(src=p1.mac, dst=p1.far_mac) / frame(p0, ttl=63).payload)
     counting.expect(FORWARD_IP4=1)
 
