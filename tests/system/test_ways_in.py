@@ -73,8 +73,8 @@ def test_an_ssh_session_over_a_bridge(place: Path) -> None:
 
 # sshd as the kernel sees it: a name, all capabilities, and a connection.
 SSHD = """
-import socket, sys
-open("/proc/self/comm", "w").write(sys.argv[1])
+import os, socket, sys
+open("/proc/self/comm", "wb").write(os.fsencode(sys.argv[1]))
 family = socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET
 listener = socket.create_server((sys.argv[2], int(sys.argv[3])), family=family)
 print("listens", flush=True)
@@ -156,8 +156,10 @@ def test_sessions_over_ipv6(place: Path) -> None:
         assert said_by_the_unit(place).startswith(f"the SSH session from {peer} comes by {DEVICE}")
 
 
-def test_connections_of_others_are_no_sessions(place: Path) -> None:
-    with ssh_session("httpd", 8080):
+@pytest.mark.parametrize("name", ["httpd", os.fsdecode(b"\xff")], ids=["httpd", "not UTF-8"])
+def test_connections_of_others_are_no_sessions(place: Path, name: str) -> None:
+    """Anybody may call his process what he likes."""
+    with ssh_session(name, 8080):
         Handover(place).check(SFP)
         assert said_by_the_unit(place) == ""
 

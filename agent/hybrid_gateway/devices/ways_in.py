@@ -17,7 +17,8 @@ from .messages import NEIGHBOUR
 from .routing import ROUTE, RTN_UNICAST
 
 PROC = Path("/proc")
-SSH = ("sshd", "sshd-session", "sshd-auth", "dropbear", "tinysshd")
+SSH = (b"sshd", b"sshd-session", b"sshd-auth", b"dropbear", b"tinysshd")
+"""Bytes: what others call their processes need not be text, nor cut between two characters."""
 SSH_PORT = 22
 """Without CAP_SYS_PTRACE the kernel does not tell us of the sockets of processes that have more
 capabilities than we: those at this port are taken for an SSH server's all the same."""
@@ -144,12 +145,12 @@ def ssh_peers() -> set[IPAddress]:
     return found
 
 
-def _sockets_of(names: tuple[str, ...]) -> set[str]:
+def _sockets_of(names: tuple[bytes, ...]) -> set[str]:
     """Inodes of the sockets of all processes with such a name."""
     inodes = set()
     for process in PROC.glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if (process / "comm").read_text().strip() not in names:
+            if (process / "comm").read_bytes().strip() not in names:
                 continue
             for handle in (process / "fd").iterdir():
                 with contextlib.suppress(OSError):
