@@ -201,7 +201,7 @@ def test_before_networkd_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.network").write_text(f"[Match]\nPermanentMACAddress={mac}\n")
     etc.mkdir()
-    (etc / "05-hidden.network").write_text("[Match]\nName=sfp0\n")
+    (etc / "05-hidden.network").write_bytes(b"# B\xfcro, not UTF-8\n[Match]\nName=sfp0\n")
     monkeypatch.setattr(networkd, "RUN", tmp_path / "run")
     monkeypatch.setattr(networkd, "FOLDERS", (etc, run))
     monkeypatch.setattr(networkd, "is_here", lambda: True)

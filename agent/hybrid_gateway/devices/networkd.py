@@ -117,8 +117,9 @@ def dropin_for(file: Path | None) -> str:
 
 
 def _text(path: Path) -> str:
+    """Of a file that somebody else wrote, in whatever encoding his comments are."""
     try:
-        return path.read_text()
+        return path.read_text(errors="replace")
     except OSError:
         return ""
 
