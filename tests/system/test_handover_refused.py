@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Ports that cannot be taken; and records that are none."""
 
+import fcntl
 import os
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +14,7 @@ import pytest
 from hybrid_gateway.devices import capture, drivers
 from hybrid_gateway.devices.capture import DeviceLink
 from hybrid_gateway.devices.handover import Handover
+from hybrid_gateway.devices.record import Record
 from hybrid_gateway.errors import DeviceError
 from hybrid_gateway.instance import RUN_DIR
 from hybrid_gateway.lab import namespaces
@@ -183,3 +186,16 @@ def test_a_record_of_another_namespace(place: Path) -> None:
         assert Handover(place).taken() == {}
     assert list(Handover(place).taken()) == ["sfp"]
     handover.give_back("sfp")
+
+
+def test_nobody_else_can_hold_the_record(place: Path) -> None:
+    """Whoever may open a file may lock it, and everybody may open the folder."""
+    folder = os.open(place.parent, os.O_RDONLY)
+    try:
+        with Record(place).locked():
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            (lock,) = place.parent.iterdir()
+            assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+        assert not list(place.parent.iterdir())
+    finally:
+        os.close(folder)

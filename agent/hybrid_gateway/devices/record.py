@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..errors import DeviceError
 from ..restore import where_we_are, write_atomically
@@ -111,13 +111,12 @@ class Record:
     def locked(self) -> Iterator[Contents]:
         """The contents, which nobody else changes meanwhile."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        # The folder is the lock: a file for it would have to stay, or be removed under others.
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            yield self.load()
-        finally:
-            os.close(folder)
+        lock = self.path.with_name(f".{self.path.name}.lock")
+        with _alone(lock):
+            try:
+                yield self.load()
+            finally:
+                lock.unlink(missing_ok=True)
 
     def load(self) -> Contents:
         """Empty when there is none; DeviceError for a file that is not one of ours."""
@@ -163,6 +162,19 @@ class Record:
         write_atomically(self.path, json.dumps(stored).encode() + b"\n")
         known = Contents(dict(contents.entries), dict(contents.hugepages))
         self._read = (_version(self.path.stat()), known)
+
+
+def _alone(lock: Path) -> IO[bytes]:
+    """The lock's file, which nobody else has until it is closed. Not the folder: any user may open
+    that, and so lock it, and the gateway would wait for him."""
+    while True:
+        file = os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # Who had it took the file away: what we hold may have no name any more.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(lock.stat(), os.fstat(file.fileno())):
+                return file
+        file.close()
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:
