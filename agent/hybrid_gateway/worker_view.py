@@ -89,11 +89,11 @@ class WorkerView(WorkerLink):
         """The worker and its devices now; when `asked`, so often, whatever was thought of it
         before."""
         ports = config.ports_of(Plane.DPDK) if config else ()
-        taken = tuple(
-            one
-            for one in self.taken()
-            if asked or one.name not in self.away or any(one.serves(port) for port in ports)
-        )
+        every = self.taken()
+        # What somebody else has given back, or what serves a port again, is not away.
+        left = {one.name for one in every if not any(one.serves(port) for port in ports)}
+        self.away = {name: one for name, one in self.away.items() if name in left}
+        taken = tuple(one for one in every if asked or one.name not in self.away)
         if asked > 1:
             self._mute_until = 0.0
         state, reason, status = self.state(taken, asked=asked)

@@ -155,6 +155,21 @@ def test_a_device_that_was_away_and_is_taken_again(
 
     observed = Observed(worker=view.look(CONFIG))
     assert Planner(resolve(CONFIG, observed), observed).steps() == ()
+    assert view.away == {}, "status says so for no longer than it is"
+
+
+def test_a_device_that_somebody_else_gave_back(
+    worker: FakeWorker, view: WorkerView, executor: Executor
+) -> None:
+    """gw-handback, for example: detach does not fail with it."""
+    executor.run(steps(CONFIG, view))
+    worker.fails["give back p0"] = DeviceError("its driver is not loaded")
+    executor.run(steps(None, view))
+    worker.devices.clear()
+
+    view.look(None)
+
+    assert view.away == {}
 
 
 def test_the_port_that_failed_is_named(
