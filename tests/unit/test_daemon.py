@@ -11,8 +11,8 @@ import pytest
 
 from hybrid_gateway import instance
 from hybrid_gateway.agent import daemon
-from hybrid_gateway.agent.engine import Prepared
-from hybrid_gateway.errors import UsageError
+from hybrid_gateway.agent.engine import Engine, Prepared
+from hybrid_gateway.errors import DeviceError, UsageError
 from hybrid_gateway.worker_view import NoWorkerError
 
 Main = Callable[..., int]
@@ -73,3 +73,28 @@ def test_sessions_are_addresses() -> None:
     assert daemon.caller(["192.0.2.7"]).sessions == (IPv4Address("192.0.2.7"),)
     with pytest.raises(UsageError, match="sessions: "):
         daemon.caller(["nobody"])
+
+
+# ---- the end ---------------------------------------------------------------------------
+
+
+class Detaching:
+    """An engine that cannot detach, or does so and leaves a device behind."""
+
+    def __init__(self, *, done: bool) -> None:
+        self.config = None if done else object()
+
+    def detach(self) -> NoReturn:
+        raise DeviceError("port sfp0: its driver is not loaded", code="device.away")
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_detached_agent_ends(*, done: bool) -> None:
+    """Then gw-handback may try again what is left; one that still forwards stays."""
+    ended = asyncio.Event()
+    agent = daemon.Agent(cast(Engine, Detaching(done=done)), ended)
+
+    with pytest.raises(DeviceError):
+        agent.shutdown(detach=True)
+
+    assert ended.is_set() is done

@@ -139,9 +139,14 @@ class Agent:
         return {"cleared": cleared}
 
     def shutdown(self, detach: bool) -> Any:
-        """Ends the agent once this is answered; forwarding stays on unless detached."""
-        steps = self._engine.detach() if detach else ()
-        self._done.set()
+        """Ends the agent once this is answered; forwarding stays on unless detached, and so does
+        the agent when that fails."""
+        try:
+            steps = self._engine.detach() if detach else ()
+        finally:
+            # Also when a device did not come back: gw-handback leaves that to an agent that runs.
+            if not detach or self._engine.config is None:
+                self._done.set()
         return {"steps": views.steps(steps)}
 
 

@@ -140,7 +140,8 @@ class Engine(Reconciler):
         if away:
             reasons = "; ".join(f"port {name}: {one.reason}" for name, one in away.items())
             raise DeviceError(
-                f"{reasons}; all else is detached, and gw-handback tries that again",
+                f"{reasons}; all else is detached, and gw-handback tries that again when no agent "
+                "runs",
                 code="device.away",
             )
         return steps
