@@ -2,7 +2,6 @@
 """What becomes of the worker's ports when it dies, and when it is back."""
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -266,44 +265,52 @@ def test_who_answers_is_alive() -> None:
     assert not answers(WorkerAbsentError("gone"))
 
 
-def killed_after(monkeypatch: pytest.MonkeyPatch, site: Site, answers: list[bool]) -> int | None:
-    """After how many questions the worker is killed, which answers those."""
-    asked: list[bool] = []
-    killed: list[int] = []
-    pinging: list[asyncio.Task[None]] = []
-
-    def answer(_: object) -> bool:
-        asked.append(answers[len(asked)])
-        if len(asked) == len(answers):
-            pinging[0].cancel()
-        return asked[-1]
+def killed(monkeypatch: pytest.MonkeyPatch, site: Site, answers: list[bool]) -> list[int]:
+    """The processes that are killed when these are their answers; each is followed by another."""
+    left = iter(answers)
+    found: list[int] = []
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         follower = WorkerFollower(cast(Engine, site), loop, lambda action: action())
+
+        def answer(_: object) -> bool:
+            one = next(left, None)
+            if one is None:
+                loop.call_soon_threadsafe(over.set)
+            return bool(one)
+
+        def kill(pid: int, _: int) -> None:
+            found.append(pid)
+            site.start()
+            follower._heard()
+            follower._look()
+
+        monkeypatch.setattr(following, "_answers", answer)
+        monkeypatch.setattr(os, "kill", kill)
+        over = asyncio.Event()
         follower.start()
-        assert follower._ping
-        pinging.append(follower._ping)
-        with contextlib.suppress(asyncio.CancelledError):
-            await follower._ping
+        await over.wait()
         follower.stop()
 
     site.start()
     monkeypatch.setattr(following, "PING_SECONDS", 0.0)
-    monkeypatch.setattr(following, "_answers", answer)
-    monkeypatch.setattr(os, "kill", lambda _pid, _number: killed.append(len(asked)))
     asyncio.run(run())
-    return killed[0] if killed else None
+    return found
 
 
 def test_a_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
-    silent = [False] * following.MISSED_MAX
-    rest = [True, True]
+    assert killed(monkeypatch, site, [True, *[False] * following.MISSED_MAX]) == [101]
 
-    assert killed_after(monkeypatch, site, [True, *silent, *rest]) == following.MISSED_MAX + 1
+
+def test_so_is_the_next_one(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
+    """It is followed by the time of the next question."""
+    silent = [False] * following.MISSED_MAX
+
+    assert killed(monkeypatch, site, [*silent, *silent]) == [101, 102]
 
 
 def test_one_that_is_slow_now_and_then_is_not(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
     slow = [*[False] * (following.MISSED_MAX - 1), True]
 
-    assert killed_after(monkeypatch, site, [*slow, *slow, True]) is None
+    assert killed(monkeypatch, site, [*slow, *slow, True]) == []

@@ -123,19 +123,21 @@ class WorkerFollower:
 
     async def _keep_pinging(self) -> None:
         """In a thread: nobody else has to wait for a worker that hangs."""
-        missed = 0
+        pid, missed = 0, 0
         while True:
             await asyncio.sleep(PING_SECONDS)
-            pid = self._pid
-            silent = self._client is not None and not await self._loop.run_in_executor(
-                None, _answers, self._view.client()
-            )
-            followed = self._client is not None and pid == self._pid
-            missed = missed + 1 if silent and followed else 0
-            if missed == MISSED_MAX:
-                log.error("the worker (process %d) does not answer: it is killed", pid)
-                with contextlib.suppress(ProcessLookupError):  # it has just ended
-                    os.kill(pid, signal.SIGKILL)
+            if self._client is None:
+                continue
+            if pid != self._pid:
+                pid, missed = self._pid, 0
+            if await self._loop.run_in_executor(None, _answers, self._view.client()):
+                missed = 0
+            elif self._client and pid == self._pid:
+                missed += 1
+                if missed == MISSED_MAX:
+                    log.error("the worker (process %d) does not answer: it is killed", pid)
+                    with contextlib.suppress(ProcessLookupError):  # it has just ended
+                        os.kill(pid, signal.SIGKILL)
 
     # ---- what becomes of its ports ----------------------------------------------------
 
