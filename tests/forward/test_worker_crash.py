@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -216,12 +217,12 @@ def test_the_agent_dies_before_the_worker_is_back(fresh_fibre: Fibre) -> None:
     """A new agent finds the TAPs of a dead worker, and a worker that has no ports."""
     fibre = fresh_fibre
     fibre.gateway.process.kill()
-    os.kill(fibre.worker.pid, 19)  # the keeper sleeps: nobody hands anything back
+    os.kill(fibre.worker.pid, signal.SIGSTOP)  # the keeper sleeps: nobody hands anything back
     try:
         fibre.worker.crash()
     finally:
         fibre.gateway.start()
-        os.kill(fibre.worker.pid, 18)
+        os.kill(fibre.worker.pid, signal.SIGCONT)
     eventually(lambda: _takes(fibre), "the worker has its ports", BACK_SECONDS)
     fibre.meet()
     forwarded(fibre)
@@ -238,13 +239,14 @@ def test_an_agent_that_cannot_start_keeps_no_port_from_the_kernel(fresh_fibre: F
     assert "[config" in str(caught.value)
     forwarded(fibre)
 
-    os.kill(fibre.worker.pid, 19)  # the keeper sleeps: nobody hands anything back, or is started
+    # The keeper sleeps: nobody hands anything back, or is started.
+    os.kill(fibre.worker.pid, signal.SIGSTOP)
     try:
         fibre.worker.crash()
         with pytest.raises(LabError, match="the kernel gets them back"):
             fibre.gateway.start()
     finally:
-        os.kill(fibre.worker.pid, 18)
+        os.kill(fibre.worker.pid, signal.SIGCONT)
     assert in_the_kernel(fibre)
     assert not fibre.gateway.instance.taken_file.exists()
 
