@@ -22,14 +22,20 @@ VERSION = 1
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """The file has the old content or the new, even when the power goes."""
+    """The file has the old content or the new, even when the power goes; GwError when it cannot
+    have the new one, for the disk is full, for example."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     fresh = path.with_name(f".{path.name}.new")
-    with open(fresh, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.rename(path)
+    try:
+        with open(fresh, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.rename(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise GwError(f"{path} cannot be written: {error.strerror}", code="disk") from error
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .errors import GwError
 from .model import Step, StepKind, WorkerState
 from .restore import write_atomically
 
@@ -81,8 +82,8 @@ class Trust:
         if again == OWNER:
             try:
                 write_atomically(self._verdict, f"{reason}\n".encode())
-            except OSError as error:
-                log.warning("%s: the next agent will not know of this: %s", self._verdict, error)
+            except GwError as error:
+                log.warning("the next agent will not know of this: %s", error)
         return before is None or before.state is not WorkerState.GIVEN_BACK
 
     def _remembered(self) -> Judgement | None:

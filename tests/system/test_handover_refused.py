@@ -6,6 +6,8 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from hybrid_gateway.devices import capture, drivers
 from hybrid_gateway.devices.capture import DeviceLink
 from hybrid_gateway.devices.handover import Handover
 from hybrid_gateway.devices.record import Record
-from hybrid_gateway.errors import DeviceError
+from hybrid_gateway.errors import DeviceError, GwError
 from hybrid_gateway.instance import RUN_DIR
 from hybrid_gateway.lab import namespaces
 from hybrid_gateway.lab.namespaces import run
@@ -199,3 +201,40 @@ def test_nobody_else_can_hold_the_record(place: Path) -> None:
         assert not list(place.parent.iterdir())
     finally:
         os.close(folder)
+
+
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """What is in the folder stays, and nothing more goes in."""
+    fill = folder / "fill"
+    with fill.open("wb", buffering=0) as stream, suppress(OSError):
+        while stream.write(bytes(4096)):
+            pass
+    try:
+        yield
+    finally:
+        fill.unlink()
+
+
+def test_a_full_disk(place: Path) -> None:
+    """What cannot be noted is not done; what was is there to be given back when there is room."""
+    small = place.parent / "small"
+    small.mkdir()
+    before = everything()
+    with ExitStack() as stack:
+        run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(small)])
+        stack.callback(run, ["umount", str(small)])
+        handover = Handover(small / "taken.json")
+        with full(small), pytest.raises(GwError, match=r"taken\.json cannot be written: No space"):
+            handover.take(SFP)
+        assert_same(before)
+        assert not list(small.iterdir())
+
+        handover.take(SFP)
+        taken = everything()
+        with full(small), pytest.raises(GwError, match="No space left"):
+            handover.give_back("sfp")
+        assert_same(taken)
+        handover.give_back("sfp")
+        settle()
+        assert_same(before)

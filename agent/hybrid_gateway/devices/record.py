@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import DeviceError
+from ..errors import DeviceError, GwError
 from ..restore import where_we_are, write_atomically
 from . import state
 from .state import DeviceState
@@ -145,7 +145,8 @@ class Record:
             ) from error
 
     def save(self, contents: Contents) -> None:
-        """On the disk when this returns; no file when there is nothing to remember."""
+        """On the disk when this returns; no file when there is nothing to remember. GwError when
+        the disk is full, for example: then the record is what it was."""
         if not contents:
             self.path.unlink(missing_ok=True)
             return
@@ -168,7 +169,10 @@ def _alone(lock: Path) -> IO[bytes]:
     """The lock's file, which nobody else has until it is closed. Not the folder: any user may open
     that, and so lock it, and the gateway would wait for him."""
     while True:
-        file = os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb")
+        try:
+            file = os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb")
+        except OSError as error:
+            raise GwError(f"{lock} cannot be made: {error.strerror}", code="disk") from error
         fcntl.flock(file, fcntl.LOCK_EX)
         # Who had it took the file away: what we hold may have no name any more.
         with contextlib.suppress(FileNotFoundError):
