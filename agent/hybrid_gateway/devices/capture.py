@@ -128,7 +128,7 @@ def capture(rtnl: Rtnl, name: str) -> DeviceState:
     master = every.get(one.master)
     found = settings(name)
     with Ethtool() as tool:
-        features = tool.features(name, tuple(tool.names(name)))
+        features = tool.features(name, None)
     state = DeviceState(
         name,
         one.ifindex,

@@ -80,8 +80,9 @@ class Ethtool:
     def _blocks(self, device: str) -> int:
         return (len(self.names(device)) + BLOCK - 1) // BLOCK
 
-    def features(self, device: str, names: tuple[str, ...] = HIDING) -> dict[str, bool]:
-        """Which of these the device has on; only those that can be switched."""
+    def features(self, device: str, names: tuple[str, ...] | None = HIDING) -> dict[str, bool]:
+        """Which of these (None: of all) the device has on; only those that can be switched.
+        Empty of a device that is gone."""
         try:
             blocks = self._blocks(device)
             head = struct.pack("=II", ETHTOOL_GFEATURES, blocks)
@@ -91,8 +92,9 @@ class Ethtool:
                 return {}
             raise KernelError(f"{device}: features", error.errno or 0, code="ethtool") from error
         found = {}
-        for name in names:
-            bit = self.names(device).get(name)
+        known = self.names(device)
+        for name in known if names is None else names:
+            bit = known.get(name)
             if bit is None:
                 continue
             available, _, active, fixed = struct.unpack_from("=IIII", answer, 8 + bit // 32 * 16)
