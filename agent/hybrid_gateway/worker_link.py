@@ -56,6 +56,10 @@ class WorkerLink(Trust):
                     raise
         raise AssertionError
 
+    def forget(self) -> None:
+        """It has ended: the next one is asked, whether or not this one answered."""
+        self._mute_until, self._last = 0.0, None
+
     def hold(self, client: WorkerClient) -> bool:
         """Keeps the connection to a worker that is being started: whoever follows it will see its
         end, however soon that comes. False: somebody follows it, and the connection may go."""
@@ -116,3 +120,4 @@ class WorkerLink(Trust):
                 log.warning("%s: it is killed", error)
                 process.kill()
             process.wait()
+            self.forget()

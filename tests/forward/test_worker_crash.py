@@ -143,6 +143,20 @@ def test_a_worker_that_stays_away(fresh_fibre: Fibre) -> None:
     forwarded(fibre)
 
 
+def test_one_that_hung_before(fresh_fibre: Fibre) -> None:
+    """That one did not answer is not held against the next."""
+    fibre = fresh_fibre
+    pid = fibre.status().pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert "not answer" in fibre.gateway.ctl("status").stdout
+    finally:
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: _takes(fibre), "another one has its ports", BACK_SECONDS)
+    fibre.meet()
+    forwarded(fibre)
+
+
 def test_three_crashes(fresh_fibre: Fibre) -> None:
     """Given back and left alone, which `gwctl status` says, until `gwctl apply`."""
     fibre = fresh_fibre

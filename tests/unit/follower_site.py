@@ -100,6 +100,9 @@ class Site:
         elif self.runs and self.judgement is None:
             self.has_ports = True
 
+    def forget(self) -> None:
+        pass
+
     def client(self) -> Self:
         return self
 

@@ -78,6 +78,22 @@ def test_a_slow_worker_is_as_it_was(
     assert view.look(CONFIG, asked=2) == before
 
 
+def test_a_slow_worker_that_has_ended(
+    worker: FakeWorker, view: WorkerView, executor: Executor
+) -> None:
+    """The next one is asked at once, and has nothing of what that one had."""
+    executor.run(steps(CONFIG, view))
+    view.look(CONFIG)
+    worker.fails["status"] = WorkerTimeoutError("too slow")
+    view.look(CONFIG)
+    worker.die()
+
+    view.forget()
+
+    found = view.look(CONFIG)
+    assert (found.state, found.reason, found.ports) == (WorkerState.RUNNING, "", ())
+
+
 def test_a_device_that_has_no_name_yet(
     view: WorkerView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,6 +107,7 @@ class WorkerFollower:
     def _ended(self) -> None:
         pid = self._pid
         self._disconnect()
+        self._view.forget()
         self._look_later(0.0)
         told = pid in self._view.leaving
         self._view.leaving.discard(pid)
