@@ -60,6 +60,13 @@ class WorkerLink(Trust):
         """It has ended: the next one is asked, whether or not this one answered."""
         self._mute_until, self._last = 0.0, None
 
+    def retry(self, now: float) -> bool:
+        """Also when one that did not answer, and of which nothing is known, may be asked again."""
+        unknown = self._last is None and 0.0 < self._mute_until <= now
+        if unknown:
+            self._mute_until = 0.0
+        return super().retry(now) or unknown
+
     def hold(self, client: WorkerClient) -> bool:
         """Keeps the connection to a worker that is being started: whoever follows it will see its
         end, however soon that comes. False: somebody follows it, and the connection may go."""

@@ -92,7 +92,7 @@ def started_anew(fibre: Fibre, end: Callable[[], int]) -> None:
     with fibre.gateway.frozen():
         before = end()
         eventually(lambda: _listens(fibre, not_by=before), "another one listens", BACK_SECONDS)
-    eventually(lambda: _takes(fibre), "it has its ports", BACK_SECONDS)
+    eventually(lambda: takes(fibre), "it has its ports", BACK_SECONDS)
 
 
 def _listens(fibre: Fibre, *, not_by: int) -> bool:
@@ -118,7 +118,7 @@ def test_a_restarted_worker_takes_its_ports_again(fibre: Fibre) -> None:
     assert fibre.gateway.call("status")["state"] == "forwarding"
 
 
-def _takes(fibre: Fibre) -> bool:
+def takes(fibre: Fibre) -> bool:
     try:
         return fibre.taken()
     except WorkerError:
@@ -136,23 +136,9 @@ def test_a_worker_that_stays_away(fresh_fibre: Fibre) -> None:
     status = json.dumps(fibre.gateway.call("status"))
     assert "worker" in status
     fibre.worker.keep()
-    eventually(lambda: _takes(fibre), "the worker has its ports", BACK_SECONDS)
+    eventually(lambda: takes(fibre), "the worker has its ports", BACK_SECONDS)
     assert all(is_tap(fibre, name) for name in PORTS)
     assert all(addresses(fibre, name) == OURS[name] for name in PORTS)
-    fibre.meet()
-    forwarded(fibre)
-
-
-def test_one_that_hung_before(fresh_fibre: Fibre) -> None:
-    """That one did not answer is not held against the next."""
-    fibre = fresh_fibre
-    pid = fibre.status().pid
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        assert "not answer" in fibre.gateway.ctl("status").stdout
-    finally:
-        os.kill(pid, signal.SIGKILL)
-    eventually(lambda: _takes(fibre), "another one has its ports", BACK_SECONDS)
     fibre.meet()
     forwarded(fibre)
 
@@ -177,7 +163,7 @@ def test_three_crashes(fresh_fibre: Fibre) -> None:
     assert "tried again by gwctl apply" in said
     assert in_the_kernel(fibre)
     fibre.gateway.ctl("apply", "--config", str(fibre.gateway.config))
-    eventually(lambda: _takes(fibre), "the worker has its ports", BACK_SECONDS)
+    eventually(lambda: takes(fibre), "the worker has its ports", BACK_SECONDS)
     fibre.meet()
     forwarded(fibre)
 
@@ -222,7 +208,7 @@ def test_both_die(fresh_fibre: Fibre) -> None:
     given_back(fibre)
     eventually(lambda: gets_through(fibre), "the kernel forwards", BACK_SECONDS)
     fibre.gateway.start()
-    eventually(lambda: _takes(fibre), "the worker has its ports", BACK_SECONDS)
+    eventually(lambda: takes(fibre), "the worker has its ports", BACK_SECONDS)
     fibre.meet()
     forwarded(fibre)
 
@@ -237,7 +223,7 @@ def test_the_agent_dies_before_the_worker_is_back(fresh_fibre: Fibre) -> None:
     finally:
         fibre.gateway.start()
         os.kill(fibre.worker.pid, signal.SIGCONT)
-    eventually(lambda: _takes(fibre), "the worker has its ports", BACK_SECONDS)
+    eventually(lambda: takes(fibre), "the worker has its ports", BACK_SECONDS)
     fibre.meet()
     forwarded(fibre)
 

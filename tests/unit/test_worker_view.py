@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from hybrid_gateway.resolve import resolve
 from hybrid_gateway.restore import RestoreFile
 from hybrid_gateway.worker_client import WorkerClient
 from hybrid_gateway.worker_facts import options_of
+from hybrid_gateway.worker_link import MUTE_SECONDS
 from hybrid_gateway.worker_view import NOBODY, Caller, NoWorkerError, WorkerView
 from tests.unit.fake_worker import PHYSICAL, FakeWorker
 from tests.unit.test_cli import ROOT
@@ -92,6 +94,21 @@ def test_a_slow_worker_that_has_ended(
 
     found = view.look(CONFIG)
     assert (found.state, found.reason, found.ports) == (WorkerState.RUNNING, "", ())
+
+
+def test_one_that_has_never_answered_is_asked_again(worker: FakeWorker, view: WorkerView) -> None:
+    """Nobody tells that it answers now; of one that is only slow something is known."""
+    worker.fails["status"] = WorkerTimeoutError("too slow")
+    assert view.look(CONFIG).state is WorkerState.STARTING
+    assert not view.retry(time.monotonic())
+
+    later = time.monotonic() + MUTE_SECONDS + 1
+    assert view.retry(later)
+    assert not view.retry(later), "once"
+    assert view.look(CONFIG).state is WorkerState.RUNNING
+    worker.fails["status"] = WorkerTimeoutError("too slow")
+    assert view.look(CONFIG).reason == "too slow"
+    assert not view.retry(later + MUTE_SECONDS)
 
 
 def test_a_device_that_has_no_name_yet(
