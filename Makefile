@@ -27,13 +27,14 @@ BPF_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -target bpf -mcp
 BPF_OBJECTS := $(patsubst bpf/%.bpf.c,build/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 NATIVE := $(if $(wildcard agent/native/build_native.py),build/lib/.built)
 WORKER := $(if $(wildcard dpdk/cffi_build.py),build/lib/.worker-built)
+GUESTS := bookworm trixie
 BENCH := $(if $(wildcard tests/bench/Makefile),bench-tool)
 WRAPPERS := $(addprefix build/bin/,gwctl gw-agent gw-worker gw-handback)
 
 PYTHON_SOURCES = agent dpdk $(wildcard tests)
 C_SOURCES = $(shell find bpf dpdk agent tests -name '*.[ch]' 2>/dev/null)
 
-.PHONY: all setup build demo check check-fast lint types format bench bench-tool clean clean-build
+.PHONY: all setup build demo check check-fast check-vm lint types format bench bench-tool clean clean-build
 
 all: build
 
@@ -124,7 +125,15 @@ check: setup
 	@$(MAKE) --no-print-directory lint types
 	@$(MAKE) --no-print-directory clean-build
 	@$(MAKE) --no-print-directory build
-	$(PYTEST) tests
+	@failed=; $(PYTEST) --ignore=tests/vm tests || failed=yes; \
+	$(MAKE) --no-print-directory --keep-going --output-sync -j $(words $(GUESTS)) check-vm || failed=yes; \
+	[ -z "$$failed" ]
+
+# A guest takes one core, so they run side by side; nothing else does meanwhile.
+check-vm: $(GUESTS:%=check-vm-%)
+
+check-vm-%:
+	$(PYTEST) -k $* tests/vm
 
 check-fast: setup
 	@$(MAKE) --no-print-directory lint types build
