@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The group dpdk: what the worker takes a frame, beside grout, the kernel and its own limits."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.bench import group, plot
-from tests.bench.dpdk import chroot, frames, kernel, mirror, nodes, resting, transfer
+from tests.bench.dpdk import blind, chroot, frames, kernel, mirror, nodes, resting, transfer
 from tests.bench.dpdk.cases import CASES, Case
 from tests.bench.dpdk.grout import Grout
 from tests.bench.dpdk.hugepages import Hugepages
@@ -58,7 +58,7 @@ def measure(rounds: int, note: Note, *, bare: bool = False) -> Outcome:
     for case in CASES:
         parts.attempt(partial(parts.replayed, case))
     parts.attempt(lambda: parts.outcome.limits.extend(kernel.measure(rounds, note)))
-    for limits in (resting.measure, mirror.measure, transfer.measure):
+    for limits in (resting.measure, blind.measure, mirror.measure, transfer.measure):
         parts.attempt(partial(parts.limited, limits))
     return parts.outcome
 
@@ -73,7 +73,7 @@ class Group(group.Group[Outcome]):
         name = f"{case.name}.limit"
         self.outcome.limits.append(Figure(name, ours, "ns", LIMIT, case.limit_ns))
 
-    def limited(self, measured: Callable[[Note], list[Figure]]) -> None:
+    def limited(self, measured: Callable[[Note], Iterable[Figure]]) -> None:
         """Figures that have limits and no alternative."""
         self.outcome.limits += measured(self._note)
 

@@ -69,10 +69,10 @@ def _one(bench: Bench, burst: Burst, first: Cable, second: Cable) -> tuple[float
         burst.send(Traffic(FRAMES, Flows(endpoints=1000, ports_per_host=40)))
         came.settimeout(1.0)
         began = receive_stamped(came)[1]
-        return _full_after(_arrivals(left), began)
+        return full_after(arrivals(left), began)
 
 
-def _arrivals(made: socket.socket) -> list[int]:
+def arrivals(made: socket.socket) -> list[int]:
     made.settimeout(0.05)
     stamps = []
     try:
@@ -82,7 +82,7 @@ def _arrivals(made: socket.socket) -> list[int]:
         return stamps
 
 
-def _full_after(stamps: list[int], began: int) -> tuple[float, float]:
+def full_after(stamps: list[int], began: int) -> tuple[float, float]:
     windows: dict[int, int] = {}
     for stamp in stamps:
         number = (stamp - began) // WINDOW_NS

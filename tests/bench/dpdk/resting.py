@@ -40,11 +40,16 @@ def measure(note: Note) -> list[Figure]:
             bench.port(f"p{number}", f"198.51.{number}.1/24")
         bench.settle()
         progress("dpdk.idle")
-        percent = max(busy_percent(bench.worker.pid, IDLE_SECONDS), LEAST_PERCENT)
+        percent = idle_percent(bench)
     figures = [Figure("dpdk.idle", percent, "%", LIMIT, IDLE_LIMIT_PERCENT)]
     figures.append(_wakeup(note))
     figures.append(measure_ramp(note))
     return figures
+
+
+def idle_percent(bench: Bench) -> float:
+    """Of one core."""
+    return max(busy_percent(bench.worker.pid, IDLE_SECONDS), LEAST_PERCENT)
 
 
 def _wakeup(note: Note) -> Figure:
