@@ -39,6 +39,7 @@ struct gw_worker_options {
 	uint32_t tbl8_6; /* groups of rte_fib6's last levels; 0: by routes6 */
 	uint32_t neighbours; /* of each family; 0: the default */
 	uint32_t stations; /* FDB entries; 0: the default */
+	uint32_t tunnels; /* VTEPs of all VXLAN segments together; 0: no VXLAN */
 	uint32_t flags; /* enum gw_worker_flags */
 };
 
@@ -112,6 +113,51 @@ struct gw_mirror_status {
 	char problem[GW_WORKER_TEXT];
 };
 
+enum gw_segment_option {
+	GW_SEGMENT_OPTION_ANY_SOURCE = 1, /* every sender is believed */
+	GW_SEGMENT_OPTION_LISTED = 2, /* only those of `sources` are */
+	GW_SEGMENT_OPTION_FRAGMENT = 4, /* what does not fit the underlay is cut */
+	GW_SEGMENT_OPTION_LEARNS = 8, /* the device or its bridge port learns from what arrives */
+	GW_SEGMENT_OPTION_CHECKSUM = 16, /* a real UDP checksum */
+	GW_SEGMENT_OPTION_TTL_INHERIT = 32,
+	GW_SEGMENT_OPTION_TOS_INHERIT = 64,
+	GW_SEGMENT_OPTION_DF = 128, /* IPv4 */
+	GW_SEGMENT_OPTION_DF_INHERIT = 256,
+};
+
+struct gw_worker_address {
+	uint8_t bytes[16]; /* IPv4: the first four */
+};
+
+/* One VNI of one VXLAN device in a bridge, as the agent has found it. */
+struct gw_segment_options {
+	uint32_t ifindex; /* of the VXLAN device */
+	uint32_t bridge; /* ifindex */
+	uint32_t vni; /* 1 to 0xffffff */
+	uint32_t flags; /* enum gw_segment_option */
+	uint32_t link; /* ifindex of the device that outer packets are bound to; 0: none */
+	uint32_t label; /* IPv6 flow label */
+	uint32_t first_source, sources; /* of the listed ones: place and number in the whole list */
+	uint32_t first_arrival, arrivals; /* addresses of ours at which it is taken, likewise */
+	uint16_t port; /* UDP destination, host order */
+	uint16_t first_port, last_port; /* UDP source ports */
+	uint16_t mtu; /* of the VXLAN device */
+	uint8_t family; /* 4 or 6: of `local` and of every VTEP */
+	uint8_t ttl, tos;
+	uint8_t has_local; /* 0: the source depends on the VTEP, and sending is the kernel's */
+	struct gw_worker_address local;
+};
+
+struct gw_segment_status {
+	uint32_t ifindex, vni;
+	uint32_t vteps; /* that may send */
+	uint32_t floods; /* VTEPs that get what is flooded */
+	uint32_t stations; /* behind VTEPs */
+	uint8_t active; /* the device is up, in its bridge, and a port of ours is in there too */
+	uint8_t pad[3];
+	char problem[GW_WORKER_TEXT]; /* empty, or why it is the kernel's */
+};
+
 enum gw_way_kind { GW_WAY_PUNT = 0, GW_WAY_DROP = 1, GW_WAY_PORT = 2, GW_WAY_BRIDGE = 3 };
 
 /* What the tables say about an address, for tests and traces. */
@@ -174,6 +220,18 @@ int gw_graph_read(struct gw_worker *worker, struct gw_node_figures *nodes, uint3
 int gw_memory_read(struct gw_worker *worker, struct gw_memory_status *status);
 int gw_mirror_read(struct gw_worker *worker, struct gw_mirror_status *status);
 int gw_lcore_read(struct gw_worker *worker, uint32_t index, struct gw_lcore_status *status);
+
+/*
+ * The VXLAN segments, all of them, in place of those before; `addresses` are what the options' places
+ * refer to. What the kernel has of their FDBs follows by itself. -EINVAL: an option makes no sense;
+ * -ENOSPC: too many. After an error those before are in force.
+ */
+int gw_segments_set(struct gw_worker *worker, const struct gw_segment_options *segments,
+		    uint32_t count, const struct gw_worker_address *addresses,
+		    uint32_t address_count);
+/* In the order that they were given in; returns how many there are. */
+int gw_segments_read(struct gw_worker *worker, struct gw_segment_status *segments,
+		     uint32_t capacity);
 
 /* Blocks until what the kernel has said before this call is in the tables, or -ETIME. */
 int gw_mirror_wait(struct gw_worker *worker, uint32_t milliseconds);

@@ -11,6 +11,14 @@
 	X(FORWARD_IP4) /* routed by the worker */                                                  \
 	X(FORWARD_IP6)                                                                             \
 	X(FORWARD_BRIDGE) /* bridged by the worker */                                              \
+	X(VXLAN_ENCAP) /* sent to a VTEP */                                                        \
+	X(VXLAN_DECAP) /* came from a VTEP, bridged */                                             \
+	X(VXLAN_FLOOD) /* replicated: to each VTEP of its segment, to ports, and to the kernel */  \
+	X(VXLAN_COPY) /* one such copy, beside the frame itself */                                 \
+	X(VXLAN_CUT) /* a further piece of an outer packet that was cut */                         \
+	X(VXLAN_PIECE) /* came as a piece, and waited for the others */                            \
+	X(ANSWERED_ARP) /* from what is known of the bridge's neighbours */                        \
+	X(ANSWERED_ND)                                                                             \
 	X(FROM_KERNEL) /* sent by the kernel on the TAP, left by this port */                      \
 	/* to the kernel, by the TAP of the port that they came in by, unmodified */               \
 	X(PUNT_NO_ROUTE) /* the kernel answers with an ICMP error */                               \
@@ -34,6 +42,8 @@
 	X(PUNT_BRIDGE_MISS) /* destination or source not in the FDB, or at a kernel port */        \
 	X(PUNT_PROMISCUOUS) /* for another host, and somebody listens */                           \
 	X(PUNT_MALFORMED) /* header that makes no sense: the kernel counts it as it does */        \
+	X(PUNT_LEARN) /* VXLAN around a frame whose source the FDB does not have there */          \
+	X(PUNT_VXLAN) /* VXLAN that the kernel takes: a VNI of its own, IP options */              \
 	/* dropped */                                                                              \
 	X(DROP_SHORT) /* less than an Ethernet header, or than its own length says */              \
 	X(DROP_NOT_FOR_US) /* another host's MAC address */                                        \
@@ -45,6 +55,15 @@
 	X(DROP_TAP) /* the TAP refused it: down, or too long */                                    \
 	X(DROP_TX_FULL) /* the port does not take it as fast as it comes */                        \
 	X(DROP_TX_TOO_LONG) /* longer than the port can send */                                    \
+	X(DROP_VXLAN) /* VXLAN without a VNI, or without a whole inner frame */                    \
+	X(DROP_VNI) /* VXLAN to one of our VTEP addresses with a VNI that nobody has */            \
+	X(DROP_VTEP) /* VXLAN from a sender that is not a VTEP of its VNI */                       \
+	X(DROP_CHECKSUM) /* of VXLAN's UDP, where it has one */                                    \
+	X(DROP_INNER) /* VXLAN around a frame that no bridge may pass on */                        \
+	X(DROP_ECN) /* met congestion around a packet that cannot say so (RFC 6040) */             \
+	X(DROP_SPLIT_HORIZON) /* from a VTEP to a VTEP of the same segment */                      \
+	X(DROP_PIECES) /* pieces that overlap, are too many, or do not fit together */             \
+	X(DROP_PIECES_LATE) /* of a packet whose other pieces did not come, or without room */     \
 	X(DROP_NO_BUFFER)
 
 enum gw_counter {

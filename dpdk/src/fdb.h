@@ -19,10 +19,11 @@ enum gw_fdb_flags {
 	GW_FDB_LOCAL = 1, /* the bridge's own address: route it */
 	GW_FDB_KERNEL = 2, /* at a port that is not ours */
 	GW_FDB_STATIC = 4, /* does not age: `seen` interests nobody */
+	GW_FDB_TUNNEL = 8, /* behind a VTEP: `port` is a slot of gw_tunnels */
 };
 
 struct gw_fdb_entry {
-	uint16_t port; /* DPDK port, or GW_NO_PORT */
+	uint16_t port; /* DPDK port, slot of a tunnel, or GW_NO_PORT */
 	uint16_t flags; /* enum gw_fdb_flags */
 	uint32_t seen; /* gw_now() of the last frame from it; the data path writes it */
 };

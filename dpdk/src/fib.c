@@ -109,6 +109,7 @@ gw_fib4_renew(void)
 	rte_fib_free(gw_fib4);
 	gw_fib4 = NULL;
 	memset(gw_fib4_own, 0, sizeof(gw_fib4_own));
+	gw_ways_changed();
 	return gw_fib4_create(made4);
 }
 
@@ -117,6 +118,7 @@ gw_fib6_renew(void)
 {
 	rte_fib6_free(gw_fib6);
 	gw_fib6 = NULL;
+	gw_ways_changed();
 	return gw_fib6_create(made6, made6_tbl8);
 }
 
@@ -160,13 +162,18 @@ gw_fib4_add(uint32_t prefix, uint8_t depth, uint32_t nexthop)
 		note_own(prefix, depth);
 	if (depth > FIRST_LEVEL_BITS && gw_fib4_find(prefix) == nexthop)
 		result = rte_fib_add(gw_fib4, prefix, depth, other_than(nexthop));
-	return result ?: rte_fib_add(gw_fib4, prefix, depth, nexthop);
+	result = result ?: rte_fib_add(gw_fib4, prefix, depth, nexthop);
+	gw_ways_changed();
+	return result;
 }
 
 int
 gw_fib4_delete(uint32_t prefix, uint8_t depth)
 {
-	return rte_fib_delete(gw_fib4, prefix, depth);
+	int result = rte_fib_delete(gw_fib4, prefix, depth);
+
+	gw_ways_changed();
+	return result;
 }
 
 int
@@ -176,13 +183,18 @@ gw_fib6_add(const uint8_t prefix[16], uint8_t depth, uint32_t nexthop)
 
 	if (depth > FIRST_LEVEL_BITS && gw_fib6_find(prefix) == nexthop)
 		result = rte_fib6_add(gw_fib6, GW_FIB6_ADDRESS(prefix), depth, other_than(nexthop));
-	return result ?: rte_fib6_add(gw_fib6, GW_FIB6_ADDRESS(prefix), depth, nexthop);
+	result = result ?: rte_fib6_add(gw_fib6, GW_FIB6_ADDRESS(prefix), depth, nexthop);
+	gw_ways_changed();
+	return result;
 }
 
 int
 gw_fib6_delete(const uint8_t prefix[16], uint8_t depth)
 {
-	return rte_fib6_delete(gw_fib6, GW_FIB6_ADDRESS(prefix), depth);
+	int result = rte_fib6_delete(gw_fib6, GW_FIB6_ADDRESS(prefix), depth);
+
+	gw_ways_changed();
+	return result;
 }
 
 uint32_t

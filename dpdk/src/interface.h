@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Devices of the kernel that the worker routes or bridges for: the TAP of each port, and each
- * bridge that has one of them. The mirror writes them, the data path reads.
+ * Devices of the kernel that the worker routes or bridges for: the TAP of each port, each bridge
+ * that has one of them, and VXLAN devices in these. The mirror writes them, the data path reads.
  */
 #ifndef GW_INTERFACE_H
 #define GW_INTERFACE_H
@@ -10,7 +10,7 @@
 #include <rte_ether.h>
 
 enum gw_interface_limits {
-	GW_INTERFACES = 128,
+	GW_INTERFACES = 512,
 	GW_NO_INTERFACE = 0, /* slot 0 is none */
 	GW_NO_PORT = 0xffff,
 };
@@ -25,6 +25,7 @@ enum gw_interface_flags {
 	GW_IF_PROMISC = 32, /* somebody listens: frames for others go to the kernel */
 	GW_IF_BRIDGED = 64, /* a port of the bridge `master` */
 	GW_IF_STP_BLOCKED = 128,
+	GW_IF_TUNNEL = 1024, /* a VXLAN device; `port` is GW_NO_PORT */
 	GW_IF_VLAN_AWARE = 256, /* a bridge that filters VLANs: its frames are the kernel's */
 };
 
@@ -35,7 +36,8 @@ struct gw_interface {
 	uint16_t port; /* GW_NO_PORT for a bridge */
 	uint16_t master; /* slot of its bridge, or GW_NO_INTERFACE */
 	struct rte_ether_addr mac;
-	uint16_t pad;
+	uint16_t
+		segment; /* of a VXLAN device; of a bridge that has just one: see tunnel.h; 0: none */
 	uint8_t spare[40];
 } __rte_cache_aligned;
 

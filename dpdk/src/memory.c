@@ -14,6 +14,7 @@
 #include "neighbour.h"
 #include "nexthop.h"
 #include "port.h"
+#include "tunnel.h"
 #include "worker.h"
 
 /* A thread that is preempted in the middle of it holds nobody up. */
@@ -79,6 +80,7 @@ gw_worker_minimum(const struct gw_worker_options *given, uint32_t ports)
 	gw_memory_defaults(&options, ports);
 	return gw_fib4_bytes(options.routes4) + gw_fib6_bytes(options.routes6, options.tbl8_6) +
 	       gw_neighbours_bytes(options.neighbours) + gw_fdb_bytes(options.stations) +
+	       gw_tunnels_bytes(options.tunnels, options.stations) +
 	       GW_NEXTHOPS * sizeof(struct gw_nexthop) + (uint64_t)options.mbufs * MBUF_BYTES +
 	       (uint64_t)ports * PORT_BYTES + OTHER_BYTES;
 }

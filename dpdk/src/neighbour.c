@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "hash.h"
+#include "nexthop.h"
 
 struct rte_hash *gw_neighbours4, *gw_neighbours6;
 
@@ -39,15 +40,19 @@ gw_neighbours_bytes(uint32_t entries)
 static int
 set(struct rte_hash *hash, const void *key, uint32_t nexthop)
 {
-	if (rte_hash_add_key_data(hash, key, (void *)(uintptr_t)nexthop))
-		return gw_fail(ENOSPC, "no room for another neighbour");
-	return 0;
+	int result = rte_hash_add_key_data(hash, key, (void *)(uintptr_t)nexthop);
+
+	gw_ways_changed();
+	return result ? gw_fail(ENOSPC, "no room for another neighbour") : 0;
 }
 
 static int
 forget(struct rte_hash *hash, const void *key)
 {
-	return rte_hash_del_key(hash, key) < 0 ? -ENOENT : 0;
+	int result = rte_hash_del_key(hash, key);
+
+	gw_ways_changed();
+	return result < 0 ? -ENOENT : 0;
 }
 
 int

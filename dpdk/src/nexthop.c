@@ -11,6 +11,7 @@
 #include "lcore.h"
 
 struct gw_nexthop *gw_nexthops;
+uint32_t gw_ways_version = 1;
 
 // Free indices, as a stack; the mirror alone takes and gives.
 static uint16_t *vacant;

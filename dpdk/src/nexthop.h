@@ -56,6 +56,19 @@ gw_nexthop_kind(const struct gw_nexthop *nexthop)
 	return __atomic_load_n(&nexthop->kind, __ATOMIC_ACQUIRE);
 }
 
+/*
+ * Another one after every change of a FIB or of a neighbour, and before what it freed is used again:
+ * for those who keep a lookup's answer. 0 is none.
+ */
+extern uint32_t gw_ways_version;
+
+static inline void
+gw_ways_changed(void)
+{
+	if (!__atomic_add_fetch(&gw_ways_version, 1, __ATOMIC_RELEASE))
+		__atomic_add_fetch(&gw_ways_version, 1, __ATOMIC_RELEASE);
+}
+
 /* GW_NEXTHOPS entries. */
 extern struct gw_nexthop *gw_nexthops;
 

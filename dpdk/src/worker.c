@@ -19,6 +19,7 @@
 #include "mirror.h"
 #include "neighbour.h"
 #include "nexthop.h"
+#include "tunnel.h"
 
 struct gw_worker gw_the_worker;
 pthread_mutex_t gw_control = PTHREAD_MUTEX_INITIALIZER;
@@ -56,6 +57,8 @@ create_tables(const struct gw_worker_options *options)
 		result = gw_neighbours_create(options->neighbours);
 	if (!result)
 		result = gw_fdb_create(options->stations);
+	if (!result)
+		result = gw_tunnels_create(options->tunnels, options->stations);
 	return result;
 }
 
@@ -82,6 +85,7 @@ stop_parts(struct gw_worker *worker)
 	gw_mirror_stop();
 	gw_exception_stop();
 	gw_lcores_stop();
+	gw_tunnels_destroy();
 	gw_fdb_destroy();
 	gw_neighbours_destroy();
 	gw_fib_destroy();

@@ -88,6 +88,11 @@ WORKER_GROUPS: dict[str, dict[str, str]] = {
         "FORWARD_IP4": "IPv4, routed",
         "FORWARD_IP6": "IPv6, routed",
         "FORWARD_BRIDGE": "bridged",
+        "VXLAN_ENCAP": "bridged to a VTEP, in VXLAN",
+        "VXLAN_DECAP": "came in VXLAN, bridged to a port",
+        "VXLAN_FLOOD": "bridged to all: each VTEP of its segment, ports, and the kernel",
+        "ANSWERED_ARP": "an ARP request, answered from what is known",
+        "ANSWERED_ND": "a neighbour solicitation, answered from what is known",
         "FROM_KERNEL": "sent by the kernel, out of this port",
     },
     "Left to the kernel": {
@@ -112,6 +117,8 @@ WORKER_GROUPS: dict[str, dict[str, str]] = {
         "PUNT_BRIDGE_MISS": "bridged: a station that the worker does not know behind its ports",
         "PUNT_PROMISCUOUS": "for somebody else, and the device is promiscuous",
         "PUNT_MALFORMED": "headers contradict each other: the kernel counts it",
+        "PUNT_LEARN": "VXLAN around a frame from a station that is not known to be there",
+        "PUNT_VXLAN": "VXLAN for a device of the kernel's own, or with IP options",
     },
     "Dropped": {
         "DROP_SHORT": "shorter than its headers, or than they say",
@@ -124,7 +131,21 @@ WORKER_GROUPS: dict[str, dict[str, str]] = {
         "DROP_TAP": "the kernel's device refused it: down, or too long",
         "DROP_TX_FULL": "came faster than the port sends",
         "DROP_TX_TOO_LONG": "longer than the port can send",
+        "DROP_VXLAN": "VXLAN without a VNI, or without a whole frame in it",
+        "DROP_VNI": "VXLAN with a VNI that does not exist here",
+        "DROP_VTEP": "VXLAN from a sender that is not a VTEP of its VNI",
+        "DROP_CHECKSUM": "VXLAN with a wrong UDP checksum",
+        "DROP_INNER": "VXLAN around a frame that no bridge may pass on",
+        "DROP_ECN": "VXLAN that met congestion around a packet that cannot say so",
+        "DROP_SPLIT_HORIZON": "VXLAN for a station behind the same VXLAN device",
+        "DROP_PIECES": "fragments that overlap, are too many, or do not fit together",
+        "DROP_PIECES_LATE": "fragments whose others did not come in time, or without room",
         "DROP_NO_BUFFER": "no memory for frames was left",
+    },
+    "Events (on top of the above)": {
+        "VXLAN_COPY": "a copy of a frame that was bridged to all",
+        "VXLAN_CUT": "a further fragment of an outer packet that was cut",
+        "VXLAN_PIECE": "a fragment that waited for the others",
     },
 }
 """Of the worker's ports, by the port that a frame came in by."""

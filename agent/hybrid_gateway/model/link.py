@@ -3,7 +3,8 @@
 
 from dataclasses import dataclass
 
-from .wanted import IPAddress, PortRange
+from .address import IPAddress
+from .wanted import PortRange
 
 VXLAN_PORT = 4789
 """IANA's; a device made without `dstport` has 8472, from before there was one."""

@@ -4,6 +4,7 @@
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 
+from .address import IPAddress
 from .link import Link
 from .vxlan import MirrorPort, Segment, SourceFilter, Stations, VniEntry, VtepRoute
 from .wanted import (
@@ -11,7 +12,6 @@ from .wanted import (
     FALLBACK_PORTS,
     Backend,
     Filtering,
-    IPAddress,
     PerHost,
     PortRange,
     Static,

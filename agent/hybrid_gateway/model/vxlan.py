@@ -4,8 +4,9 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from .address import IPAddress
 from .link import VXLAN_SOURCE_PORTS
-from .wanted import IPAddress, PortRange, Sources
+from .wanted import PortRange, Sources
 
 VNI_OTHER = 0x1000000
 """In a `VniEntry`, whatever VNI has no entry: GW_VNI_OTHER of gw_abi.h."""

@@ -3,12 +3,12 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address
 from typing import Literal
 
+from .address import IPAddress
+from .evpn import Evpn
 from .port import Plane, Port, Worker
-
-IPAddress = IPv4Address | IPv6Address
 
 CONFIG_VERSION = 1
 BYPASS_ALL = "*"
@@ -226,6 +226,7 @@ class Config:
     ports: tuple[Port, ...] = ()
     nat44: Nat44 | None = None
     vxlan: tuple[Vxlan, ...] = ()
+    evpn: Evpn | None = None
     worker: Worker | None = None
     """None: no port is the worker's, and it is not configured either."""
     bypass: tuple[str, ...] = ()
