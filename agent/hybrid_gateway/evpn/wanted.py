@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the agent asks of the EVPN speaker: the configuration, and the segments that there are."""
+
+from dataclasses import dataclass, field
+
+from ..model import Evpn, IPNetwork, Segment
+
+MAIN_TABLE = 254
+"""RT_TABLE_MAIN."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvpnSegment:
+    """One VNI that takes part. It is left out as long as its address is missing."""
+
+    segment: Segment
+    """Whose `local` is the VTEP that is announced."""
+    up: bool = True
+    """Its VXLAN device and its bridge are up and have a carrier; if not, all of it is withdrawn."""
+    mac: bytes = bytes(6)
+    """Of the bridge: the router's MAC address, where the VNI is a routing instance's."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvpnTable:
+    """One entry of `prefixes`, with what the kernel has for it."""
+
+    vni: int
+    table: int = MAIN_TABLE
+    """Of the VRF device."""
+    present: tuple[IPNetwork, ...] = ()
+    """Of the prefixes to advertise, those for which the table has a route that is not EVPN's."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvpnWanted:
+    """Two that are equal ask for the same; the speaker does what differs."""
+
+    section: Evpn
+    """With a router id: the daemon is ours."""
+    segments: tuple[EvpnSegment, ...] = ()
+    """A VNI that is in there twice counts once, the first time."""
+    tables: tuple[EvpnTable, ...] = field(default=())
