@@ -8,8 +8,11 @@ written, so that values stay true when a device is made anew.
 from dataclasses import dataclass
 
 from ..model import IPAddress, IPNetwork
+from .wanted import MAIN_TABLE
 
-ROUTE_TABLE_MAIN = 254
+ROUTE_PROTOCOL = 179
+"""Of routes and neighbours of ours (rtm_protocol, NDA_PROTOCOL): nobody else's in Debian's and
+FRR's lists. By it they are known again after a restart."""
 
 # ---- what is written: a later one with the same key takes an earlier one's place ----------
 
@@ -68,7 +71,7 @@ class PrefixEntry:
     vtep: IPAddress
     """Of either family, whatever the family of `prefix`."""
     router_mac: bytes
-    table: int = ROUTE_TABLE_MAIN
+    table: int = MAIN_TABLE
 
     @property
     def key(self) -> tuple[str, int, IPNetwork]:
@@ -125,19 +128,7 @@ class LocalBinding:
         return "neighbour", self.vni, self.address
 
 
-@dataclass(frozen=True, slots=True)
-class LocalPrefix:
-    """The table has a route for exactly this prefix that is not one of ours."""
-
-    prefix: IPNetwork
-    table: int = ROUTE_TABLE_MAIN
-
-    @property
-    def key(self) -> tuple[str, int, IPNetwork]:
-        return "route", self.table, self.prefix
-
-
-LocalFact = LocalStation | LocalBinding | LocalPrefix
+LocalFact = LocalStation | LocalBinding
 
 
 @dataclass(frozen=True, slots=True)
