@@ -58,11 +58,14 @@ class Extension:
     """Host, and what `ip` is told about the devices that are added."""
     routes: Sequence[tuple[str, str, str]] = ()
     """Host, network, next hop."""
+    centres: Sequence[str] = ()
+    """New hosts that cables only begin at."""
 
     @property
     def hosts(self) -> frozenset[str]:
         """The new ones."""
-        return frozenset(cable.far.host for cable in self.cables) - frozenset(HOSTS)
+        ends = (cable.far.host for cable in self.cables)
+        return frozenset((*self.centres, *ends)) - frozenset(HOSTS)
 
 
 FAR, EDGE, FAR_MTU = "192.0.2.130", "192.0.2.2", 1400

@@ -16,7 +16,9 @@ SECOND_HOSTS = ("left", "left2", "core", "gw2", "right")
 """Of a second site, if there is one: see second.py."""
 SFP_HOSTS = ("east", "west")
 """Behind the ports of the DPDK worker, if there are any: see sfp.py."""
-ALL_HOSTS = (*HOSTS, *SECOND_HOSTS, *SFP_HOSTS)
+SITES_HOSTS = ("backbone", "site1", "site2", "site3", "host1", "host2", "host3")
+"""Of three sites of one segment, if there are any: see sites.py."""
+ALL_HOSTS = (*HOSTS, *SECOND_HOSTS, *SFP_HOSTS, *SITES_HOSTS)
 
 
 @dataclass(frozen=True, slots=True)

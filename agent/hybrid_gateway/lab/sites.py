@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Three sites of one Ethernet segment, VNI 550, over a routed underlay of IPv6 and IPv4.
+
+    host1  eth0 .11 ── seg0 ┐                                  up0 ── b1 ┐
+                            ├ br50: vni550  site1  2001:db8:0:1::11      │
+    host2  eth0 .12 ── seg0 ┐                                  up0 ── b2 ┤ backbone
+                            ├ br50: vni550  site2  2001:db8:0:2::11      │
+    host3  eth0 .13 ── seg0 ┐                                  up0 ── b3 ┘
+                            ├ br50: vni550  site3  2001:db8:0:3::11
+
+Every link carries 1500 bytes, and so does the segment. The sites have nothing of the lab's own
+gateway: each has an instance by its own name, if it has a gateway of ours at all. They differ in
+who forwards there, see `Kind`.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Interface
+
+from . import leftovers
+from .extension import PLAIN, Cable, End, Extension
+from .namespaces import write_sysctl
+from .network import Lab
+from .second import BRIDGE_KIND, QUIET
+from .topology import OFFLOADS, Interface
+
+VNI, BRIDGE, VXLAN, ACCESS, UPLINK = 550, "br50", "vni550", "seg0", "up0"
+ASN = 64512
+BACKBONE = "backbone"
+
+
+class Kind(Enum):
+    """Who forwards at a site."""
+
+    XDP = "xdp"
+    WORKER = "worker"
+    KERNEL = "kernel"
+    """Linux alone: a bridge with a VXLAN device."""
+
+
+class Family(Enum):
+    """What the sites are joined over."""
+
+    IPV4 = 4
+    IPV6 = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One of the three, by its number."""
+
+    number: int
+    kind: Kind = Kind.KERNEL
+
+    @property
+    def gateway(self) -> str:
+        """The namespace of its VTEP."""
+        return f"site{self.number}"
+
+    @property
+    def host(self) -> Interface:
+        """Its station."""
+        n = self.number
+        network = IPv4Interface(f"198.18.50.{10 + n}/24")
+        return Interface(f"host{n}", "eth0", f"02:00:c6:12:32:{10 + n:02x}", network)
+
+    @property
+    def host6(self) -> str:
+        return f"2001:db8:50::{10 + self.number:x}"
+
+    @property
+    def router_id(self) -> str:
+        return self.vtep(Family.IPV4)
+
+    def vtep(self, family: Family = Family.IPV6) -> str:
+        if family is Family.IPV6:
+            return f"2001:db8:0:{self.number}::11"
+        return f"{_NETWORKS[self.number - 1]}.11"
+
+    @property
+    def uplink(self) -> Interface:
+        """Its port toward the backbone."""
+        network = IPv4Interface(f"{self.vtep(Family.IPV4)}/24")
+        return Interface(self.gateway, UPLINK, f"02:00:0b:b8:0{self.number}:11", network)
+
+    @property
+    def router(self) -> Interface:
+        """The backbone's end of that."""
+        network = IPv4Interface(f"{_NETWORKS[self.number - 1]}.254/24")
+        return Interface(BACKBONE, f"b{self.number}", f"02:00:0b:b8:0{self.number}:fe", network)
+
+    @property
+    def router6(self) -> str:
+        return f"2001:db8:0:{self.number}::fe"
+
+
+_NETWORKS = ("192.0.2", "198.51.100", "203.0.113")
+SITES = (Site(1, Kind.XDP), Site(2, Kind.WORKER), Site(3, Kind.KERNEL))
+
+
+def three_sites(
+    family: Family = Family.IPV6, sites: Sequence[Site] = SITES, *, learning: bool = False
+) -> Extension:
+    """With `learning` the VXLAN devices learn stations from what arrives, as without EVPN."""
+    cables = [cable for site in sites for cable in _cables(site)]
+    return Extension(
+        centres=(BACKBONE,),
+        cables=cables,
+        routers=(BACKBONE,),
+        links=[link for site in sites for link in _links(site, family, learning)],
+        settings=[setting for site in sites for setting in _settings(site, learning)],
+    )
+
+
+def _cables(site: Site) -> tuple[Cable, Cable]:
+    # XDP redirects into the other end of a cable, which takes GRO there; a packet socket, as the
+    # worker's ports are, must not get segments that were joined.
+    offloads = OFFLOADS if site.kind is Kind.XDP else PLAIN
+    uplink, router, host = site.uplink, site.router, site.host
+    return (
+        Cable(
+            End(BACKBONE, router.device, _networks(router, site.router6), f"address {router.mac}"),
+            End(site.gateway, UPLINK, _networks(uplink, site.vtep()), f"address {uplink.mac}"),
+            offloads=offloads,
+        ),
+        Cable(
+            End(site.gateway, ACCESS, attributes=QUIET),
+            End(
+                host.host,
+                host.device,
+                _networks(host, site.host6),
+                f"address {host.mac} {QUIET}",
+            ),
+            offloads=offloads,
+        ),
+    )
+
+
+def _networks(end: Interface, address6: str) -> tuple[str, str]:
+    return str(end.network), f"{address6}/64"
+
+
+def _links(site: Site, family: Family, learning: bool) -> list[tuple[str, str, str]]:
+    return [
+        (site.gateway, BRIDGE, BRIDGE_KIND),
+        (site.gateway, VXLAN, vxlan_kind(site.vtep(family), learning=learning)),
+    ]
+
+
+def vxlan_kind(local: str, *, learning: bool = False, vni: int = VNI) -> str:
+    """A device that sends to nobody by itself: its FDB says where stations and VTEPs are."""
+    word = "learning" if learning else "nolearning"
+    return f"type vxlan id {vni} local {local} dstport 4789 {word}"
+
+
+def _settings(site: Site, learning: bool) -> list[tuple[str, str]]:
+    lines = [
+        f"link set {VXLAN} {QUIET} mtu 1500 master {BRIDGE} up",
+        f"link set {BRIDGE} {QUIET} up",
+        f"link set {ACCESS} master {BRIDGE}",
+    ]
+    if not learning:
+        lines.append(f"link set {VXLAN} type bridge_slave learning off neigh_suppress on")
+    return [(site.gateway, line) for line in lines]
+
+
+GATEWAY_SYSCTLS = {
+    "net/ipv6/conf/all/forwarding": "1",
+    # What takes a port's place has its addresses at once, not after two seconds.
+    "net/ipv6/conf/all/accept_dad": "0",
+    "net/ipv6/conf/default/accept_dad": "0",
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv4/conf/default/rp_filter": "0",
+}
+_XDP_PORTS = "".join(f"  {port}: {{device: {port}, plane: xdp}}\n" for port in (ACCESS, UPLINK))
+_WORKER_PORTS = "".join(
+    f'  {port}: {{vdev: "net_af_packet{number},iface={port}", plane: dpdk}}\n'
+    for number, port in enumerate((ACCESS, UPLINK))
+)
+_WORKER = "worker: {hugepages: 128M, routes: {ipv4: 1000, ipv6: 1000}}\n"
+
+
+def configuration(site: Site, *sections: str) -> str:
+    """The segment, by the site's own kind of ports, and further sections."""
+    ports = _XDP_PORTS
+    head = "version: 1\n"
+    if site.kind is Kind.WORKER:
+        head, ports = head + _WORKER, _WORKER_PORTS
+    vxlan = f"vxlan:\n  - {{device: {VXLAN}, vni: {VNI}}}\n"
+    return f"{head}ports:\n{ports}{vxlan}{''.join(sections)}"
+
+
+def evpn_section(site: Site, peers: Sequence[Site], family: Family = Family.IPV6) -> str:
+    """iBGP with every other site."""
+    lines = [f"    - {{address: {_quoted(peer.vtep(family))}}}\n" for peer in peers]
+    return (
+        f"evpn:\n  asn: {ASN}\n  router-id: {site.router_id}\n  hold-time: 3\n"
+        f"  neighbors:\n{''.join(lines)}"
+    )
+
+
+def _quoted(address: str) -> str:
+    return f'"{address}"'
+
+
+class SiteLab(Lab):
+    """A site as its own agent sees it: an instance of its own, whose `gw` is the site's gateway."""
+
+    def __init__(self, lab: Lab, site: Site) -> None:
+        super().__init__(f"{lab.name}-{site.gateway}", lab.directory / site.gateway)
+        self._lab = lab
+        self.site = site
+
+    def namespace(self, host: str) -> str:
+        return self._lab.namespace(self.site.gateway if host == "gw" else host)
+
+    def prepare(self, text: str) -> None:
+        """Its configuration, and the settings that a gateway has; the devices are there."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(text)
+        for key, value in GATEWAY_SYSCTLS.items():
+            write_sysctl(self.namespace("gw"), key, value)
+
+    def down(self) -> None:
+        """The namespaces are the extension's."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def remove(lab: Lab, sites: Sequence[Site] = SITES) -> None:
+    """What runs at the sites of a lab; its namespaces go with the lab."""
+    for site in sites:
+        leftovers.remove(SiteLab(lab, site))
+
+
+def flood_to(lab: Lab, site: Site, *vteps: str) -> None:
+    """Static VTEPs: what the segment's device sends when it does not know where to."""
+    for vtep in vteps:
+        entry = f"bridge fdb append 00:00:00:00:00:00 dev {VXLAN} dst {vtep} self permanent"
+        lab.run(site.gateway, entry.split())
+
+
+def peers_of(site: Site, sites: Sequence[Site] = SITES) -> list[Site]:
+    return [other for other in sites if other.number != site.number]
