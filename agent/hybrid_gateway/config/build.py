@@ -26,6 +26,7 @@ from ..model import (
     Timeouts,
 )
 from .document import Document, Path
+from .evpn import evpn_of
 from .options import log_of, mss_clamp_of
 from .ports import ports_of, refuse_of_worker, worker_of
 from .schema import nearest
@@ -51,13 +52,14 @@ def build(document: Document) -> Config:
     if document.get("nat44") is not None:
         nat44 = _nat44(document, ports, notices)
     vxlan = vxlan_of(document, ports)
-    refuse_of_worker(document, ports, nat44, vxlan)
+    refuse_of_worker(document, ports, nat44)
     return Config(
         version=CONFIG_VERSION,
         path=document.file,
         ports=ports,
         nat44=nat44,
         vxlan=vxlan,
+        evpn=evpn_of(document, vxlan, notices),
         worker=worker_of(document, ports, notices),
         bypass=_bypass(document),
         warnings=tuple(notices),

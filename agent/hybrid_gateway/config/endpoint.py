@@ -2,10 +2,10 @@
 """Addresses and ports as the file has them: the schema checked their form, this what they mean."""
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import TypeVar
 
-from ..model import IPAddress, PortRange
+from ..model import IPAddress, IPNetwork, PortRange
 from .document import Document, Path
 
 PORT_MAX = 65535
@@ -62,6 +62,31 @@ def _unless(
 def either_address(document: Document, path: Path, text: str) -> IPAddress | None:
     """An address of whichever family it looks like."""
     return address6(document, path, text) if ":" in text else address(document, path, text)
+
+
+def prefix(document: Document, path: Path, text: str) -> IPNetwork | None:
+    """A prefix that a route can be to, of either family."""
+    try:
+        found = ip_network(text)
+    except ValueError as error:
+        reason = str(error)
+        if "host bits" in reason:
+            meant = ip_network(text, strict=False)
+            message = f"{text} is an address with its prefix length: the prefix is {meant}"
+        else:
+            message = f"{text} is no prefix"
+        document.add(path, message, "config.address")
+        return None
+    kinds = (
+        (found.is_multicast, "of multicast addresses"),
+        (found.is_loopback, "of loopback addresses"),
+        (found.is_link_local, "of link-local addresses, which are never routed"),
+    )
+    for applies, what in kinds:
+        if applies:
+            document.add(path, f"{text} is {what}", "config.address")
+            return None
+    return found
 
 
 def ports(

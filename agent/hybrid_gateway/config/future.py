@@ -8,7 +8,7 @@ read about them elsewhere learns that it is not a spelling mistake.
 from .document import Document, Path
 
 MESSAGE = "not available in this version"
-SECTIONS = ("evpn", "ipsec")
+SECTIONS = ("ipsec",)
 
 
 def refuse(document: Document) -> set[Path]:

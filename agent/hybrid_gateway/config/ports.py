@@ -12,7 +12,6 @@ from ..model import (
     Polling,
     Port,
     RouteLimits,
-    Vxlan,
     Worker,
 )
 from ..model.port import ON_A_DEVICE
@@ -184,9 +183,8 @@ def refuse_of_worker(
     document: Document,
     ports: Sequence[Port],
     nat44: Nat44 | None,
-    vxlan: Sequence[Vxlan],
 ) -> None:
-    """NAT44 and VXLAN are XDP's: a port of the worker has no part in them."""
+    """NAT44 is XDP's: a port of the worker has no part in it."""
     of_worker = {port.name: port for port in ports if port.plane is Plane.DPDK}
     devices = {port.device or port.iface or port.name: port for port in of_worker.values()}
     if nat44 and nat44.outside in of_worker:
@@ -199,6 +197,3 @@ def refuse_of_worker(
                 "and NAT44 is XDP's: it needs plane: xdp"
             )
             document.add(path, message, "config.conflict")
-    if vxlan and ports and len(of_worker) == len(ports):
-        message = "VXLAN is XDP's, and every port has plane: dpdk: one needs plane: xdp"
-        document.add(("vxlan",), message, "config.conflict")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The `evpn` section, and EVPN's routes between the BGP daemon's client and its user."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address
 
@@ -39,6 +39,7 @@ class EvpnNeighbor:
     """TTL of an eBGP session beyond the link; 0: it is on the link, or iBGP."""
     passive: bool = False
     routes_max: int = EVPN_ROUTES_MAX
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class EvpnPrefixes:
     """Name of the kernel's VRF device; empty: the main table."""
     advertise: tuple[IPNetwork, ...] = ()
     """Prefixes that are announced as long as the table has a route for exactly them."""
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Evpn:
     prefixes: tuple[EvpnPrefixes, ...] = ()
     port: int = BGP_PORT
     """That the daemon listens on; 0: it only calls."""
+    line: int = field(default=0, compare=False)
 
 
 # ---- routes ----------------------------------------------------------------------------
