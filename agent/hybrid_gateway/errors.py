@@ -153,6 +153,18 @@ class MirrorTimeoutError(WorkerError):
     default_code = "worker.mirror-timeout"
 
 
+class EvpnError(GwError):
+    """Something that the BGP daemon cannot do, or that it cannot be asked."""
+
+    default_code = "evpn.failed"
+
+
+class EvpnAbsentError(EvpnError):
+    """No BGP daemon answers, or it went away; what was configured and announced went with it."""
+
+    default_code = "evpn.absent"
+
+
 def worker_error(message: str, code: str, where: str | None = None) -> WorkerError:
     """An error of the class that has this code, or WorkerError itself."""
     for kind in WorkerError.__subclasses__():

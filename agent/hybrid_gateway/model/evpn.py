@@ -164,6 +164,16 @@ class RouteRefused:
     peer: IPAddress | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class EndOfState:
+    """All of the daemon's best paths have been said; from here on it is changes."""
+
+
+END_OF_STATE = EndOfState()
+
+RouteEvent = RouteChange | RouteRefused | EndOfState
+
+
 class SessionState(Enum):
     """RFC 4271 section 8.2.2."""
 
@@ -189,5 +199,7 @@ class PeerState:
     accepted: int = 0
     advertised: int = 0
     flaps: int = 0
+    complete: bool = False
+    """It has sent all that it had when the session began (End-of-RIB, RFC 4724 section 2)."""
     reason: str = ""
     """Of its last end, as far as the daemon says."""
