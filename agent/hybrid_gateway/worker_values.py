@@ -38,6 +38,8 @@ class WorkerOptions:
     neighbours: int = 0
     """Of each family."""
     stations: int = 0
+    tunnels: int = 0
+    """VTEPs of all VXLAN segments together; 0: no VXLAN."""
     no_huge: bool = False
     """Plain memory instead of hugepages, for tests."""
     no_pci: bool = False
@@ -60,6 +62,65 @@ class WorkerPort:
     """Index into the worker's cores; None: the one with fewest ports."""
     rx_descriptors: int = 0
     tx_descriptors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSegment:
+    """One VNI of one VXLAN device of the kernel in a bridge."""
+
+    ifindex: int
+    """Of the VXLAN device."""
+    bridge: int
+    """ifindex."""
+    vni: int
+    family: int
+    """4 or 6: of `local` and of every VTEP."""
+    port: int
+    """UDP destination."""
+    first_port: int
+    last_port: int
+    """UDP source ports."""
+    mtu: int
+    """Of the VXLAN device."""
+    ttl: int
+    tos: int = 0
+    label: int = 0
+    """IPv6 flow label."""
+    link: int = 0
+    """ifindex of the device that outer packets are bound to; 0: none."""
+    local: str = ""
+    """Empty: the source depends on the VTEP, and sending is the kernel's."""
+    arrivals: tuple[str, ...] = ()
+    """Addresses of ours at which it is taken."""
+    sources: tuple[str, ...] = ()
+    """With `listed`: who may send."""
+    listed: bool = False
+    any_source: bool = False
+    fragment: bool = False
+    learns: bool = False
+    checksum: bool = False
+    ttl_inherit: bool = False
+    tos_inherit: bool = False
+    df: bool = False
+    df_inherit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentStatus:
+    """A segment as it is now."""
+
+    ifindex: int
+    vni: int
+    vteps: int
+    """That may send."""
+    floods: int
+    """VTEPs that get what is flooded."""
+    stations: int
+    """Behind VTEPs."""
+    active: bool
+    """The device is up, in its bridge, and a port of the worker's is in there, too."""
+    problem: str
+    """Empty, or why it is the kernel's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +252,8 @@ class WorkerStatus:
     ports: Mapping[str, PortStatus] = dataclasses.field(default_factory=dict)
     """By name."""
     lcores: tuple[LcoreStatus, ...] = ()
+    segments: tuple[SegmentStatus, ...] = ()
+    """In the order that they were given in."""
 
 
 @dataclass(frozen=True, slots=True)
