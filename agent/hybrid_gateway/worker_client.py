@@ -24,6 +24,7 @@ from .worker_values import (
     WorkerGraph,
     WorkerOptions,
     WorkerPort,
+    WorkerSegment,
     WorkerStatus,
     decoded,
 )
@@ -110,6 +111,10 @@ class WorkerClient:
         """Its TAP stays, without carrier. NoSuchPortError when there is none of that name."""
         self._call("port.remove", PORT_SECONDS, name=name)
 
+    def set_segments(self, segments: Iterable[WorkerSegment]) -> None:
+        """All VXLAN segments, in place of those before; after an error those are in force."""
+        self._call("segments.set", segments=[_plain(segment) for segment in segments])
+
     def counters(self) -> WorkerCounters:
         return _value(WorkerCounters, self._call("counters"))
 
@@ -178,6 +183,6 @@ def _typed(error: Any) -> WorkerError:
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    """Of options and ports, which are flat."""
+    """Of options, ports and segments, which are flat."""
     pairs = dataclasses.asdict(value).items()
     return {name: one.value if isinstance(one, Enum) else one for name, one in pairs}
