@@ -9,6 +9,7 @@ from typing import Protocol
 
 from tests.bench import nat44, report
 from tests.bench.dpdk import group as dpdk
+from tests.bench.evpn import group as evpn
 from tests.bench.group import Outcome
 from tests.bench.measure import Note
 from tests.bench.path import ROOT
@@ -25,7 +26,7 @@ class Measures(Protocol):
         """Where the time goes, as tables."""
 
 
-GROUPS: dict[str, Measures] = {"nat44": nat44, "vxlan": vxlan, "dpdk": dpdk}
+GROUPS: dict[str, Measures] = {"nat44": nat44, "vxlan": vxlan, "dpdk": dpdk, "evpn": evpn}
 
 
 def arguments() -> argparse.Namespace:

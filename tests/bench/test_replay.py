@@ -14,7 +14,7 @@ from tests.bench.contenders import BareRedirect
 from tests.bench.dpdk import tables
 from tests.bench.dpdk.frames import FRAME, PCAP_MAC, write_pcap
 from tests.bench.dpdk.hugepages import Hugepages
-from tests.bench.dpdk.ours import OurWorker, options_for
+from tests.bench.dpdk.ours import OurRouter, options_for
 from tests.bench.dpdk.replay import Forwarder, Replay
 from tests.bench.dpdk.tables import Table
 from tests.bench.dpdk.testpmd import IoForwarding
@@ -83,7 +83,7 @@ def test_replayed_frames_are_forwarded(
 ) -> None:
     table, replay = replays[family]
     options = options_for(table, FLOWS, memory_mb=256)
-    with Hugepages(PAGES), OurWorker("worker", replay, table, options) as ours:
+    with Hugepages(PAGES), OurRouter("worker", replay, table, options) as ours:
         assert _runs(ours)
         with ours.running():
             port = ours.worker.client.status().ports["gwout0"]

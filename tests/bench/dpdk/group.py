@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 from tests.bench import group, plot
 from tests.bench.dpdk import blind, chroot, frames, kernel, mirror, nodes, resting, transfer
 from tests.bench.dpdk.cases import CASES, Case
-from tests.bench.dpdk.grout import Grout
+from tests.bench.dpdk.grout import GroutRouter
 from tests.bench.dpdk.hugepages import Hugepages
-from tests.bench.dpdk.ours import OurWorker, options_for
+from tests.bench.dpdk.ours import OurRouter, options_for
 from tests.bench.dpdk.replay import Forwarder, Replay
 from tests.bench.dpdk.tables import Table
 from tests.bench.dpdk.testpmd import IoForwarding
@@ -83,7 +83,7 @@ class Group(group.Group[Outcome]):
         table = case.make_table()
         with ExitStack() as stack, replayed(case, table) as replay:
             stack.enter_context(Hugepages(case.pages))
-            ours = OurWorker(
+            ours = OurRouter(
                 OURS, replay, table, options_for(table, case.flows, case.memory_mb, case.groups)
             )
             contenders: list[Forwarder] = [
@@ -93,7 +93,7 @@ class Group(group.Group[Outcome]):
             self._note(f"{case.name}: {described(case, table)}; {ours.memory()}")
             try:
                 if self._grout:
-                    grout = Grout(PEER, replay, table, self._grout)
+                    grout = GroutRouter(PEER, replay, table, self._grout)
                     contenders.insert(1, stack.enter_context(grout))
             except MeasurementError as error:
                 self._note(f"{case.name}: not beside grout: {error}")
@@ -132,7 +132,7 @@ def profiled(note: Note, *, bare: bool = False) -> Iterator[str]:
     for case in CASES:
         table = case.make_table()
         with replayed(case, table) as replay, Hugepages(case.pages):
-            ours = OurWorker(
+            ours = OurRouter(
                 OURS, replay, table, options_for(table, case.flows, case.memory_mb, case.groups)
             )
             with IoForwarding(BASELINE, replay) as baseline, ours:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""DPDK's grout on the same frames with the same routes, told by its own client."""
+"""DPDK's grout on the same frames, told by its own client: as a router with the same routes."""
 
 import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,8 @@ ROUTES_BESIDE = 64
 class Grout(Forwarder):
     """Two ports: one that replays, and one that takes everything and frees it."""
 
-    def __init__(self, label: str, replay: Replay, table: Table, tree: Path) -> None:
+    def __init__(self, label: str, replay: Replay, tree: Path) -> None:
         super().__init__(label, replay)
-        self._table = table
         self._tree = tree
 
     def start(self, stack: ExitStack) -> None:
@@ -54,7 +54,7 @@ class Grout(Forwarder):
         stack.callback(self._end)
         self.pid = self._process.pid
         self._await(files / "grout.sock")
-        self._furnish()
+        self._connect()
         self._drops = self._dropped()
 
     def forwarded(self) -> int:
@@ -86,29 +86,22 @@ class Grout(Forwarder):
         rows = self._interfaces()
         return sum(int(row["rx_drops"]) + int(row["tx_errors"]) for row in rows.values())
 
-    def _furnish(self) -> None:
+    @abstractmethod
+    def furnish(self) -> None:
+        """Addresses and tables, then `replay_by`."""
+
+    def told(self, commands: Iterable[str]) -> None:
+        self.client(script="\n".join(commands) + "\n")
+
+    def _connect(self) -> None:
         """The port that replays comes last: nothing goes to the sky before."""
-        family, routes = self._table.family, len(self._table.routes)
         self.client("affinity", "cpus", "set", "control", str(CONTROL_CPU), "datapath", str(CPU))
         self.client("interface", "add", "port", OUT, "devargs", "net_null0,no-rx=1")
-        room = f"rib{family}-routes"
-        self.client(
-            "interface", "set", "vrf", "main", room, str(routes + NEXT_HOPS + ROUTES_BESIDE)
-        )
-        progress(f"{self.replay.name}: {routes} routes for grout")
-        self.client(script="\n".join(self._commands()) + "\n")
-        pcap = f"net_pcap0,rx_pcap={chroot.FILES}/{self.replay.pcap.name},infinite_rx=1"
-        self.client("interface", "add", "port", IN, "devargs", pcap)
+        self.furnish()
 
-    def _commands(self) -> Iterator[str]:
-        family = self._table.family
-        link = LINKS[family]
-        yield f"address add {link[1]}/{link.prefixlen} iface {OUT}"
-        for number in range(NEXT_HOPS):
-            hop, mac = tables.gateway(family, number), tables.gateway_mac(number)
-            yield f"nexthop add l3 iface {OUT} id {number + 1} address {hop} mac {mac}"
-        for route in self._table.routes:
-            yield f"route add {self._table.text(route)} via id {route.next_hop + 1}"
+    def replay_by(self, *options: str) -> None:
+        pcap = f"net_pcap0,rx_pcap={chroot.FILES}/{self.replay.pcap.name},infinite_rx=1"
+        self.client("interface", "add", "port", IN, "devargs", pcap, *options)
 
     def _await(self, socket: Path) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -128,3 +121,29 @@ class Grout(Forwarder):
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+class GroutRouter(Grout):
+    def __init__(self, label: str, replay: Replay, table: Table, tree: Path) -> None:
+        super().__init__(label, replay, tree)
+        self._table = table
+
+    def furnish(self) -> None:
+        family, routes = self._table.family, len(self._table.routes)
+        room = f"rib{family}-routes"
+        self.client(
+            "interface", "set", "vrf", "main", room, str(routes + NEXT_HOPS + ROUTES_BESIDE)
+        )
+        progress(f"{self.replay.name}: {routes} routes for grout")
+        self.told(self._commands())
+        self.replay_by()
+
+    def _commands(self) -> Iterator[str]:
+        family = self._table.family
+        link = LINKS[family]
+        yield f"address add {link[1]}/{link.prefixlen} iface {OUT}"
+        for number in range(NEXT_HOPS):
+            hop, mac = tables.gateway(family, number), tables.gateway_mac(number)
+            yield f"nexthop add l3 iface {OUT} id {number + 1} address {hop} mac {mac}"
+        for route in self._table.routes:
+            yield f"route add {self._table.text(route)} via id {route.next_hop + 1}"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The worker as a contender: routes are the kernel's, and come by its mirror."""
+"""The worker as a contender: routes and stations are the kernel's, and come by its mirror."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
@@ -26,9 +27,8 @@ BATCH_SECONDS = 120.0
 class OurWorker(Forwarder):
     """Two ports: one that replays, and one that takes everything and frees it."""
 
-    def __init__(self, label: str, replay: Replay, table: Table, options: WorkerOptions) -> None:
+    def __init__(self, label: str, replay: Replay, options: WorkerOptions) -> None:
         super().__init__(label, replay)
-        self._table = table
         self._options = options
 
     def start(self, stack: ExitStack) -> None:
@@ -40,15 +40,14 @@ class OurWorker(Forwarder):
         self.worker = stack.enter_context(Worker(self.netns, self._options))
         self.pid = self.worker.pid
         self.worker.add_port(OUT, "net_null0,no-rx=1")
-        progress(f"{self.replay.name}: {len(self._table.routes)} routes for the worker")
-        load(self.netns, self._table, OUT)
-        await_routes(self.worker.client, self._table.family, len(self._table.routes))
+        self.furnish()
         self.worker.add_port(IN, f"net_pcap0,rx_pcap={self.replay.pcap},infinite_rx=1")
         self.worker.client.wait_for_mirror()
         self._before = self._others()
 
-    def forwarded(self) -> int:
-        return self.worker.counters(IN)[f"FORWARD_IP{self._table.family}"]
+    @abstractmethod
+    def furnish(self) -> None:
+        """Tables, before anything is replayed."""
 
     def complaints(self) -> Iterator[str]:
         before, self._before = self._before, self._others()
@@ -69,6 +68,20 @@ class OurWorker(Forwarder):
         """What was not forwarded, by reason."""
         counters = self.worker.counters(IN)
         return {n: count for n, count in counters.items() if n.startswith(("DROP_", "PUNT_"))}
+
+
+class OurRouter(OurWorker):
+    def __init__(self, label: str, replay: Replay, table: Table, options: WorkerOptions) -> None:
+        super().__init__(label, replay, options)
+        self._table = table
+
+    def furnish(self) -> None:
+        progress(f"{self.replay.name}: {len(self._table.routes)} routes for the worker")
+        load(self.netns, self._table, OUT)
+        await_routes(self.worker.client, self._table.family, len(self._table.routes))
+
+    def forwarded(self) -> int:
+        return self.worker.counters(IN)[f"FORWARD_IP{self._table.family}"]
 
 
 def options_for(table: Table, frames: int, memory_mb: int, groups: int = 0) -> WorkerOptions:

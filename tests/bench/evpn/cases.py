@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is replayed, and what it must reach."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.bench.evpn import frames
+from tests.bench.vxlan.path import ETHERNET_HEADER
+
+MTU = 1500
+WHOLE = MTU + ETHERNET_HEADER
+
+
+@dataclass(frozen=True)
+class Case:
+    """One direction over one underlay; all stations are known, and every source is checked."""
+
+    name: str
+    family: int
+    inwards: bool
+    limit_ns: float  # over testpmd
+    size: int = 64  # of the inner frame, bytes with its Ethernet header
+
+    @property
+    def pieces(self) -> int:
+        """Frames that arrive for each one that leaves to a station."""
+        return 2 if self.inwards and self.size == WHOLE else 1
+
+    def frames(self) -> Iterator[bytes]:
+        if self.inwards:
+            return frames.inwards(self.size, self.family, MTU)
+        return frames.outwards(self.size)
+
+
+SMALL = (
+    Case("evpn.encap.v4.64", 4, inwards=False, limit_ns=75.0),
+    Case("evpn.encap.v6.64", 6, inwards=False, limit_ns=90.0),
+    Case("evpn.decap.v4.64", 4, inwards=True, limit_ns=75.0),
+    Case("evpn.decap.v6.64", 6, inwards=True, limit_ns=75.0),
+)
+LARGE = (
+    Case("evpn.encap.v6.1500", 6, inwards=False, limit_ns=300.0, size=WHOLE),
+    Case("evpn.decap.v6.1500", 6, inwards=True, limit_ns=300.0, size=WHOLE),
+)
+CASES = (*SMALL, *LARGE)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The group evpn: VXLAN by the worker, beside grout, the kernel's device, and its own limits."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.bench import group, plot
+from tests.bench.dpdk import chroot, nodes
+from tests.bench.dpdk.group import REFERENCE_IO_NS
+from tests.bench.dpdk.hugepages import Hugepages
+from tests.bench.dpdk.replay import Forwarder, Replay
+from tests.bench.dpdk.testpmd import IoForwarding
+from tests.bench.evpn import cases, frames, kernel
+from tests.bench.evpn.cases import CASES, Case
+from tests.bench.evpn.grout import GroutTunnels
+from tests.bench.evpn.ours import OurTunnels
+from tests.bench.group import LIMIT, costs, reference
+from tests.bench.measure import MeasurementError, Note, Series, in_turn
+from tests.bench.report import Figure
+
+BASELINE, PEER, OURS = "testpmd", "grout", "worker"
+SIDES = plot.Sides(BASELINE, PEER, "grout", OURS, "hybrid gateway (DPDK worker)")
+PAGES = 800
+"""Hugepages, for all contenders."""
+
+
+@dataclass
+class Outcome(group.Outcome):
+    @property
+    def figures(self) -> list[Figure]:
+        small = [series for series in self.series if series.case in cases.SMALL]
+        io = reference("evpn.io", small, BASELINE, REFERENCE_IO_NS)
+        return [*io, *map(_figure, self.series), *self.limits]
+
+    def draw(self, path: Path) -> None:
+        with plot.picture(path, [5, 5], self.series, SIDES) as (left, right):
+            plot.cost_bars(left, self._beside_peer(), SIDES, _short)
+            left.set_title("An inner frame of 64 bytes: ns over testpmd in io mode", loc="left")
+            left.set_xlabel("way and underlay")
+            plot.limits(right, self.limits, "evpn.")
+
+    @property
+    def drawable(self) -> bool:
+        return bool(self._beside_peer() and self.limits)
+
+    def _beside_peer(self) -> list[Series]:
+        return [series for series in self.series if PEER in series.results]
+
+
+def measure(rounds: int, note: Note, *, bare: bool = False) -> Outcome:
+    """All figures of the group; there is nothing that could be left out for `bare`."""
+    del bare
+    parts = Group(Outcome(), rounds, note)
+    for case in CASES:
+        parts.attempt(partial(parts.replayed, case))
+    parts.attempt(parts.beside_kernel)
+    return parts.outcome
+
+
+class Group(group.Group[Outcome]):
+    def replayed(self, case: Case) -> None:
+        with self._contenders(case) as contenders:
+            runs = {contender.label: contender.run for contender in contenders}
+            series = in_turn(case, runs, self._rounds, self._note)
+        self.outcome.series.append(series)
+        name = f"{case.name}.limit"
+        self.outcome.limits.append(Figure(name, cost(series), "ns", LIMIT, case.limit_ns))
+
+    def beside_kernel(self) -> None:
+        """How many times cheaper than the kernel's device, each over its own way in and out."""
+        by_name = {series.case.name: cost(series) for series in self.outcome.series}
+        for name, kernels, times in kernel.measure(self._rounds, self._note):
+            if ours := by_name.get(name):
+                figure = Figure(f"{name}.times", kernels / ours, "x", LIMIT, times, "higher")
+                self.outcome.limits.append(figure)
+                self._note(f"{name}: {ours:.0f} ns, the kernel's VXLAN device {kernels:.0f} ns")
+
+    @contextmanager
+    def _contenders(self, case: Case) -> Iterator[Sequence[Forwarder]]:
+        """Beside grout where there is one, and where it does the same: it does not fragment."""
+        with ExitStack() as stack, replayed(case) as replay:
+            stack.enter_context(Hugepages(PAGES))
+            contenders: list[Forwarder] = [
+                stack.enter_context(IoForwarding(BASELINE, replay)),
+                stack.enter_context(OurTunnels(OURS, replay, case)),
+            ]
+            try:
+                if case in cases.SMALL and self._grout:
+                    grout = GroutTunnels(PEER, replay, case, self._grout)
+                    contenders.insert(1, stack.enter_context(grout))
+            except MeasurementError as error:
+                self._note(f"{case.name}: not beside grout: {error}")
+            yield contenders
+
+    @cached_property
+    def _grout(self) -> Path | None:
+        try:
+            return chroot.ready()
+        except chroot.ChrootError as error:
+            self._note(f"grout is not installed, so that nothing is beside it: {error}")
+            return None
+
+
+@contextmanager
+def replayed(case: Case) -> Iterator[Replay]:
+    """The frames of a case, in a directory of their own."""
+    with TemporaryDirectory(prefix="gwbench-") as directory:
+        pcap = Path(directory) / "replay.pcap"
+        yield Replay(case.name, pcap, frames.write(pcap, case.frames()))
+
+
+def cost(series: Series) -> float:
+    """Of one inner frame, ns over what testpmd takes for what arrives of it."""
+    (ours,) = costs(series, BASELINE, OURS)
+    return ours
+
+
+def profiled(note: Note, *, bare: bool = False) -> Iterator[str]:
+    """Where the time goes, as one table for each case."""
+    del bare, note
+    for case in CASES:
+        with (
+            replayed(case) as replay,
+            Hugepages(PAGES),
+            IoForwarding(BASELINE, replay) as baseline,
+            OurTunnels(OURS, replay, case) as ours,
+        ):
+            yield nodes.profile(case.name, baseline, ours)
+
+
+def _figure(series: Series) -> Figure:
+    """Beside grout, or where it is not beside the limit."""
+    name = series.case.name
+    if PEER in series.results:
+        ours, peer = costs(series, BASELINE, OURS, PEER)
+        return Figure(name, ours, "ns", PEER, peer)
+    limit = next(case.limit_ns for case in CASES if case.name == name)
+    return Figure(name, cost(series), "ns", "limit (no peer)", limit)
+
+
+def _short(name: str) -> str:
+    _, way, family, _ = name.split(".")
+    return f"{way}\nIPv{family[1:]}"
