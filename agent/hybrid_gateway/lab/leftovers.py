@@ -19,6 +19,7 @@ STOP_SECONDS = 15.0
 AGENT = ("/gw-agent", "hybrid_gateway.agent")
 WORKER = ("/gw-worker", "hybrid_gateway.worker")
 KEEPER = ("/lab/keeper.py",)
+PLAIN = ("/lab/plain.py",)
 """How a word of the command line ends."""
 
 
@@ -49,7 +50,7 @@ def remove(lab: Lab) -> None:
             timeout=STOP_SECONDS,
             check=False,
         )
-    for pid in (*pids, *keeper_pids(lab.name)):
+    for pid in (*pids, *keeper_pids(lab.name), *_pids(PLAIN, lab.name)):
         _stop(pid)
     for pid in worker_pids(lab.name):
         _stop(pid)

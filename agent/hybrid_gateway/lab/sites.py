@@ -17,12 +17,15 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, ip_interface
+from pathlib import Path
 
 from . import leftovers
+from .daemon import Daemon
 from .extension import PLAIN, Cable, End, Extension
 from .namespaces import write_sysctl
 from .network import Lab
+from .places import PYTHON
 from .second import BRIDGE_KIND, QUIET
 from .topology import OFFLOADS, Interface
 
@@ -111,6 +114,7 @@ def three_sites(
         routers=(BACKBONE,),
         links=[link for site in sites for link in _links(site, family, learning)],
         settings=[setting for site in sites for setting in _settings(site, learning)],
+        routes=[route for site in sites for route in _routes(site, sites)],
     )
 
 
@@ -136,6 +140,18 @@ def _cables(site: Site) -> tuple[Cable, Cable]:
             offloads=offloads,
         ),
     )
+
+
+def _routes(site: Site, sites: Sequence[Site]) -> list[tuple[str, str, str]]:
+    """To the other sites: BGP daemons take no default route for a way to a next hop."""
+    return [
+        (site.gateway, str(ip_interface(f"{address}/{length}").network), via)
+        for peer in peers_of(site, sites)
+        for address, length, via in (
+            (peer.vtep(Family.IPV4), 24, site.router.ip),
+            (peer.vtep(Family.IPV6), 64, site.router6),
+        )
+    ]
 
 
 def _networks(end: Interface, address6: str) -> tuple[str, str]:
@@ -226,6 +242,30 @@ class SiteLab(Lab):
     def down(self) -> None:
         """The namespaces are the extension's."""
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class PlainProcess(Daemon):
+    """EVPN at a site of plain Linux, by gobgpd as an independent peer: see plain.py."""
+
+    name = "plain"
+
+    def __init__(self, lab: SiteLab, peers: Sequence[Site], family: Family = Family.IPV6) -> None:
+        super().__init__(lab)
+        self._site = lab.site
+        self._peers = [peer.vtep(family) for peer in peers]
+        self._vtep = lab.site.vtep(family)
+
+    def argv(self) -> Sequence[str]:
+        argv = [PYTHON, "-I", str(Path(__file__).with_name("plain.py"))]
+        argv += ["--instance", self._lab.name, "--directory", str(self._lab.directory)]
+        argv += ["--vtep", self._vtep, "--vni", str(VNI), "--device", VXLAN, "--access", ACCESS]
+        argv += ["--asn", str(ASN), "--router-id", self._site.router_id]
+        return argv + [word for peer in self._peers for word in ("--peer", peer)]
+
+    @property
+    def target(self) -> str:
+        """For `gobgp --target`."""
+        return f"unix://{self._lab.directory}/bgp.sock"
 
 
 def remove(lab: Lab, sites: Sequence[Site] = SITES) -> None:
