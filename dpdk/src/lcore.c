@@ -15,6 +15,7 @@
 #include <rte_malloc.h>
 
 #include "error.h"
+#include "reassembly.h"
 #include "worker.h"
 
 struct gw_lcore gw_lcores[GW_WORKER_LCORES];
@@ -45,8 +46,12 @@ seconds(void)
 static void
 tick(struct gw_lcore *lcore)
 {
+	const uint32_t before = lcore->now;
+
 	if (lcore->walks % WALKS_BETWEEN_CLOCKS == 0 || !lcore->received)
 		lcore->now = seconds();
+	if (unlikely(lcore->now != before))
+		gw_reassembly_expire(lcore);
 }
 
 static int

@@ -14,6 +14,7 @@
 #include "neighbour.h"
 #include "nexthop.h"
 #include "port.h"
+#include "reassembly.h"
 #include "tunnel.h"
 #include "worker.h"
 
@@ -25,6 +26,8 @@ enum {
 	MBUF_CACHE = 512,
 	/* No port's: in the cache, which is let grow by half, or on its way through the graph. */
 	LCORE_MBUFS = MBUF_CACHE + MBUF_CACHE / 2 + 3 * GW_RX_BURST,
+	/* Pieces of outer packets that wait for others, where there are tunnels. */
+	LCORE_PIECES = GW_PIECES_SETS * GW_PIECES_HELD,
 	/* A ring to receive, and those to and from the kernel; each lcore has one more to send. */
 	PORT_MBUFS = GW_RX_DESCRIPTORS + GW_PUNT_RING + GW_INJECT_RING,
 	/* rte_mempool_objhdr and the alignment of an object to cache lines. */
@@ -56,7 +59,9 @@ with_room(uint32_t mbufs)
 static uint32_t
 shared_mbufs(const struct gw_worker_options *options)
 {
-	return options->core_count * LCORE_MBUFS + GW_EXCEPTION_MBUFS;
+	const uint32_t lcore = LCORE_MBUFS + (options->tunnels ? LCORE_PIECES : 0);
+
+	return options->core_count * lcore + GW_EXCEPTION_MBUFS;
 }
 
 void
@@ -81,6 +86,7 @@ gw_worker_minimum(const struct gw_worker_options *given, uint32_t ports)
 	return gw_fib4_bytes(options.routes4) + gw_fib6_bytes(options.routes6, options.tbl8_6) +
 	       gw_neighbours_bytes(options.neighbours) + gw_fdb_bytes(options.stations) +
 	       gw_tunnels_bytes(options.tunnels, options.stations) +
+	       gw_reassembly_bytes(options.tunnels ? options.core_count : 0) +
 	       GW_NEXTHOPS * sizeof(struct gw_nexthop) + (uint64_t)options.mbufs * MBUF_BYTES +
 	       (uint64_t)ports * PORT_BYTES + OTHER_BYTES;
 }

@@ -19,6 +19,7 @@
 #include "mirror.h"
 #include "neighbour.h"
 #include "nexthop.h"
+#include "reassembly.h"
 #include "tunnel.h"
 
 struct gw_worker gw_the_worker;
@@ -59,6 +60,8 @@ create_tables(const struct gw_worker_options *options)
 		result = gw_fdb_create(options->stations);
 	if (!result)
 		result = gw_tunnels_create(options->tunnels, options->stations);
+	if (!result && options->tunnels)
+		result = gw_reassembly_create(options->core_count);
 	return result;
 }
 
@@ -85,6 +88,7 @@ stop_parts(struct gw_worker *worker)
 	gw_mirror_stop();
 	gw_exception_stop();
 	gw_lcores_stop();
+	gw_reassembly_destroy();
 	gw_tunnels_destroy();
 	gw_fdb_destroy();
 	gw_neighbours_destroy();

@@ -11,6 +11,7 @@
 #include <rte_random.h>
 
 #include "../worker.h"
+#include "ip_fragment.h"
 #include "ip_rewrite.h"
 
 enum edge { EDGE_TX, EDGE_DROP, EDGES };
@@ -18,20 +19,10 @@ enum edge { EDGE_TX, EDGE_DROP, EDGES };
 enum {
 	HEADERS4 = RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr),
 	HEADERS6 = RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv6_hdr),
-	FRAGMENT_NEXT = 44, /* RFC 8200 section 4.5 */
 	MORE4 = 0x2000,
-	MORE6 = 1,
 	UNIT = 8, /* offsets are multiples of it */
 	COUNTERS = 64,
 	OUT = 64,
-};
-
-/* RFC 8200 section 4.5. */
-struct fragment_header {
-	uint8_t next;
-	uint8_t reserved;
-	rte_be16_t offset; /* bytes, a multiple of 8, and MORE6 */
-	rte_be32_t identification;
 };
 
 /*
@@ -101,13 +92,14 @@ static inline void
 make_plan(const struct rte_mbuf *mbuf, struct plan *plan)
 {
 	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
-	const uint32_t mtu = gw_nexthops[gw_mark((struct rte_mbuf *)(uintptr_t)mbuf)->nexthop].mtu;
+	const uint32_t mtu =
+		gw_mark((struct rte_mbuf *)(uintptr_t)mbuf)->nexthop >> GW_CUT_MTU_SHIFT;
 	uint32_t added, room;
 
 	plan->ip6 = ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6);
 	plan->headers = plan->ip6 ? HEADERS6 : HEADERS4;
 	plan->payload = mbuf->pkt_len - plan->headers;
-	added = plan->headers + (plan->ip6 ? sizeof(struct fragment_header) : 0);
+	added = plan->headers + (plan->ip6 ? sizeof(struct gw_fragment6) : 0);
 	// What the route allows, and what an mbuf has room for.
 	room = RTE_MIN(mtu + RTE_ETHER_HDR_LEN,
 		       (uint32_t)(rte_pktmbuf_data_room_size(mbuf->pool) - RTE_PKTMBUF_HEADROOM));
@@ -123,7 +115,7 @@ write_ip(struct rte_mbuf *piece, const struct plan *plan, uint32_t offset, uint3
 	struct rte_ipv4_hdr *ip =
 		rte_pktmbuf_mtod_offset(piece, struct rte_ipv4_hdr *, RTE_ETHER_HDR_LEN);
 	struct rte_ipv6_hdr *ip6 = (struct rte_ipv6_hdr *)ip;
-	struct fragment_header *fragment = (struct fragment_header *)(ip6 + 1);
+	struct gw_fragment6 *fragment = (struct gw_fragment6 *)(ip6 + 1);
 
 	if (!plan->ip6) {
 		ip->total_length = rte_cpu_to_be_16(sizeof(*ip) + length);
@@ -136,9 +128,9 @@ write_ip(struct rte_mbuf *piece, const struct plan *plan, uint32_t offset, uint3
 	ip6->payload_len = rte_cpu_to_be_16(sizeof(*fragment) + length);
 	fragment->next = ip6->proto;
 	fragment->reserved = 0;
-	fragment->offset = rte_cpu_to_be_16(offset | (more ? MORE6 : 0));
+	fragment->offset = rte_cpu_to_be_16(offset | (more ? GW_FRAGMENT6_MORE : 0));
 	fragment->identification = rte_cpu_to_be_32(plan->identification);
-	ip6->proto = FRAGMENT_NEXT;
+	ip6->proto = GW_NEXT_FRAGMENT;
 }
 
 /* A further piece, out of the frame, which is whole yet. */
@@ -147,7 +139,7 @@ copy_piece(struct rte_mbuf *piece, const struct rte_mbuf *mbuf, const struct pla
 	   uint32_t offset)
 {
 	const uint32_t length = RTE_MIN(plan->chunk, plan->payload - offset);
-	const uint32_t start = plan->headers + (plan->ip6 ? sizeof(struct fragment_header) : 0);
+	const uint32_t start = plan->headers + (plan->ip6 ? sizeof(struct gw_fragment6) : 0);
 	char *to = rte_pktmbuf_mtod(piece, char *);
 	const void *from = rte_pktmbuf_read(mbuf, plan->headers + offset, length, to + start);
 
@@ -168,11 +160,11 @@ shrink(struct rte_mbuf *mbuf, const struct plan *plan)
 
 	gw_trim(mbuf, headers + plan->chunk);
 	if (plan->ip6) {
-		char *to = rte_pktmbuf_prepend(mbuf, sizeof(struct fragment_header));
+		char *to = rte_pktmbuf_prepend(mbuf, sizeof(struct gw_fragment6));
 
 		if (unlikely(!to))
 			return false;
-		memmove(to, to + sizeof(struct fragment_header), headers);
+		memmove(to, to + sizeof(struct gw_fragment6), headers);
 	}
 	write_ip(mbuf, plan, 0, plan->chunk);
 	return true;
@@ -203,7 +195,7 @@ cut(struct rte_mbuf *mbuf, uint16_t lcore, struct output *out)
 	return GW_VXLAN_ENCAP;
 }
 
-/* Any number of frames, longer than their next hops' MTU, see vxlan-encap. */
+/* Any number of frames, longer than the MTU of their way, see vxlan_cut.h. */
 static uint16_t
 vxlan_cut(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t count)
 {
