@@ -90,9 +90,8 @@ def _refused_vxlan(config: Config, observed: Observed) -> list[Problem]:
         entry = config.vxlan[obstacle.index]
         key = f"vxlan[{obstacle.index}].{obstacle.key}"
         problems.append(Problem(config.path, entry.line, key, obstacle.message, obstacle.code))
-    ports = config.ports_of(Plane.XDP)
-    there = [link for port in ports if (link := observed.link(port.device))]
-    if len(there) == len(ports) and all(link.master for link in there):
+    there = [observed.link(port.device or port.iface or port.name) for port in config.ports]
+    if all(link and link.master for link in there):
         message = "no port is one of its own, by which VXLAN could arrive: " + (
             "all of `ports` are ports of bridges" if there else "`ports` is empty"
         )
@@ -106,8 +105,8 @@ def resolve(config: Config, observed: Observed) -> Wanted:
     wanted = _of_xdp(config, observed)
     return replace(
         wanted,
-        worker=worker_of(config, observed.worker),
-        warnings=(*wanted.warnings, *warnings_of(config, observed)),
+        worker=worker_of(config, observed.worker, wanted.segments),
+        warnings=(*wanted.warnings, *warnings_of(config, observed, wanted.segments)),
     )
 
 

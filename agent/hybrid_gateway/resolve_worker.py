@@ -13,6 +13,7 @@ from .model import (
     Polling,
     Port,
     PortSetup,
+    Segment,
     WantedWorker,
     WorkerSetup,
     WorkerState,
@@ -32,6 +33,10 @@ RING, XDP_RING = 512, 2048
 """Of a device: one to receive, and one for each core to send; AF_XDP has one of each."""
 KERNEL_RINGS = 1536
 """Of each port, to the kernel and from it."""
+TUNNELS, STATIONS = 8192, 65536
+"""Room for VXLAN: 64 VNIs with 64 VTEPs each and as many again, and their stations."""
+SEGMENTS_MAX = 255
+"""That the worker has room for."""
 
 
 def core_problems(config: Config, observed: ObservedWorker) -> list[Problem]:
@@ -53,7 +58,9 @@ def core_problems(config: Config, observed: ObservedWorker) -> list[Problem]:
     ]
 
 
-def worker_of(config: Config, observed: ObservedWorker) -> WantedWorker | None:
+def worker_of(
+    config: Config, observed: ObservedWorker, segments: Sequence[Segment] = ()
+) -> WantedWorker | None:
     """None as well when the kernel is to have all of its devices for now: see `warnings_of`."""
     worker = config.worker
     if worker is None or observed.state in NOT_RUNNING:
@@ -71,13 +78,25 @@ def worker_of(config: Config, observed: ObservedWorker) -> WantedWorker | None:
             physical=any(port.name in observed.physical for port in ports)
             or bool(before and before.physical),
             frames=max(_frames(ports, len(worker.cores) or 1), before.frames if before else 0),
+            tunnels=max(bool(config.vxlan) * TUNNELS, before.tunnels if before else 0),
+            stations=max(bool(config.vxlan) * STATIONS, before.stations if before else 0),
         ),
         tuple(
             _setup(port, port.polling or worker.polling)
             for port in ports
             if port.name not in left_out
         ),
+        observed.segments or ()
+        if observed.segments_refused
+        else tuple(segment for segment in segments if not beyond(segment))[:SEGMENTS_MAX],
     )
+
+
+def beyond(segment: Segment) -> str:
+    """What the worker does not do, and leaves to the kernel; empty: it does all of it."""
+    if segment.external:
+        return "of a single VXLAN device"
+    return "in a VLAN of its bridge" if segment.vlan else ""
 
 
 def _frames(ports: Sequence[Port], cores: int) -> int:
@@ -101,7 +120,9 @@ def _setup(port: Port, polling: Polling) -> PortSetup:
     )
 
 
-def warnings_of(config: Config, observed: Observed) -> Iterator[str]:
+def warnings_of(
+    config: Config, observed: Observed, segments: Sequence[Segment] = ()
+) -> Iterator[str]:
     """What the owner should know: who has the ports, and what is not there."""
     worker = observed.worker
     ports = config.ports_of(Plane.DPDK)
@@ -121,5 +142,22 @@ def warnings_of(config: Config, observed: Observed) -> Iterator[str]:
     for name, reason in worker.shunned:
         yield f"port {name}: the kernel has it: {reason}"
     forward = next((s.value for s in observed.sysctls if s.name == IP_FORWARD), "1")
-    if forward == "0" and not config.nat44:
+    # A gateway that only bridges need not forward.
+    if forward == "0" and not (config.nat44 or config.vxlan):
         yield f"{IP_FORWARD} is 0: the worker forwards no IPv4"
+    yield from _warnings_of_vxlan(config, worker, segments)
+
+
+def _warnings_of_vxlan(
+    config: Config, worker: ObservedWorker, segments: Sequence[Segment]
+) -> Iterator[str]:
+    """What of VXLAN is not the worker's, though it has ports."""
+    if worker.segments_refused:
+        yield f"the worker does no VXLAN: {worker.segments_refused}"
+        return
+    left = {segment.name: why for segment in segments if (why := beyond(segment))}
+    if not config.ports_of(Plane.XDP):
+        for name, why in left.items():
+            yield f"{name}: a segment {why} is the kernel's: the worker does not know such"
+    if (count := sum(not beyond(segment) for segment in segments)) > SEGMENTS_MAX:
+        yield f"{count} VXLAN segments: the worker has room for {SEGMENTS_MAX}"

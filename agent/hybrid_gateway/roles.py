@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which device does what, of those that are there. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
@@ -20,6 +20,8 @@ class Roles:
     inside: tuple[Link, ...]
     ports: tuple[Device, ...]
     warnings: tuple[str, ...]
+    taps: tuple[Device, ...] = ()
+    """Ports of the worker, as the kernel has them: XDP has no part in them."""
 
 
 def roles_of(config: Config, observed: Observed, segments: Sequence[Segment] = ()) -> Roles:
@@ -61,9 +63,26 @@ def roles_of(config: Config, observed: Observed, segments: Sequence[Segment] = (
             ports.append(device)
         if device is None or not (device.inside or device.outside or part.uses(device)):
             warnings.append(f"port {port.name}: {part.idle(link)}: it takes no part")
+    taps = tuple(_taps(observed, part)) if config.vxlan else ()
     warnings += _idle(config, observed, frozenset(port.ifindex for port in ports))
-    warnings += _unbridged(ports, part, observed)
-    return Roles(outside, tuple(inside), tuple(ports), tuple(warnings))
+    warnings += _unbridged((*ports, *taps), part, observed)
+    return Roles(outside, tuple(inside), tuple(ports), tuple(warnings), taps)
+
+
+def _taps(observed: Observed, part: "_Part") -> Iterator[Device]:
+    """Those that are ports of their own, or of bridges with segments."""
+    for one in observed.worker.taken:
+        link = observed.link(one.tap)
+        if link is None:
+            continue
+        underlay = not link.master
+        device = Device(link.ifindex, link.name, link.ifindex, link.mac, worker=True)
+        if underlay:
+            yield replace(device, underlay=True)
+        elif link.master in part.stretched:
+            bridge = part.bridges[link.master]
+            vlan = _vlan(link, bridge)
+            yield replace(device, l3_ifindex=bridge.ifindex, mac=bridge.mac, vlan=vlan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +172,14 @@ def _unbridged(ports: Sequence[Device], part: _Part, observed: Observed) -> list
         if not mine:
             found.append(f"no port of {names[bridge].name} is among `ports`: XDP bridges to none")
         for device in mine:
+            if device.worker:
+                continue
             link = names[device.ifindex]
             why = restriction(link, names[bridge])
             if why and link.running:
                 found.append(f"{device.name} {why}: the kernel bridges by it, and XDP does not")
     if part.stretched and not any(device.underlay for device in ports):
-        found.append("every port is a port of a bridge: VXLAN does not arrive by XDP")
+        found.append("every port is a port of a bridge: VXLAN does not arrive by any of them")
     return found
 
 
@@ -202,7 +223,7 @@ def devices_of(
     """
     links = {link.ifindex: link for link in observed.links}
     inside = tuple(_of_host(link, inside=True) for link in roles.inside)
-    found = {device.ifindex: device for device in (*inside, *roles.ports)}
+    found = {device.ifindex: device for device in (*inside, *roles.ports, *roles.taps)}
     taken = {ifindex % SLOTS for ifindex in found}
     warnings = []
     for device in (*_bridges(segments, links), *_tunnels(segments, links)):

@@ -149,9 +149,9 @@ def mirrored(
 
 
 def next_hops(observed: Observed, devices: Iterable[Device]) -> frozenset[NextHop]:
-    """Toward every VTEP that XDP reaches by a port of its own."""
+    """Toward every VTEP that XDP reaches by a port of its own; the worker sees to its own."""
     up = {link.ifindex for link in observed.links if link.up}
-    underlay = {device.ifindex for device in devices if device.underlay} & up
+    underlay = {device.ifindex for device in devices if device.underlay and device.port} & up
     return frozenset(
         NextHop(route.ifindex, route.gateway or route.vtep)
         for route in observed.vteps

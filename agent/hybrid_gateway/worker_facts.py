@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .model import Port, RouteLimits, RunningPort, TakenPort, WorkerSetup
+from .model import Df, Port, RouteLimits, RunningPort, Segment, Sources, TakenPort, WorkerSetup
 from .worker_client import WorkerOptions, WorkerStatus
+from .worker_values import WorkerSegment
 
 if TYPE_CHECKING:
     from .devices.handover import Taken
@@ -40,6 +41,8 @@ def options_of(setup: WorkerSetup) -> WorkerOptions:
         no_pci=not setup.pci,
         iova_pa=setup.physical,
         mbufs=setup.frames,
+        tunnels=setup.tunnels,
+        stations=setup.stations,
     )
 
 
@@ -54,6 +57,39 @@ def setup_of(status: WorkerStatus) -> WorkerSetup | None:
         not options.no_pci,
         options.iova_pa,
         options.mbufs,
+        options.tunnels,
+        options.stations,
+    )
+
+
+def segment_of(segment: Segment) -> WorkerSegment:
+    """For one VNI of a device that has one alone, in a bridge that does not tell VLANs apart."""
+    how = segment.encapsulation
+    return WorkerSegment(
+        ifindex=segment.ifindex,
+        bridge=segment.bridge,
+        vni=segment.vni,
+        family=segment.family,
+        port=segment.port,
+        first_port=how.ports.low,
+        last_port=how.ports.high,
+        mtu=how.mtu,
+        ttl=how.ttl,
+        tos=how.tos,
+        label=how.label,
+        link=segment.link,
+        local=str(segment.local) if segment.local else "",
+        arrivals=tuple(str(address) for address in segment.arrives),
+        sources=tuple(str(address) for address in segment.listed),
+        listed=segment.sources is Sources.LISTED,
+        any_source=segment.sources is Sources.ANY,
+        fragment=how.fragment,
+        learns=segment.learns,
+        checksum=how.checksum,
+        ttl_inherit=how.ttl_inherit,
+        tos_inherit=how.tos_inherit,
+        df=how.df is Df.SET,
+        df_inherit=how.df is Df.INHERIT,
     )
 
 

@@ -18,6 +18,8 @@ RETRY_MAX_SECONDS = 320.0
 """Between two attempts; twice as long after each that fails."""
 OWNER = math.inf
 """As a time: not before the owner applies the configuration again."""
+SEGMENTS = "segments"
+"""The subject of the step that gives the worker its VXLAN segments."""
 OF_A_PORT = frozenset({StepKind.TAKE, StepKind.ADD_PORT})
 OF_THE_WORKER = frozenset(
     {
@@ -60,6 +62,8 @@ class Trust:
         """By name of the port."""
         self.away: dict[str, Shunned] = {}
         """Ports whose devices did not come back to the kernel."""
+        self.segments_refused: Shunned | None = None
+        """VXLAN segments that the worker did not take."""
         self.leaving: set[int] = set()
         """Processes that were told to end: their death is no crash."""
         self.crashes: list[float] = []
@@ -71,6 +75,7 @@ class Trust:
         """The owner has had a look: whatever it did before, it is given another chance."""
         self.judgement = None
         self.shunned.clear()
+        self.segments_refused = None
         self.crashes.clear()
         self._failures.clear()
         self._verdict.unlink(missing_ok=True)
@@ -96,9 +101,12 @@ class Trust:
     def failed(self, step: Step | None, reason: str) -> bool:
         """A plan ended with this step, which nobody was there to see: without the port, or
         without the worker, the rest works; both are tried again later. False: it is not theirs."""
-        if step is None or step.kind not in OF_A_PORT | OF_THE_WORKER:
+        if step is None or step.kind not in OF_A_PORT | OF_THE_WORKER | {StepKind.SEGMENTS}:
             return False
         again = time.monotonic() + self._wait(step.subject)
+        if step.kind is StepKind.SEGMENTS:
+            self.segments_refused = Shunned(reason, again)
+            return True
         if step.kind in OF_THE_WORKER:
             return self.give_up(reason, again=again)
         first = step.subject not in self.shunned
@@ -119,6 +127,7 @@ class Trust:
         """A plan has come to its end: what is not left out by now has not failed."""
         if self.judgement is None:
             left = self.shunned.keys() | self.away.keys()
+            left |= {SEGMENTS} if self.segments_refused else set()
             self._failures = {k: count for k, count in self._failures.items() if k in left}
 
     def retry(self, now: float) -> bool:
@@ -128,6 +137,9 @@ class Trust:
             for name in [name for name, one in left.items() if one.again <= now]:
                 del left[name]
                 due = True
+        if self.segments_refused and self.segments_refused.again <= now:
+            self.segments_refused = None
+            due = True
         judged = self.judgement
         if judged and judged.again is not None and judged.again <= now:
             self.judgement = None

@@ -18,7 +18,7 @@ from .errors import (
     WorkerError,
     WorkerTimeoutError,
 )
-from .model import Config, ObservedWorker, Plane, Port, TakenPort, WorkerState
+from .model import Config, ObservedWorker, Plane, Port, Segment, TakenPort, WorkerState
 from .resolve_worker import core_problems
 from .worker_client import WorkerStatus, nobody
 from .worker_facts import is_there, key_of, online, running_of, setup_of, taken_of
@@ -59,6 +59,8 @@ class WorkerView(WorkerLink):
     def __init__(self, socket: Path, record: Path, verdict: Path) -> None:
         super().__init__(socket, verdict)
         self._record = record
+        self.given: tuple[int, tuple[Segment, ...]] | None = None
+        """The worker's process and the VXLAN segments that it was given last, by this agent."""
 
     @cached_property
     def handover(self) -> "Handover":
@@ -98,6 +100,7 @@ class WorkerView(WorkerLink):
             self._mute_until = 0.0
         state, reason, status = self.state(taken, asked=asked)
         missing = frozenset(port.name for port in ports if not is_there(port, taken))
+        refused = self.segments_refused
         return ObservedWorker(
             state=state,
             reason=reason,
@@ -109,7 +112,15 @@ class WorkerView(WorkerLink):
             missing=missing,
             shunned=() if asked else tuple((n, one.reason) for n, one in self.shunned.items()),
             physical=frozenset(self._physical(port for port in ports if port.name not in missing)),
+            segments=self._segments(status),
+            segments_refused=refused.reason if refused and not asked else "",
         )
+
+    def _segments(self, status: WorkerStatus | None) -> tuple[Segment, ...] | None:
+        """Those that it has, as they were given."""
+        if status is None or not status.segments:
+            return ()
+        return self.given[1] if self.given and self.given[0] == status.pid else None
 
     def state(
         self, taken: Sequence[TakenPort], *, asked: int = 0

@@ -264,6 +264,8 @@ def test_ports_and_status(sites: Sites) -> None:
     assert status["vxlan"] == {
         "segments": 1,
         "by_xdp": 1,
+        "by_worker": 0,
+        "forwarded": 1,
         "stations": count(sites),
         "stations_limit": 131072,
         "vteps": 1,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A worker and its devices that are only told of: each call that changes something is noted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, cast
@@ -15,7 +16,7 @@ from hybrid_gateway.worker_client import (
     WorkerPort,
     WorkerStatus,
 )
-from hybrid_gateway.worker_values import PortStatus
+from hybrid_gateway.worker_values import PortStatus, SegmentStatus, WorkerSegment
 from hybrid_gateway.worker_view import WorkerView
 
 PHYSICAL = "0000:00:01.0"
@@ -64,6 +65,7 @@ class FakeWorker:
     """Somebody starts it again when it ends."""
     options: WorkerOptions | None = None
     ports: dict[str, PortStatus] = field(default_factory=dict)
+    segments: tuple[WorkerSegment, ...] = ()
     devices: dict[str, Taken] = field(default_factory=dict)
     pages: int = 0
     refused: dict[str, GwError] = field(default_factory=dict)
@@ -83,6 +85,7 @@ class FakeWorker:
     def die(self) -> None:
         self.pid += 1
         self.runs, self.options, self.ports = self.comes_back, None, {}
+        self.segments = ()
 
     # ---- devices.Handover and devices.Hugepages ----------------------------------------
 
@@ -185,9 +188,12 @@ class FakeClient:
         worker = self._there()
         if error := worker.fails.pop("status", None):
             raise error
-        return WorkerStatus(
-            worker.pid, worker.options is not None, worker.options, ports=dict(worker.ports)
+        segments = tuple(
+            SegmentStatus(one.ifindex, one.vni, 0, 0, 0, True, "") for one in worker.segments
         )
+        started = worker.options is not None
+        ports = dict(worker.ports)
+        return WorkerStatus(worker.pid, started, worker.options, ports=ports, segments=segments)
 
     def start(self, options: WorkerOptions) -> None:
         self._there().note("start")
@@ -203,6 +209,10 @@ class FakeClient:
         self._there().note(f"remove {name}")
         if self._worker.ports.pop(name, None) is None:
             raise NoSuchDeviceError(name)
+
+    def set_segments(self, segments: Sequence[WorkerSegment]) -> None:
+        self._there().note(f"segments {' '.join(str(one.vni) for one in segments)}".strip())
+        self._worker.segments = tuple(segments)
 
     def wait_for_mirror(self, seconds: float) -> None:
         self._there().note(f"wait {seconds:g}")

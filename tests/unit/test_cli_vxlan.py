@@ -85,6 +85,7 @@ STATION: dict[str, Any] = {
     "seen": 12.3,
     "used": None,
     "xdp": True,
+    "plane": "xdp",
     "addresses": ["192.168.110.10"],
     "more_addresses": 0,
 }
@@ -154,7 +155,7 @@ def test_one_segment_in_json(agent: Agent, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("segment", "line"),
     [
-        (OVER_IPV6, "forwarded by:  XDP in part: XDP bridges by no port of br-lan"),
+        (OVER_IPV6, "forwarded by:  the kernel in part: XDP bridges by no port of br-lan"),
         (OVER_IPV6, "arrives at:    [2001:db8:1::1]:4789, [2001:db8:1::2]:4789"),
         (OVER_IPV6, "accepted from: 2001:db8:2::1, and nobody else (listed)"),
         (OVER_IPV6, "MACs there:    1 040, 4 of them reached by the kernel"),
@@ -212,8 +213,10 @@ def test_stations(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
         "addresses": ["203.0.113.20", "2001:db8::14", "fe80::1"],
         "more_addresses": 2,
     }
-    nobody_knows = remote | {"vtep": None, "xdp": False, "addresses": [], "more_addresses": 0}
-    agent.answers["show.fdb"] = {"fdb": [STATION, remote, nobody_knows], "next": None}
+    nobody_knows = remote | {"vtep": None, "addresses": [], "more_addresses": 0}
+    nobody_knows |= {"xdp": False, "plane": "kernel"}
+    fibre = STATION | {"port": "sfp0", "seen": None, "xdp": False, "plane": "worker"}
+    agent.answers["show.fdb"] = {"fdb": [STATION, remote, nobody_knows, fibre], "next": None}
 
     assert run("show", "fdb") == 0
     assert squeezed(printed(capsys)) == [
@@ -221,6 +224,7 @@ def test_stations(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
         "br-lan - 02:00:c0:a8:6e:0a lan0 learned 12 s ago 192.168.110.10",
         "br-lan 10 02:00:cb:00:71:14 198.51.100.1 by vni100 extern - 203.0.113.20, 2001:db8::14 +3",
         "br-lan 10 02:00:cb:00:71:14 vni100 (kernel) extern - -",
+        "br-lan - 02:00:c0:a8:6e:0a sfp0 (worker) learned - 192.168.110.10",
     ]
 
 
@@ -311,16 +315,20 @@ def test_ports_that_bridge(agent: Agent, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("by_xdp", "line"),
+    ("forwarded", "line"),
     [
         (2, "VXLAN: 2 segments, 3 VTEPs"),
-        (1, "VXLAN: 2 segments, 3 VTEPs; 1 not (wholly) forwarded by XDP, see gwctl show vxlan"),
+        (1, "VXLAN: 2 segments, 3 VTEPs; 1 (partly) the kernel's, see gwctl show vxlan"),
     ],
 )
-def test_status(agent: Agent, capsys: pytest.CaptureFixture[str], by_xdp: int, line: str) -> None:
+def test_status(
+    agent: Agent, capsys: pytest.CaptureFixture[str], forwarded: int, line: str
+) -> None:
     vxlan = {
         "segments": 2,
-        "by_xdp": by_xdp,
+        "by_xdp": 1,
+        "by_worker": forwarded - 1,
+        "forwarded": forwarded,
         "stations": 1043,
         "stations_limit": 131072,
         "vteps": 3,

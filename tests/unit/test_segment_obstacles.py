@@ -191,7 +191,7 @@ def test_no_port_that_could_be_the_underlay() -> None:
         "gateway.yaml:5: vxlan: no port is one of its own, by which VXLAN could arrive: "
         "all of `ports` are ports of bridges"
     ]
-    warning = "every port is a port of a bridge: VXLAN does not arrive by XDP"
+    warning = "every port is a port of a bridge: VXLAN does not arrive by any of them"
     assert resolve(config, OBSERVED).warnings == (warning,)
     assert "`ports` is empty" in refused(replace(CONFIG, ports=()), OBSERVED)[0]
 

@@ -7,7 +7,8 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from hybrid_gateway.agent import filters
-from hybrid_gateway.agent.vxlan import Context, Shown, entry, every, judge, underlay_mtu
+from hybrid_gateway.agent.forwarders import judge
+from hybrid_gateway.agent.vxlan import Context, Shown, entry, every, underlay_mtu
 from hybrid_gateway.bpf.stations import SegmentCount
 from hybrid_gateway.errors import UsageError
 from hybrid_gateway.model import (
@@ -101,7 +102,7 @@ def test_what_keeps_xdp_from_it(
         (
             CONFIG.vxlan,
             "vni1000: br-lan is down",
-            "XDP has no part in it at the moment: gwctl status may say why",
+            "no data path has a part in it at the moment: gwctl status may say why",
         ),
     ],
 )

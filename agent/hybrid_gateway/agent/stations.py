@@ -3,13 +3,15 @@
 
 import errno
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..bpf.stations import FdbMirror, StationFilter, StationInfo
 from ..errors import KernelError, UsageError
 from ..model import Link, Segment
-from . import filters
+from . import filters, worker_views
 from .engine import Engine
+from .forwarders import KERNEL, WORKER, XDP, of_worker
 from .listing import address_text
 
 Filter = Mapping[str, Any]
@@ -24,7 +26,36 @@ def fdb(engine: Engine, cursor: int | str, limit: int, given: Filter) -> dict[st
         return {"fdb": [], "next": None}
     found, following = known.stations(wanted, cursor, limit)
     names = {link.ifindex: link.name for link in engine.links}
-    return {"fdb": [_station(info, names) for info in found], "next": following}
+    planes = _Planes.of(engine)
+    return {"fdb": [_station(info, names, planes) for info in found], "next": following}
+
+
+@dataclass(frozen=True, slots=True)
+class _Planes:
+    """Who sends to a station."""
+
+    taps: frozenset[int]
+    """Bridge ports of the worker's."""
+    segments: frozenset[tuple[int, int]]
+    """Device and VNI of those that the worker forwards for."""
+
+    @classmethod
+    def of(cls, engine: Engine) -> "_Planes":
+        devices = engine.wanted.devices
+        taps = frozenset(d.ifindex for d in devices if d.worker and not d.underlay)
+        if not taps:
+            return cls(taps, frozenset())
+        has = of_worker(worker_views.current(engine))
+        active = frozenset(key for key, one in has.items() if one.active and not one.problem)
+        return cls(taps, active)
+
+    def plane(self, info: StationInfo) -> str:
+        """ "xdp", "worker" or "kernel"; where both could, XDP, whose table it is."""
+        if info.xdp:
+            return XDP
+        if info.port in self.taps or (info.vtep and (info.port, info.vni) in self.segments):
+            return WORKER
+        return KERNEL
 
 
 def fdb_count(engine: Engine, given: Filter) -> dict[str, Any]:
@@ -51,7 +82,7 @@ def _device(links: Mapping[str, Link], key: str, name: str) -> Link:
     return link
 
 
-def _station(info: StationInfo, names: Mapping[int, str]) -> dict[str, Any]:
+def _station(info: StationInfo, names: Mapping[int, str], planes: _Planes) -> dict[str, Any]:
     """Built by hand, like a session. Times in seconds ago; null: never, or not applicable."""
     return {
         "bridge": _name(names, info.bridge),
@@ -64,6 +95,7 @@ def _station(info: StationInfo, names: Mapping[int, str]) -> dict[str, Any]:
         "seen": None if info.seen is None else round(info.seen, 1),
         "used": None if info.used is None else round(info.used, 1),
         "xdp": info.xdp,
+        "plane": planes.plane(info),
         "addresses": [address_text(address) for address in info.addresses],
         "more_addresses": info.more_addresses,
     }

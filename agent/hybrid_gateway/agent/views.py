@@ -54,7 +54,7 @@ def status(engine: Engine) -> dict[str, Any]:
         "config": str(engine.config_path),
         "ports": ports(engine, worker),
         "sessions": _sessions(engine),
-        "vxlan": vxlan.summary(engine),
+        "vxlan": vxlan.summary(engine, worker),
         "worker": section,
         "warnings": [*warnings(engine), *worker_views.warnings(worker)],
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""VXLAN segments as the agent tells of them: who forwards for each, and if not XDP, why not."""
+"""VXLAN segments as the agent tells of them: who forwards for each, and if only the kernel, why."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ from ..bpf.stations import STATIONS_MAX, SegmentCount, StationFilter
 from ..errors import UsageError
 from ..model import Config, Link, Segment, Sources, VxlanLink, Wanted
 from ..segment_tables import OVERHEAD
-from . import filters
+from ..worker_client import WorkerStatus
+from . import filters, worker_views
 from .engine import Engine
+from .forwarders import BOTH, KERNEL, WHOLLY, WORKER, XDP, OfWorker, judge, of_worker
 from .stations import Filter
 
-XDP, PARTLY, KERNEL = "xdp", "partly", "kernel"
 NOT_CONFIGURED = "it is not in the vxlan section of the configuration"
 
 
@@ -29,8 +30,11 @@ class Shown:
     reason: str | None = None
 
 
-def every(config: Config | None, wanted: Wanted, links: Sequence[Link]) -> list[Shown]:
-    """Segments, VXLAN devices that XDP has no part in, and ones that are missing; by name."""
+def every(
+    config: Config | None, wanted: Wanted, links: Sequence[Link], has: OfWorker | None = None
+) -> list[Shown]:
+    """Segments, VXLAN devices that are none, and ones that are missing; by name. `has`: what the
+    worker says of its own."""
     by_index = {link.ifindex: link for link in links}
     found = [
         Shown(
@@ -38,7 +42,7 @@ def every(config: Config | None, wanted: Wanted, links: Sequence[Link]) -> list[
             segment.vni,
             segment,
             by_index.get(segment.ifindex),
-            *judge(segment, wanted),
+            *judge(segment, wanted, has),
         )
         for segment in wanted.segments
     ]
@@ -54,20 +58,6 @@ def every(config: Config | None, wanted: Wanted, links: Sequence[Link]) -> list[
     return sorted(found, key=lambda shown: (shown.name, shown.vni or 0))
 
 
-def judge(segment: Segment, wanted: Wanted) -> tuple[str, str | None]:
-    """Who forwards for a segment, and what keeps XDP from it."""
-    if not any(device.underlay for device in wanted.devices):
-        return KERNEL, "every port of the configuration is a bridge's: there is no underlay"
-    if not any(d.bridged and d.l3_ifindex == segment.bridge for d in wanted.devices):
-        return PARTLY, f"XDP bridges by no port of {segment.bridge_name}"
-    if not segment.arrives:
-        where = segment.local or f"IPv{segment.family}"
-        return PARTLY, f"this host has no address {where}: nothing arrives"
-    if segment.local is None:
-        return PARTLY, "it has no local address: sending is the kernel's"
-    return XDP, None
-
-
 def _obstacle(name: str, wanted: Wanted) -> str:
     """What keeps a device from being a segment is a warning that begins with its name."""
     for warning in wanted.warnings:
@@ -75,7 +65,7 @@ def _obstacle(name: str, wanted: Wanted) -> str:
             return warning.removeprefix(f"{name}: ")
         if warning.startswith(f"{name} "):
             return f"it {warning.removeprefix(f'{name} ')}"
-    return "XDP has no part in it at the moment: gwctl status may say why"
+    return "no data path has a part in it at the moment: gwctl status may say why"
 
 
 def underlay_mtu(wanted: Wanted, links: Sequence[Link]) -> int | None:
@@ -89,7 +79,8 @@ def segments(engine: Engine, cursor: int | str, limit: int, given: Filter) -> di
     wanted = filters.segment_filter(given)
     if not isinstance(cursor, int):
         raise UsageError("cursor: must be one that an answer gave")
-    found = every(engine.config, engine.wanted, engine.links)
+    has = of_worker(worker_views.current(engine))
+    found = every(engine.config, engine.wanted, engine.links, has)
     if wanted is not None:
         found = [shown for shown in found if wanted in (shown.name, str(shown.vni))]
         if not found:
@@ -169,17 +160,19 @@ def _counts(count: SegmentCount | None) -> dict[str, int | None]:
     }
 
 
-def summary(engine: Engine) -> dict[str, Any] | None:
+def summary(engine: Engine, worker: WorkerStatus | None = None) -> dict[str, Any] | None:
     """For `status`; None: there is no VXLAN in the configuration."""
     if not (engine.config and engine.config.vxlan):
         return None
-    found = every(engine.config, engine.wanted, engine.links)
+    found = every(engine.config, engine.wanted, engine.links, of_worker(worker))
     mine = [shown for shown in found if shown.segment]
     known = engine.mirror.fdb
     counts = known.segments() if known else []
     return {
         "segments": len(mine),
-        "by_xdp": sum(shown.forwards == XDP for shown in mine),
+        "by_xdp": sum(shown.forwards in (XDP, BOTH) for shown in mine),
+        "by_worker": sum(shown.forwards in (WORKER, BOTH) for shown in mine),
+        "forwarded": sum(shown.forwards in WHOLLY for shown in mine),
         "stations": known.count(StationFilter()) if known else 0,
         "stations_limit": STATIONS_MAX,
         "vteps": sum(count.vteps for count in counts),

@@ -79,6 +79,7 @@ class Executor:
             StepKind.START_WORKER: self._worker.start,
             StepKind.TAKE: self._worker.take,
             StepKind.ADD_PORT: self._worker.add,
+            StepKind.SEGMENTS: self._worker.segments,
         }
 
     @property

@@ -8,7 +8,7 @@ from ..model import Step, StepKind
 
 OF_A_PORT = frozenset({StepKind.TAKE, StepKind.ADD_PORT})
 OF_THE_START = frozenset({StepKind.RESERVE_MEMORY, StepKind.START_WORKER})
-APART = OF_A_PORT | OF_THE_START
+APART = OF_A_PORT | OF_THE_START | {StepKind.SEGMENTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Failed:
 
     def undoes(self, done: Step) -> bool:
         """Whether what was done before is of no use any more."""
+        if self.step.kind is StepKind.SEGMENTS:
+            return False  # they are the kernel's: the ports forward all the same
         if self.step.kind in OF_A_PORT:
             return done.kind in OF_A_PORT and done.subject == self.step.subject
         return done.kind in APART

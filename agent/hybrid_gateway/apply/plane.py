@@ -14,6 +14,7 @@ from ..bpf import (
     DEV_PORT,
     DEV_TUNNEL,
     DEV_UNDERLAY,
+    DEV_WORKER,
     VXLAN_ANY_PATH,
     VXLAN_ON,
     BackendRecord,
@@ -241,6 +242,7 @@ def _device_record(device: Device) -> DeviceRecord:
         | device.bridged * DEV_BRIDGED
         | device.underlay * DEV_UNDERLAY
         | device.tunnel * DEV_TUNNEL
+        | device.worker * DEV_WORKER
     )
     return DeviceRecord(
         device.ifindex,

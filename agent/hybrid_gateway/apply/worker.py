@@ -5,9 +5,9 @@ import contextlib
 import logging
 
 from ..errors import GwError, WorkerError
-from ..model import PortSetup, RunningPort, TakenPort, WorkerSetup
+from ..model import PortSetup, RunningPort, Segment, TakenPort, WorkerSetup
 from ..worker_client import WorkerClient, WorkerPort
-from ..worker_facts import options_of
+from ..worker_facts import options_of, segment_of
 from ..worker_view import WorkerView
 from .undo import Undo, nothing, void
 
@@ -116,6 +116,16 @@ class WorkerSteps:
     def _remove(self, name: str) -> None:
         with self._view.client() as client:
             client.remove_port(name)
+
+    def segments(self, segments: tuple[Segment, ...]) -> Undo:
+        before = self._view.given
+        with self._view.client() as client:
+            client.set_segments([segment_of(segment) for segment in segments])
+            self._view.given = client.peer(), segments
+        self._changed = True
+        if before is None or before[0] != self._view.given[0]:
+            return nothing
+        return lambda: void(self.segments(before[1]))
 
     # ---- the end of a plan ------------------------------------------------------------
 

@@ -17,6 +17,7 @@ HEAD = ("BRIDGE", "VLAN", "MAC", "WHERE", "STATE", "SEEN BY XDP", "ADDRESSES")
 NUMBERS = (1, 5)
 LESS_IMPORTANT = ("ADDRESSES", "STATE", "VLAN", "SEEN BY XDP", "BRIDGE")
 """What a narrow terminal goes without, in this order."""
+PLANES = {"kernel": " (kernel)", "worker": " (worker)"}
 ADDRESSES_MAX = 2
 """Shown for one station; --json has more."""
 
@@ -47,8 +48,9 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 def fdb(limit: int, everything: bool, cursor: str, count: bool, **options: Any) -> None:
     """Stations of the bridges: where each MAC address is.
 
-    It is the kernel's FDB as XDP has it: a port, or the VTEP that a station is behind. What
-    is given has to hold all together: --bridge br-lan --vtep 198.51.100.1.
+    It is the kernel's FDB as XDP has it: a port, or the VTEP that a station is behind, and who
+    sends there if not XDP. What is given has to hold all together: --bridge br-lan --vtep
+    198.51.100.1.
     """
     out, wanted = output(), asked(options)
     if count:
@@ -79,7 +81,7 @@ def _row(entry: dict[str, Any]) -> tuple[Any, ...]:
 def _where(entry: dict[str, Any]) -> str:
     """A port, or a VTEP and the VXLAN device by which it is reached."""
     behind = f"{entry['vtep']} by " if entry["vtep"] else ""
-    return f"{behind}{entry['port']}{'' if entry['xdp'] else ' (kernel)'}"
+    return f"{behind}{entry['port']}{PLANES.get(entry['plane'], '')}"
 
 
 def _addresses(addresses: list[str], unlisted: int) -> str | None:

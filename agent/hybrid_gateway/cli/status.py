@@ -86,8 +86,8 @@ def _counts(answer: dict[str, Any]) -> Iterator[str]:
         yield f"sessions: {_share(sessions['used'], sessions['limit'])}"
     if vxlan:
         segments, vteps = text.count(vxlan["segments"], "segment"), vxlan["vteps"]
-        left = vxlan["segments"] - vxlan["by_xdp"]
-        but = f"; {left} not (wholly) forwarded by XDP, see gwctl show vxlan" if left else ""
+        left = vxlan["segments"] - vxlan["forwarded"]
+        but = f"; {left} (partly) the kernel's, see gwctl show vxlan" if left else ""
         yield f"VXLAN: {segments}, {text.count(vteps, 'VTEP')}{but}"
         yield f"stations: {_share(vxlan['stations'], vxlan['stations_limit'])}"
 

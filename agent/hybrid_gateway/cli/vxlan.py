@@ -28,8 +28,14 @@ HEAD = (
 NUMBERS = (1, 3, 6, 7, 8, 9, 10)
 LESS_IMPORTANT = ("VLAN", "OUTER", "MTU", "FLOOD", "SOURCES", "LOCAL ADDRESS", "MACS HERE")
 """What a narrow terminal goes without, in this order."""
-PLANES = {"xdp": "XDP"}
-IN_FULL = {"xdp": "XDP", "partly": "XDP in part", "kernel": "the kernel"}
+PLANES = {"xdp": "XDP", "both": "XDP, worker"}
+IN_FULL = {
+    "xdp": "XDP",
+    "worker": "the worker",
+    "both": "XDP and the worker",
+    "partly": "the kernel in part",
+    "kernel": "the kernel",
+}
 KNOWN_FROM = {"fdb": "FDB", "flood": "flood list", "listed": "configuration"}
 NAMED_MAX = 4
 """VTEPs on one line."""

@@ -16,7 +16,7 @@ from .system import (
     StaticMapping,
     Sysctl,
 )
-from .vxlan import Stations, VniEntry
+from .vxlan import Segment, Stations, VniEntry
 from .worker import PortSetup, RunningPort, TakenPort, WorkerSetup
 
 
@@ -51,6 +51,7 @@ class StepKind(Enum):
     START_WORKER = "start-worker"
     TAKE = "take"
     ADD_PORT = "add-port"
+    SEGMENTS = "segments"
 
 
 StepValue = (
@@ -66,6 +67,7 @@ StepValue = (
     | tuple[IPv4Network, ...]
     | tuple[Device, ...]
     | tuple[VniEntry, ...]
+    | tuple[Segment, ...]
     | Stations
     | WorkerSetup
     | PortSetup

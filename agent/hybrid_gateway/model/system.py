@@ -148,6 +148,8 @@ class Device:
     """A VXLAN device that is a port of the bridge `l3_ifindex`."""
     vlan: int = 0
     """Of a bridge port: that of untagged frames, where the bridge filters VLANs."""
+    worker: bool = False
+    """A TAP of the DPDK worker's: what comes by it came off a wire."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from .port import Plane, Polling, Port, RouteLimits
+from .vxlan import Segment
 
 
 class WorkerState(Enum):
@@ -34,6 +35,10 @@ class WorkerSetup:
     """Devices are given physical addresses: there is no IOMMU between."""
     frames: int = 0
     """Buffers of all ports together; 0: as many as the worker takes by itself."""
+    tunnels: int = 0
+    """Room for VTEPs of all VXLAN segments together; 0: no VXLAN."""
+    stations: int = 0
+    """Room for stations of bridges; 0: as many as the worker takes by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,8 @@ class WantedWorker:
 
     setup: WorkerSetup
     ports: tuple[PortSetup, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    """Of VXLAN: what the kernel has of their FDBs the worker sees by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +124,7 @@ class ObservedWorker:
     """Names of ports that the worker could not have before, and why."""
     physical: frozenset[str] = frozenset()
     """Names of ports whose device has to be given physical addresses."""
+    segments: tuple[Segment, ...] | None = ()
+    """That it was given; None: somebody else gave it some."""
+    segments_refused: str = ""
+    """Why it did not take others before; empty: it took them, or may be asked."""

@@ -81,6 +81,10 @@ class WorkerPlanner:
             if port.name not in self._running:
                 text = f"the worker serves it, polling: {port.polling.value}"
                 yield Step(StepKind.ADD_PORT, port.name, text, port)
+        if wanted.segments != (() if self._starts else self._observed.segments):
+            names = dict.fromkeys(segment.name for segment in wanted.segments)
+            text = f"VXLAN of {', '.join(names) or 'no device'} is the worker's, too"
+            yield Step(StepKind.SEGMENTS, "segments", text, wanted.segments)
 
     def _resized(self) -> bool:
         before, wanted = self._observed.setup, self._wanted
@@ -100,6 +104,8 @@ def _described(setup: WorkerSetup) -> str:
     what = "core" if len(setup.cores) == 1 else "cores"
     limits = (("IPv4", setup.routes.ipv4), ("IPv6", setup.routes.ipv6))
     room = "".join(f", room for {limit} {family} routes" for family, limit in limits if limit)
+    if setup.tunnels:
+        room += f", and for {setup.tunnels} VTEPs"
     return f"start the data path on {what} {cores}, in {setup.memory // MB} MB{room}"
 
 
