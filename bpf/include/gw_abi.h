@@ -46,6 +46,7 @@ enum gw_device_flag {
 	GW_DEV_BRIDGED = 16, /* a port whose bridge XDP bridges for: it forwards, no restrictions */
 	GW_DEV_UNDERLAY = 32, /* a port of its own at which VXLAN may arrive */
 	GW_DEV_TUNNEL = 64, /* a VXLAN device, a port of the bridge l3_ifindex */
+	GW_DEV_WORKER = 128, /* a TAP of the DPDK worker's */
 };
 
 /* gw_devices, written by the agent. */

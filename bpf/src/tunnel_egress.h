@@ -185,7 +185,8 @@ egress_run(struct __sk_buff *skb, struct gw_device *vxlan, struct egress_buffer 
 	return TC_ACT_STOLEN;
 }
 
-/* Does the frame come from where checksums are finished? Any other bridge port may be a veth. */
+/* Does the frame come from where checksums are finished, off a wire? Any other bridge port may be
+ * a veth. */
 static __always_inline bool
 egress_finished(const struct __sk_buff *skb)
 {
@@ -196,7 +197,7 @@ egress_finished(const struct __sk_buff *skb)
 	if (!skb->ingress_ifindex)
 		return true;
 	port = device(skb->ingress_ifindex);
-	return port && port->flags & GW_DEV_PORT;
+	return port && port->flags & (GW_DEV_PORT | GW_DEV_WORKER);
 }
 
 /* The TC verdict for a frame that a VXLAN device is about to send. */

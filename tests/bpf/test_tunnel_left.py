@@ -49,6 +49,15 @@ def test_unfinished_frames(tunnelling: Tunnelling) -> None:
     assert tunnelling.alone(FRAME, received_on="br0")
 
 
+def test_what_came_off_a_wire_of_the_worker_s(tunnelling: Tunnelling) -> None:
+    """Its TAP carries no program of ours, and what comes by it is finished."""
+    tunnelling.underlay.set_device("lan0", 0, l3="br0")
+    assert tunnelling.alone(FRAME)
+    tunnelling.underlay.set_device("lan0", lib.GW_DEV_WORKER, l3="br0")
+    assert not tunnelling.alone(FRAME)
+    assert tunnelling.alone(FRAME, gso=1400)
+
+
 def test_what_the_tables_do_not_say(tunnelling: Tunnelling) -> None:
     tunnelling.station(tunnelling.device, 0)
     assert tunnelling.alone(FRAME)
