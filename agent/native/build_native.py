@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Builds the extension module `_gw_native`: libbpf, libmnl and the shared types, by CFFI.
 
-Usage: build_native.py OUTPUT_FOLDER. What C compiles and what Python reads are the same three
+Usage: build_native.py OUTPUT_FOLDER. What C compiles and what Python reads are the same
 headers, so a type cannot be one thing here and another there.
 """
 
@@ -15,6 +15,7 @@ from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
 ABI = HERE.parents[1] / "bpf" / "include" / "gw_abi.h"
+HEADERS = ("gw_native.h", "gw_mirror.h", "gw_evpn.h")
 TYPES = """
 typedef unsigned char __u8; typedef unsigned short __u16; typedef unsigned int __u32;
 typedef unsigned long long __u64;
@@ -32,11 +33,11 @@ def builder() -> FFI:
     # As <linux/types.h> has them on every 64-bit target.
     ffi.cdef(TYPES)
     ffi.cdef(declarations(ABI))
-    ffi.cdef(declarations(HERE / "gw_native.h"))
-    ffi.cdef(declarations(HERE / "gw_mirror.h"))
+    for name in HEADERS:
+        ffi.cdef(declarations(HERE / name))
     ffi.set_source(
         "_gw_native",
-        '#include "gw_abi.h"\n#include "gw_native.h"\n#include "gw_mirror.h"\n',
+        "".join(f'#include "{name}"\n' for name in (ABI.name, *HEADERS)),
         sources=[str(source) for source in sorted(HERE.glob("*.c"))],
         include_dirs=[str(ABI.parent), str(HERE)],
         libraries=["bpf", "mnl"],
