@@ -28,6 +28,8 @@ NOT_RUNNING = {
 FRAMES_BY_DEFAULT = 16384
 FRAMES_OF_CORE = 1152
 """In its cache, and on their way."""
+FRAMES_OF_PIECES = 1536
+"""Likewise: pieces of outer packets that wait for others, where there is VXLAN."""
 FRAMES_OF_KERNEL = 128
 RING, XDP_RING = 512, 2048
 """Of a device: one to receive, and one for each core to send; AF_XDP has one of each."""
@@ -77,7 +79,10 @@ def worker_of(
             pci=any(_on_pci(port) for port in ports) or bool(before and before.pci),
             physical=any(port.name in observed.physical for port in ports)
             or bool(before and before.physical),
-            frames=max(_frames(ports, len(worker.cores) or 1), before.frames if before else 0),
+            frames=max(
+                _frames(ports, len(worker.cores) or 1, vxlan=bool(config.vxlan)),
+                before.frames if before else 0,
+            ),
             tunnels=max(bool(config.vxlan) * TUNNELS, before.tunnels if before else 0),
             stations=max(bool(config.vxlan) * STATIONS, before.stations if before else 0),
         ),
@@ -99,13 +104,14 @@ def beyond(segment: Segment) -> str:
     return "in a VLAN of its bridge" if segment.vlan else ""
 
 
-def _frames(ports: Sequence[Port], cores: int) -> int:
+def _frames(ports: Sequence[Port], cores: int, *, vxlan: bool) -> int:
     """All that the ports may hold at once, as the worker counts it; 0 when its default will do."""
     rings = sum(
         2 * XDP_RING if (port.vdev or "").startswith("net_af_xdp") else (1 + cores) * RING
         for port in ports
     )
-    needed = cores * FRAMES_OF_CORE + FRAMES_OF_KERNEL + rings + len(ports) * KERNEL_RINGS
+    of_core = FRAMES_OF_CORE + vxlan * FRAMES_OF_PIECES
+    needed = cores * of_core + FRAMES_OF_KERNEL + rings + len(ports) * KERNEL_RINGS
     return needed if needed > FRAMES_BY_DEFAULT else 0
 
 

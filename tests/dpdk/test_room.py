@@ -11,6 +11,7 @@ from hybrid_gateway.model import (
     ObservedWorker,
     Plane,
     Port,
+    Vxlan,
     Worker,
     WorkerSetup,
     WorkerState,
@@ -35,16 +36,21 @@ def add(bench: Bench, number: int) -> None:
 
 
 def options_for(
-    *vdevs: str, cores: tuple[int, ...] = SMALL.cores, before: WorkerSetup | None = None
+    *vdevs: str,
+    cores: tuple[int, ...] = SMALL.cores,
+    before: WorkerSetup | None = None,
+    vxlan: bool = False,
 ) -> WorkerOptions:
     """What the agent starts a worker with that is to have these ports."""
     ports = tuple(
         Port(f"n{number}", plane=Plane.DPDK, vdev=vdev) for number, vdev in enumerate(vdevs)
     )
-    config = Config(1, "", ports=ports, worker=Worker(cores=cores))
+    devices = (Vxlan("vni1"),) if vxlan else ()
+    config = Config(1, "", ports=ports, worker=Worker(cores=cores), vxlan=devices)
     wanted = worker_of(config, ObservedWorker(WorkerState.RUNNING, setup=before))
     assert wanted
-    return replace(SMALL, mbufs=options_of(wanted.setup).mbufs)
+    options = options_of(wanted.setup)
+    return replace(SMALL, mbufs=options.mbufs, tunnels=options.tunnels)
 
 
 def test_a_port_too_many(own_bench: Bench) -> None:
@@ -64,13 +70,15 @@ def test_a_port_too_many(own_bench: Bench) -> None:
 
 
 def test_what_the_ports_of_the_configuration_take() -> None:
-    """The default as long as it will do; a port's rings are more with more cores, and in AF_XDP."""
+    """The default as long as it will do; a port's rings are more with more cores, and in AF_XDP,
+    and with VXLAN there are pieces of outer packets, which wait."""
     null, xdp = "net_null0", "net_af_xdp0,iface=x0"
 
     assert options_for(*[null] * BY_DEFAULT).mbufs == 0
     assert options_for(*[null] * 7).mbufs == 1280 + 7 * 2560
     assert options_for(*[null] * 7, cores=(0, 1)).mbufs == 2432 + 7 * 3072
     assert options_for(*[null] * 5, xdp).mbufs == 1280 + 5 * 2560 + 5632
+    assert options_for(*[null] * 7, vxlan=True).mbufs == 1280 + 1536 + 7 * 2560
     large = WorkerSetup(SMALL.cores, 0, frames=20000)
     assert options_for(null, before=large).mbufs == 20000, "no reason to start anew"
 
@@ -80,7 +88,7 @@ def test_more_ports_than_by_default() -> None:
     xdp = "net_af_xdp_x0,iface=x0-wire"
     nulls = [f"net_null{number}" for number in range(6)]
     # Without hugepages a buffer takes a page of its own.
-    options = replace(options_for(xdp, *nulls), memory_mb=224)
+    options = replace(options_for(xdp, *nulls, vxlan=True), memory_mb=256)
     with Bench.running("room", options) as bench:
         cable = bench.cable("x0")
         bench.client.add_port(WorkerPort("x0", "x0", f"net_af_xdp_x0,iface={cable.wire}"))

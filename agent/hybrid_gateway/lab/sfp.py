@@ -57,7 +57,7 @@ SFP_PORTS = """\
   sfp1: {vdev: "net_af_packet1,iface=sfp1", plane: dpdk}
 """
 SFP_SECTION = """\
-worker: {hugepages: 128M, routes: {ipv4: 10000, ipv6: 1000}}
+worker: {hugepages: 160M, routes: {ipv4: 10000, ipv6: 1000}}
 """
 
 

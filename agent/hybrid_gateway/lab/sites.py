@@ -195,7 +195,7 @@ _WORKER_PORTS = "".join(
     f'  {port}: {{vdev: "net_af_packet{number},iface={port}", plane: dpdk}}\n'
     for number, port in enumerate((ACCESS, UPLINK))
 )
-_WORKER = "worker: {hugepages: 128M, routes: {ipv4: 1000, ipv6: 1000}}\n"
+_WORKER = "worker: {hugepages: 160M, routes: {ipv4: 1000, ipv6: 1000}}\n"
 
 
 def configuration(site: Site, *sections: str) -> str:
