@@ -26,6 +26,7 @@ BPF_CFLAGS = -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -target bpf -mcp
 
 BPF_OBJECTS := $(patsubst bpf/%.bpf.c,build/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 NATIVE := $(if $(wildcard agent/native/build_native.py),build/lib/.built)
+BGP := $(if $(wildcard agent/native/build_bgp.py),build/lib/.bgp-built)
 WORKER := $(if $(wildcard dpdk/cffi_build.py),build/lib/.worker-built)
 GUESTS := bookworm trixie
 BENCH := $(if $(wildcard tests/bench/Makefile),bench-tool)
@@ -54,7 +55,7 @@ $(VENV)/.installed: .ci/dev-requirements.txt
 
 # ---- build ------------------------------------------------------------------------------
 
-build: $(BPF_OBJECTS) $(NATIVE) $(WORKER) $(BENCH) $(WRAPPERS)
+build: $(BPF_OBJECTS) $(NATIVE) $(BGP) $(WORKER) $(BENCH) $(WRAPPERS)
 
 build/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 	@mkdir -p $(@D)
@@ -63,9 +64,14 @@ build/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 
 -include $(wildcard build/bpf/*.d)
 
-build/lib/.built: $(wildcard agent/native/*) $(wildcard bpf/include/*.h) Makefile
+build/lib/.built: $(filter-out %/build_bgp.py,$(wildcard agent/native/*)) $(wildcard bpf/include/*.h) Makefile
 	@mkdir -p $(@D)
 	$(PYTHON) agent/native/build_native.py build/lib
+	@touch $@
+
+build/lib/.bgp-built: agent/native/build_bgp.py Makefile
+	@mkdir -p $(@D)
+	$(PYTHON) $< build/lib
 	@touch $@
 
 # Knows itself which of its objects are current.
