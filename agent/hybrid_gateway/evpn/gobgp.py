@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The client of Debian's gobgpd (3.10 and 3.36): what it is to be, to say, and what it hears.
+
+Importing this takes gRPC into memory; do so only where there is an `evpn` section.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address
+from itertools import islice
+from typing import Any
+
+from gw_gobgp import gobgp_pb2 as api
+
+from ..errors import EvpnAbsentError, EvpnError
+from ..model import (
+    END_OF_STATE,
+    Evpn,
+    EvpnRoute,
+    IPAddress,
+    MacRoute,
+    PeerState,
+    RouteEvent,
+)
+from . import session, session_policy
+from .codec import encoded
+from .gobgp_channel import Channel
+from .received import received
+
+BATCH = 4096
+"""Paths in one message. gobgpd takes or refuses a message as a whole, and does nothing else while
+it looks at one."""
+
+CHANGES = 1024
+"""At most so many come out of a watch at once."""
+
+Refusal = tuple[EvpnRoute, str]
+"""A route that cannot be announced, and why."""
+
+
+class GobgpClient:
+    """One daemon of ours: nobody else configures it or announces by it.
+
+    Calls block. They raise EvpnAbsentError when the daemon is away, with everything that it was
+    told, and EvpnError for what it refuses. Any thread may call; `close` ends all calls.
+    """
+
+    def __init__(self, target: str) -> None:
+        """`target`: `unix:///run/gw/bgp.sock` or `127.0.0.1:50051`; it is not connected to yet."""
+        self._channel = Channel(target)
+        self._router_id = IPv4Address(0)
+
+    def close(self) -> None:
+        self._channel.close()
+
+    # ---- configuration -----------------------------------------------------------------
+
+    def configure(
+        self, evpn: Evpn, routes: Iterable[EvpnRoute] = (), *, restarting: bool = False
+    ) -> bool:
+        """Brings the daemon to what the section says; what is right already is not touched.
+
+        True: it had to be started, so it knew no route, and `routes` were announced before it got
+        its neighbours: those that kept our routes over a restart find all of them again, and drop
+        none at our End-of-RIB (RFC 4724 section 4.2). `restarting` tells them that it is one.
+        """
+        wanted = session.speaker(evpn)
+        if evpn.router_id is not None:
+            self._router_id = evpn.router_id
+        running = getattr(self._channel.call("GetBgp", api.GetBgpRequest()), "global")
+        started = not session.same_speaker(running, wanted)
+        if started:
+            if running.asn:
+                self._channel.call("StopBgp", api.StopBgpRequest())
+            self._channel.call("StartBgp", api.StartBgpRequest(**{"global": wanted}))
+        session_policy.apply(self._channel, evpn)
+        if started:
+            self.announce(routes)
+        self._set_peers(session.peers(evpn, restarting=restarting and started))
+        return started
+
+    def _set_peers(self, wanted: dict[str, api.Peer]) -> None:
+        present = {peer.conf.neighbor_address: peer.conf.description for peer in self._listed()}
+        for address, description in present.items():
+            if address not in wanted or wanted[address].conf.description != description:
+                self._channel.call("DeletePeer", api.DeletePeerRequest(address=address))
+        for address, peer in wanted.items():
+            if present.get(address) != peer.conf.description:
+                self._channel.call("AddPeer", api.AddPeerRequest(peer=peer))
+
+    def _listed(self, *, advertised: bool = False) -> Iterator[api.Peer]:
+        request = api.ListPeerRequest(enableAdvertised=advertised)
+        for answer in self._channel.listed("ListPeer", request):
+            yield answer.peer
+
+    def peers(self, *, advertised: bool = False) -> list[PeerState]:
+        """Of all neighbours. `advertised` are counted on request: it takes gobgpd a walk of its
+        table for each of them."""
+        now = time.time()
+        return [session.peer_state(peer, now) for peer in self._listed(advertised=advertised)]
+
+    def revive(self, address: IPAddress) -> None:
+        """Lets a neighbour try again that was shut down for sending too many routes."""
+        self._channel.call("EnablePeer", api.EnablePeerRequest(address=str(address)))
+
+    # ---- our routes --------------------------------------------------------------------
+
+    def announce(self, routes: Iterable[EvpnRoute]) -> list[Refusal]:
+        """Adds routes, or replaces those with the same key; after `configure`.
+
+        gobgpd looks after the sequence number of a MAC itself (RFC 7432 section 15): it adds one
+        where ours has none, and wants it above all that it has heard of that MAC, 3.10 in any VNI.
+        What `watch` says of our own routes has the number that neighbours see.
+        """
+        return self._say(routes, withdrawn=False)
+
+    def withdraw(self, routes: Iterable[EvpnRoute]) -> list[Refusal]:
+        """What counts is their key; one that is not there is no error."""
+        return self._say(routes, withdrawn=True)
+
+    def _say(self, routes: Iterable[EvpnRoute], *, withdrawn: bool) -> list[Refusal]:
+        refused: list[Refusal] = []
+        left = iter(routes)
+        while batch := list(islice(left, BATCH)):
+            said: list[tuple[EvpnRoute, list[api.Path]]] = []
+            for route in batch:
+                try:
+                    said.append((route, encoded(route, self._router_id, withdrawn=withdrawn)))
+                except EvpnError as error:
+                    refused.append((route, error.message))
+            try:
+                self._send(path for _, paths in said for path in paths)
+            except EvpnAbsentError:
+                raise
+            except EvpnError:
+                # The message was refused for one of them, and nobody says which.
+                refused += self._say_singly(said, withdrawn=withdrawn)
+        return refused
+
+    def _send(self, paths: Iterable[api.Path]) -> None:
+        request = api.AddPathStreamRequest(table_type=api.GLOBAL, paths=paths)
+        self._channel.sent("AddPathStream", [request])
+
+    def _say_singly(
+        self, said: list[tuple[EvpnRoute, list[api.Path]]], *, withdrawn: bool
+    ) -> list[Refusal]:
+        refused: list[Refusal] = []
+        for route, paths in said:
+            try:
+                self._send(paths)
+            except EvpnAbsentError:
+                raise
+            except EvpnError as error:
+                if withdrawn or not self._say_unnumbered(route):
+                    refused.append((route, error.message))
+        return refused
+
+    def _say_unnumbered(self, route: EvpnRoute) -> bool:
+        """Whether gobgpd takes a MAC route whose sequence number it chooses."""
+        if not isinstance(route, MacRoute) or route.sticky or not route.sequence:
+            return False
+        try:
+            self._send(encoded(replace(route, sequence=0), self._router_id))
+        except EvpnAbsentError:
+            raise
+        except EvpnError:
+            return False
+        return True
+
+    # ---- best paths --------------------------------------------------------------------
+
+    def watch(self) -> Iterator[list[RouteEvent]]:
+        """Best paths, in batches: those there are, then END_OF_STATE, then changes; after
+        `configure`. It never returns: it ends with EvpnAbsentError, also by `close`."""
+        request = api.WatchEventRequest(
+            table=api.WatchEventRequest.Table(
+                filters=[
+                    api.WatchEventRequest.Table.Filter(
+                        type=api.WatchEventRequest.Table.Filter.BEST, init=True
+                    )
+                ]
+            )
+        )
+        told = False
+        for answer in self._channel.listed("WatchEvent", request, seconds=None):
+            yield from _batches(answer.table.paths)
+            # All that there is comes as one message, if that is nothing as well.
+            if not told:
+                told = True
+                yield [END_OF_STATE]
+        raise EvpnAbsentError("gobgpd ended the watch")
+
+
+def _batches(paths: Any) -> Iterator[list[RouteEvent]]:
+    batch: list[RouteEvent] = []
+    for path in paths:
+        batch += received(path)
+        if len(batch) >= CHANGES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
