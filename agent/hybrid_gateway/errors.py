@@ -147,6 +147,18 @@ class NoSuchPortError(WorkerError):
     default_code = "worker.no-port"
 
 
+class BadSegmentError(WorkerError):
+    """What was said of a VXLAN segment makes no sense."""
+
+    default_code = "worker.bad-segment"
+
+
+class NoRoomError(WorkerError):
+    """There are more of them than the worker has room for."""
+
+    default_code = "worker.no-room"
+
+
 class MirrorTimeoutError(WorkerError):
     """The worker's tables did not catch up with the kernel's in time."""
 

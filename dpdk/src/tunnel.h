@@ -13,6 +13,7 @@
 
 enum gw_tunnel_limits {
 	GW_SEGMENTS = 256, /* slot 0 is none */
+	GW_SEGMENT_OF_KERNEL = 0, /* of an arrival: the kernel has such a VNI, and takes the packet */
 	GW_TUNNELS_MAX = 32768, /* of all segments together */
 	GW_TUNNEL_HEADER = 80, /* Ethernet, IPv6, UDP, VXLAN: 70 */
 	GW_FLOOD_MAX = 1024, /* VTEPs of one segment that get what is flooded */
@@ -49,19 +50,22 @@ struct gw_segment {
 	uint32_t ifindex; /* of the VXLAN device */
 	uint8_t family; /* 4 or 6 */
 	uint8_t pad[3];
-	uint8_t spare[32];
+	uint32_t link; /* ifindex of the device that outer packets are bound to; 0: none */
+	uint8_t spare[28];
 } __rte_cache_aligned;
 
 static_assert(sizeof(struct gw_segment) == 64, "one cache line");
 
 /*
  * Where a tunnel's packets go, as the FIB said when its version was `version`: an index of
- * gw_nexthops, never of kind CONNECTED. Lcores write it as one word.
+ * gw_nexthops, of kind CONNECTED only while the neighbour is not known, and the MTU of the route,
+ * which may be less than that of the next hop. Lcores write it as one word.
  */
 union gw_tunnel_way {
 	struct {
 		uint32_t version;
-		uint32_t nexthop;
+		uint16_t nexthop;
+		uint16_t mtu; /* of a group: not told, look at the member */
 	};
 	uint64_t word;
 };
@@ -95,7 +99,8 @@ struct gw_sender_key {
 	uint8_t pad;
 };
 
-/* Which segment a packet is for whose sender is not known: one address of ours, or any. */
+/* Which segment a packet is for whose sender is not known: one address of ours, or any. The data is
+ * a slot of gw_segments, or GW_SEGMENT_OF_KERNEL. */
 struct gw_arrival_key {
 	uint8_t local[16]; /* zero: whichever is ours */
 	rte_be32_t vni;

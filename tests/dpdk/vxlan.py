@@ -15,6 +15,7 @@ the cable's far end. `segment.arriving(inner)` and `segment.leaving(inner)` are 
 with scapy, to be compared with what the worker makes of them.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -76,8 +77,13 @@ def underlay(bench: Bench, name: str = "core", *, mtu: int = CORE_MTU) -> Cable:
     return port
 
 
+def ifindexes(bench: Bench) -> dict[str, int]:
+    """Of all devices by name; /sys shows those of the namespace that it was mounted in."""
+    return {link["ifname"]: link["ifindex"] for link in json.loads(bench.run("ip", "-j", "link"))}
+
+
 def ifindex(bench: Bench, device: str) -> int:
-    return int(bench.run("cat", f"/sys/class/net/{device}/ifindex"))
+    return ifindexes(bench)[device]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ class Segment:
         words += f" local {local}" if local else ""
         words += f" {'' if checksum else 'no'}udpcsum" if family == 4 else ""
         words += " udp6zerocsumtx" if family == 6 and not checksum else ""
-        if not bench.run("sh", "-c", f"ls -d /sys/class/net/{bridge} 2>/dev/null || true"):
+        if bridge not in ifindexes(bench):
             bench.ip(
                 f"link add {bridge} address 02:00:00:00:09:01 type bridge"
                 " forward_delay 0 mcast_snooping 0",

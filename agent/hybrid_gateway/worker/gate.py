@@ -8,9 +8,9 @@ import dataclasses
 import errno
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, TypeVar, get_type_hints
 
 from _gw_worker import ffi, lib
@@ -19,26 +19,30 @@ from ..errors import (
     AlreadyStartedError,
     BadCoreError,
     BadDeviceError,
+    BadSegmentError,
     DeviceBusyError,
     MirrorTimeoutError,
     NoHugepagesError,
+    NoRoomError,
     NoSuchDeviceError,
     NoSuchPortError,
     NotSupportedError,
     UsageError,
     WorkerError,
 )
-from ..model import Polling
+from ..model import IPAddress, Polling
 from ..worker_values import (
     GraphNode,
     LcoreStatus,
     MemoryStatus,
     MirrorStatus,
     PortStatus,
+    SegmentStatus,
     Way,
     WayKind,
     WorkerOptions,
     WorkerPort,
+    WorkerSegment,
 )
 
 T = TypeVar("T")
@@ -58,6 +62,7 @@ ADD: Meanings = {
     errno.ENOTSUP: NotSupportedError,
 }
 WAIT: Meanings = {errno.ETIME: MirrorTimeoutError}
+SEGMENTS: Meanings = {errno.EINVAL: BadSegmentError, errno.ENOSPC: NoRoomError}
 
 POLLING = {
     lib.GW_POLLING_ADAPTIVE: Polling.ADAPTIVE,
@@ -70,7 +75,27 @@ WAY_KINDS = {
     lib.GW_WAY_PORT: WayKind.PORT,
     lib.GW_WAY_BRIDGE: WayKind.BRIDGE,
 }
+SEGMENT_FLAGS = {
+    "any_source": lib.GW_SEGMENT_OPTION_ANY_SOURCE,
+    "listed": lib.GW_SEGMENT_OPTION_LISTED,
+    "fragment": lib.GW_SEGMENT_OPTION_FRAGMENT,
+    "learns": lib.GW_SEGMENT_OPTION_LEARNS,
+    "checksum": lib.GW_SEGMENT_OPTION_CHECKSUM,
+    "ttl_inherit": lib.GW_SEGMENT_OPTION_TTL_INHERIT,
+    "tos_inherit": lib.GW_SEGMENT_OPTION_TOS_INHERIT,
+    "df": lib.GW_SEGMENT_OPTION_DF,
+    "df_inherit": lib.GW_SEGMENT_OPTION_DF_INHERIT,
+}
+"""By the field of WorkerSegment that says it."""
+SEGMENT_NUMBERS = {
+    **dict.fromkeys(("ifindex", "bridge", "vni", "link", "label"), 0xFFFFFFFF),
+    **dict.fromkeys(("port", "first_port", "last_port", "mtu"), 0xFFFF),
+    **dict.fromkeys(("family", "ttl", "tos"), 0xFF),
+}
+"""The largest that the field can say; what makes sense the library knows."""
 NODES_MAX = 64
+SEGMENTS_MAX = 1024
+"""More than there can be."""
 
 
 class Worker:
@@ -172,6 +197,21 @@ class Worker:
             ways.append(_way(found))
         return tuple(ways)
 
+    def set_segments(self, segments: Sequence[WorkerSegment]) -> None:
+        """All VXLAN segments. BadSegmentError, NoRoomError: those before stay."""
+        addresses: list[bytes] = []
+        options = [_segment_options(segment, addresses) for segment in segments]
+        given = ffi.new("struct gw_segment_options[]", options)
+        listed = ffi.new("struct gw_worker_address[]", [{"bytes": one} for one in addresses])
+        result = lib.gw_segments_set(self._worker, given, len(options), listed, len(addresses))
+        _checked(result, "VXLAN segments", SEGMENTS)
+
+    def segments(self) -> tuple[SegmentStatus, ...]:
+        """In the order that they were given in."""
+        found = ffi.new("struct gw_segment_status[]", SEGMENTS_MAX)
+        count = _checked(lib.gw_segments_read(self._worker, found, SEGMENTS_MAX), "segments")
+        return tuple(_value(SegmentStatus, one) for one in found[0:count])
+
     def lcores(self) -> tuple[LcoreStatus, ...]:
         status = ffi.new("struct gw_lcore_status *")
         answer = []
@@ -238,6 +278,41 @@ def _port_options(port: WorkerPort) -> dict[str, Any]:
         "rx_descriptors": port.rx_descriptors,
         "tx_descriptors": port.tx_descriptors,
     }
+
+
+def _segment_options(segment: WorkerSegment, addresses: list[bytes]) -> dict[str, Any]:
+    """Its addresses are put at the end of the list, for the library to find them there."""
+    where = f"VXLAN segment of VNI {segment.vni}"
+    numbers = {name: getattr(segment, name) for name in SEGMENT_NUMBERS}
+    for name, number in numbers.items():
+        if not 0 <= number <= SEGMENT_NUMBERS[name]:
+            raise BadSegmentError(f"{where}: {name}: {number} is out of range")
+    sources = [_address(text, segment.family, where) for text in segment.sources]
+    arrivals = [_address(text, segment.family, where) for text in segment.arrivals]
+    first = len(addresses)
+    addresses += sources + arrivals
+    return numbers | {
+        "flags": sum(flag for name, flag in SEGMENT_FLAGS.items() if getattr(segment, name)),
+        "first_source": first,
+        "sources": len(sources),
+        "first_arrival": first + len(sources),
+        "arrivals": len(arrivals),
+        "has_local": segment.local != "",
+        "local": {
+            "bytes": _address(segment.local, segment.family, where) if segment.local else b""
+        },
+    }
+
+
+def _address(text: str, family: int, where: str) -> bytes:
+    """In 16 bytes, those behind an IPv4 address zero."""
+    try:
+        address: IPAddress = ip_address(text)
+    except ValueError as error:
+        raise BadSegmentError(f"{where}: {error}") from error
+    if address.version != family:
+        raise BadSegmentError(f"{where}: {address} is not IPv{family}")
+    return address.packed.ljust(16, b"\0")
 
 
 def _bytes(text: str, size: int, what: str) -> bytes:

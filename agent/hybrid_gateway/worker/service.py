@@ -19,6 +19,7 @@ from ..worker_values import (
     WorkerGraph,
     WorkerOptions,
     WorkerPort,
+    WorkerSegment,
     WorkerStatus,
     decoded,
 )
@@ -35,6 +36,7 @@ METHODS: Mapping[str, Method] = {
     "graph": Method("graph", Access.READ),
     "mirror.explain": Method("mirror_explain", Access.READ, {"addresses": [], "flow": 0}),
     "mirror.wait": Method("mirror_wait", Access.READ, {"milliseconds": 2000}),
+    "segments.set": Method("segments_set", Access.WRITE, {"segments": []}),
     "stop": Method("stop", Access.WRITE),
 }
 """Those that write run one at a time, see api."""
@@ -71,6 +73,7 @@ class Service:
                 memory=worker.memory(),
                 mirror=worker.mirror(),
                 ports=worker.ports(),
+                segments=worker.segments(),
                 lcores=worker.lcores(),
             )
         )
@@ -108,6 +111,15 @@ class Service:
     async def graph(self) -> WorkerGraph:
         worker = self._started()
         return WorkerGraph(await self._read(worker.graph))
+
+    async def segments_set(self, segments: list[Any]) -> None:
+        """All of them; after an error those before are in force."""
+        worker = self._started()
+        wanted = [
+            decoded(WorkerSegment, segment, f"segments[{index}]")
+            for index, segment in enumerate(segments)
+        ]
+        await self._change(lambda: worker.set_segments(wanted))
 
     async def mirror_explain(self, addresses: list[str], flow: int) -> Ways:
         """For tests and traces."""

@@ -53,6 +53,42 @@ attribute_u32(const struct nlattr *attr, uint32_t otherwise)
 
 /* ---- neighbours and FDBs ------------------------------------------------------------------------ */
 
+// A VXLAN device's own FDB.
+static void
+decode_entry(const struct ndmsg *nd, const struct nlattr **attr, bool gone)
+{
+	static const uint8_t all[6];
+	const uint8_t *mac = attribute_bytes(attr[NDA_LLADDR], 6);
+	struct flooded_key key = {.entry = {.ifindex = nd->ndm_ifindex}};
+	const rte_be16_t *port = attribute_bytes(attr[NDA_PORT], sizeof(*port));
+	uint32_t size = attr[NDA_DST] ? mnl_attr_get_payload_len(attr[NDA_DST]) : 0;
+
+	// After what the device says of a request, also of ours, older kernels say it again without
+	// the VTEP (6.1 does); only the device tells of times.
+	if (!mac || !attr[NDA_CACHEINFO] || !segment_of(nd->ndm_ifindex))
+		return;
+	memcpy(key.entry.mac, mac, sizeof(key.entry.mac));
+	key.place.via = attribute_u32(attr[NDA_IFINDEX], 0);
+	key.place.vni = attribute_u32(attr[NDA_VNI], 0);
+	key.place.port = port ? *port : 0;
+	if (size == 4 || size == 16) {
+		key.place.family = size == 4 ? 4 : 6;
+		memcpy(key.place.address, mnl_attr_get_payload(attr[NDA_DST]), size);
+	}
+	if (mac[0] & 1 || !memcmp(mac, all, sizeof(all))) {
+		if (gone)
+			member_gone(&key);
+		else if (key.place.family)
+			member_seen(&key);
+	} else if (gone) {
+		entry_gone(&key.entry);
+	} else {
+		entry_seen(&key.entry, &key.place, attribute_u32(attr[NDA_NH_ID], 0),
+			   !(nd->ndm_state & (NUD_PERMANENT | NUD_NOARP)) &&
+				   !(nd->ndm_flags & NTF_EXT_LEARNED));
+	}
+}
+
 static void
 decode_station(const struct ndmsg *nd, const struct nlattr **attr, bool gone)
 {
@@ -61,7 +97,7 @@ decode_station(const struct ndmsg *nd, const struct nlattr **attr, bool gone)
 	enum station_kind kind = STATION_LEARNED;
 
 	// Entries of VLANs matter to bridges that filter them only, and those are the kernel's.
-	if (!mac || mac[0] & 1 || !key.bridge || nd->ndm_flags & NTF_SELF || attr[NDA_VLAN])
+	if (!mac || mac[0] & 1 || !key.bridge || attr[NDA_VLAN])
 		return;
 	memcpy(key.mac, mac, sizeof(key.mac));
 	if (gone) {
@@ -90,7 +126,10 @@ decode_neighbour(const struct nlmsghdr *message)
 		return;
 	attributes(nd + 1, mnl_nlmsg_get_payload_len(message) - sizeof(*nd), attr, RTE_DIM(attr));
 	if (nd->ndm_family == AF_BRIDGE) {
-		decode_station(nd, attr, gone);
+		if (nd->ndm_flags & NTF_SELF)
+			decode_entry(nd, attr, gone);
+		else
+			decode_station(nd, attr, gone);
 		return;
 	}
 	key.ifindex = nd->ndm_ifindex;

@@ -168,6 +168,8 @@ sweep(void)
 		break;
 	case STEP_STATIONS:
 		stations_sweep();
+		entries_sweep();
+		segments_known();
 		break;
 	case STEP_ROUTES4:
 	case STEP_ROUTES6:
@@ -187,8 +189,10 @@ look(void)
 	dump.look[dump.step]++;
 	dump.looks++;
 	dump.deleted = dump.interrupted = false;
-	if (dump.step == STEP_STATIONS)
+	if (dump.step == STEP_STATIONS) {
 		count_bridges();
+		segments_asked();
+	}
 	if (dump.step == STEP_RULES4 || dump.step == STEP_RULES6)
 		rules_begin(dump.step == STEP_RULES4 ? FAMILY4 : FAMILY6);
 	if (dump.step == STEP_STATIONS && !dump.bridge_count)

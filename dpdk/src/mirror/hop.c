@@ -139,9 +139,12 @@ fill(const struct hop *hop, const struct link *link, struct gw_nexthop *want)
 	const struct hop_key base = base_key(&hop->key);
 	const struct hop *neighbour = is_variant(hop) ? table_find(&mirror.hops, &base) : hop;
 
-	want->reason = link && link->slot ? GW_PUNT_NEIGHBOUR : GW_PUNT_OTHER_DEVICE;
-	if (!link || !link->slot)
+	// By a VXLAN device nothing is routed, but by its bridge.
+	if (!link || !link->slot || link->flags & LINK_VXLAN) {
+		want->reason = GW_PUNT_OTHER_DEVICE;
 		return;
+	}
+	want->reason = GW_PUNT_NEIGHBOUR;
 	// For the source's way back, which does not need the neighbour.
 	want->interface = link->slot;
 	want->mtu = mtu_of(hop, link);

@@ -30,7 +30,7 @@ link_get(uint32_t ifindex)
 
 // IPv4 routes go without a word when a link goes down, and come to life again likewise.
 static void
-routes_may_differ(uint16_t before, uint16_t after)
+routes_may_differ(uint32_t before, uint32_t after)
 {
 	if ((before ^ after) & (LINK_KNOWN | LINK_UP | LINK_CARRIER))
 		dump_want_twice(WANT_ROUTES | WANT(STEP_OBJECTS));
@@ -40,7 +40,7 @@ void
 link_seen(const struct link_news *news)
 {
 	struct link *link = link_get(news->ifindex);
-	uint16_t before;
+	uint32_t before;
 
 	if (!link || !stamp_news(&link->stamp, STEP_LINKS))
 		return;
@@ -52,6 +52,9 @@ link_seen(const struct link_news *news)
 	link->master = news->master;
 	link->lower = news->lower;
 	link->promiscuity = news->promiscuity;
+	link->vni = news->vni;
+	link->vxlan_port = news->vxlan_port;
+	link->vxlan_family = news->vxlan_family;
 	if (news->ageing)
 		link->ageing = news->ageing;
 	memcpy(link->mac, news->mac, sizeof(link->mac));
@@ -66,7 +69,7 @@ link_seen(const struct link_news *news)
 static void
 forget(struct link *link)
 {
-	uint16_t before = link->flags;
+	uint32_t before = link->flags;
 
 	link->flags &= OF_SWITCHES;
 	link->master = 0;
@@ -111,7 +114,7 @@ links_sweep(void)
 }
 
 static void
-set(struct link *link, const int32_t *value, uint16_t flag)
+set(struct link *link, const int32_t *value, uint32_t flag)
 {
 	if (value && *value)
 		link->flags |= flag;
@@ -139,7 +142,7 @@ switches_seen(enum family family, int32_t ifindex, const int32_t *forwarding,
 	      const int32_t *rp_filter, const int32_t *ignores, const int32_t *force)
 {
 	struct link *link;
-	uint16_t before;
+	uint32_t before;
 
 	if (ifindex == ALL)
 		switches_of_all(family, forwarding, rp_filter, ignores);

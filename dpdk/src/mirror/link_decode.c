@@ -33,11 +33,11 @@ byte_of(const struct nlattr *attr, uint8_t otherwise)
 	return byte ? *byte : otherwise;
 }
 
-static uint16_t
+static uint32_t
 port_flags(const struct nlattr *data)
 {
 	const struct nlattr *attr[IFLA_BRPORT_LOCKED + 1];
-	uint16_t flags = 0;
+	uint32_t flags = 0;
 
 	nested(data, attr, RTE_DIM(attr));
 	if (byte_of(attr[IFLA_BRPORT_STATE], BR_STATE_FORWARDING) != BR_STATE_FORWARDING)
@@ -46,24 +46,64 @@ port_flags(const struct nlattr *data)
 	if (byte_of(attr[IFLA_BRPORT_ISOLATED], 0) || byte_of(attr[IFLA_BRPORT_LOCKED], 0) ||
 	    byte_of(attr[IFLA_BRPORT_MODE], 0))
 		flags |= LINK_CHOOSY;
+	if (byte_of(attr[IFLA_BRPORT_NEIGH_SUPPRESS], 0))
+		flags |= LINK_SUPPRESS;
+	if (byte_of(attr[IFLA_BRPORT_LEARNING], 1))
+		flags |= LINK_LEARNS;
+	if (!byte_of(attr[IFLA_BRPORT_UNICAST_FLOOD], 1) ||
+	    !byte_of(attr[IFLA_BRPORT_MCAST_FLOOD], 1) ||
+	    !byte_of(attr[IFLA_BRPORT_BCAST_FLOOD], 1))
+		flags |= LINK_QUIET;
 	return flags;
+}
+
+static void
+decode_bridge(const struct nlattr *data, struct link_news *news)
+{
+	const struct nlattr *attr[IFLA_BR_VLAN_FILTERING + 1];
+
+	nested(data, attr, RTE_DIM(attr));
+	news->flags |= LINK_BRIDGE;
+	if (byte_of(attr[IFLA_BR_VLAN_FILTERING], 0))
+		news->flags |= LINK_VLAN_AWARE;
+	news->ageing = attribute_u32(attr[IFLA_BR_AGEING_TIME], 0) / USER_HZ;
+}
+
+// A single VXLAN device has no VNI of its own: its bridge filters VLANs, and is the kernel's.
+static void
+decode_vxlan(const struct nlattr *data, struct link_news *news)
+{
+	const struct nlattr *attr[IFLA_VXLAN_COLLECT_METADATA + 1];
+	const rte_be16_t *port;
+
+	nested(data, attr, RTE_DIM(attr));
+	news->vni = attribute_u32(attr[IFLA_VXLAN_ID], 0);
+	port = attribute_bytes(attr[IFLA_VXLAN_PORT], sizeof(*port));
+	if (!news->vni || !port || byte_of(attr[IFLA_VXLAN_COLLECT_METADATA], 0))
+		return;
+	news->flags |= LINK_VXLAN;
+	news->vxlan_port = rte_be_to_cpu_16(*port);
+	news->ageing = attribute_u32(attr[IFLA_VXLAN_AGEING], 0);
+	if (attr[IFLA_VXLAN_LOCAL] || attr[IFLA_VXLAN_GROUP])
+		news->vxlan_family = 4;
+	else if (attr[IFLA_VXLAN_LOCAL6] || attr[IFLA_VXLAN_GROUP6])
+		news->vxlan_family = 6;
 }
 
 static void
 decode_kind(const struct nlattr *info, struct link_news *news)
 {
-	const struct nlattr *attr[IFLA_INFO_SLAVE_DATA + 1], *bridge[IFLA_BR_VLAN_FILTERING + 1];
+	const struct nlattr *attr[IFLA_INFO_SLAVE_DATA + 1];
+	const char *kind;
 
 	nested(info, attr, RTE_DIM(attr));
-	if (attr[IFLA_INFO_KIND] && !strcmp(mnl_attr_get_str(attr[IFLA_INFO_KIND]), "tun"))
+	kind = attr[IFLA_INFO_KIND] ? mnl_attr_get_str(attr[IFLA_INFO_KIND]) : "";
+	if (!strcmp(kind, "tun"))
 		news->flags |= LINK_TAP;
-	if (attr[IFLA_INFO_KIND] && !strcmp(mnl_attr_get_str(attr[IFLA_INFO_KIND]), "bridge")) {
-		nested(attr[IFLA_INFO_DATA], bridge, RTE_DIM(bridge));
-		news->flags |= LINK_BRIDGE;
-		if (byte_of(bridge[IFLA_BR_VLAN_FILTERING], 0))
-			news->flags |= LINK_VLAN_AWARE;
-		news->ageing = attribute_u32(bridge[IFLA_BR_AGEING_TIME], 0) / USER_HZ;
-	}
+	else if (!strcmp(kind, "bridge"))
+		decode_bridge(attr[IFLA_INFO_DATA], news);
+	else if (!strcmp(kind, "vxlan"))
+		decode_vxlan(attr[IFLA_INFO_DATA], news);
 	if (attr[IFLA_INFO_SLAVE_KIND] &&
 	    !strcmp(mnl_attr_get_str(attr[IFLA_INFO_SLAVE_KIND]), "bridge"))
 		news->flags |= port_flags(attr[IFLA_INFO_SLAVE_DATA]);
@@ -71,7 +111,7 @@ decode_kind(const struct nlattr *info, struct link_news *news)
 
 // From the IPv6 part of a link's message; a router may advertise a smaller MTU than the device has.
 static void
-decode_conf6(const struct nlattr *inet6, uint32_t *mtu6, uint16_t *flags)
+decode_conf6(const struct nlattr *inet6, uint32_t *mtu6, uint32_t *flags)
 {
 	const struct nlattr *attr[IFLA_INET6_CONF + 1];
 	const int32_t *conf;
@@ -119,7 +159,7 @@ static void
 decode_port(const struct ifinfomsg *info, const struct nlattr **attr, bool gone)
 {
 	struct link *link = link_find(info->ifi_index);
-	uint16_t flags;
+	uint32_t flags;
 
 	if (!link || !(link->flags & LINK_KNOWN))
 		return;
@@ -128,13 +168,13 @@ decode_port(const struct ifinfomsg *info, const struct nlattr **attr, bool gone)
 		// It left the bridge; what it is now, its own message says.
 		if (link->master == attribute_u32(attr[IFLA_MASTER], 0)) {
 			link->master = 0;
-			link->flags &= ~(LINK_MASTERED | LINK_STP_BLOCKED | LINK_CHOOSY);
+			link->flags &= ~(LINK_MASTERED | LINK_OF_PORT);
 		}
 		return;
 	}
 	if (!attr[IFLA_PROTINFO] || !mnl_attr_get_payload_len(attr[IFLA_PROTINFO]))
 		return;
-	flags = link->flags & ~(LINK_STP_BLOCKED | LINK_CHOOSY);
+	flags = link->flags & ~LINK_OF_PORT;
 	link->flags = flags | port_flags(attr[IFLA_PROTINFO]);
 }
 
@@ -142,8 +182,7 @@ static void
 decode_inet6(const struct ifinfomsg *info, const struct nlattr **attr)
 {
 	struct link *link = link_find(info->ifi_index);
-	uint32_t mtu6 = 0;
-	uint16_t flags = 0;
+	uint32_t mtu6 = 0, flags = 0;
 
 	decode_conf6(attr[IFLA_PROTINFO], &mtu6, &flags);
 	if (!link || !mtu6)

@@ -20,6 +20,13 @@ enum link_flags {
 	LINK_IGNORES6 = 2048,
 	LINK_NO_IPV6 = 4096, /* net.ipv6.conf.DEV.disable_ipv6 */
 	LINK_TAP = 8192, /* or TUN */
+	LINK_VXLAN = 16384, /* with one VNI */
+	LINK_SUPPRESS =
+		1 << 15, /* a bridge port by which ARP and ND need not go (neigh_suppress) */
+	LINK_LEARNS = 1 << 16, /* a bridge port that learns */
+	LINK_QUIET = 1 << 17, /* a bridge port to which something is not flooded */
+	/* What a bridge says of its port. */
+	LINK_OF_PORT = LINK_STP_BLOCKED | LINK_CHOOSY | LINK_SUPPRESS | LINK_LEARNS | LINK_QUIET,
 };
 
 struct link {
@@ -29,9 +36,12 @@ struct link {
 	uint32_t master; /* ifindex */
 	uint32_t lower; /* ifindex that it sits upon */
 	uint32_t promiscuity;
-	uint32_t ageing; /* of a bridge's FDB, s */
-	uint16_t flags; /* enum link_flags */
+	uint32_t ageing; /* of a bridge's or a VXLAN device's FDB, s */
+	uint32_t vni;
+	uint32_t flags; /* enum link_flags */
 	uint16_t slot; /* of gw_interfaces */
+	uint16_t vxlan_port; /* UDP destination, host order */
+	uint8_t vxlan_family; /* 4 or 6; 0: not known */
 	uint8_t rp_filter;
 	uint8_t mac[6];
 	struct stamp stamp;
@@ -39,8 +49,9 @@ struct link {
 
 /* What is said of a link; the rest of struct link is other messages'. */
 struct link_news {
-	uint32_t ifindex, mtu, mtu6, master, lower, promiscuity, ageing;
-	uint16_t flags;
+	uint32_t ifindex, mtu, mtu6, master, lower, promiscuity, ageing, vni, flags;
+	uint16_t vxlan_port;
+	uint8_t vxlan_family;
 	uint8_t mac[6];
 };
 
@@ -56,6 +67,10 @@ void switches_seen(enum family family, int32_t ifindex, const int32_t *forwardin
 
 /* The slot of gw_interfaces of a device of ours, or GW_NO_INTERFACE. */
 uint16_t slot_of(uint32_t ifindex);
+/* Gives a VXLAN device one; false: there are no more. */
+bool slot_claim(uint32_t ifindex, bool *wanted);
+/* Something in the bridge, of VLANs or of a port, keeps all of it with the kernel. */
+bool bridge_is_choosy(const struct link *bridge);
 /* Makes slots agree with links, switches and ports. */
 void slots_review(void);
 uint32_t slots_used(void);

@@ -44,6 +44,7 @@ mirror_flush(void)
 {
 	if (mirror.review)
 		slots_review();
+	segments_flush();
 	install_flush();
 	paths_free_idle();
 	hops_free_idle();
@@ -191,6 +192,7 @@ open_tables(void)
 	table_open(&mirror.objects, sizeof(struct object), sizeof(uint32_t), sizeof(uint32_t));
 	table_open(&mirror.stations, sizeof(struct station), sizeof(struct station_key),
 		   sizeof(struct station_key));
+	segments_open();
 	routes_open();
 }
 
@@ -202,6 +204,7 @@ close_all(void)
 	for (uint32_t i = 0; (path = table_walk(&mirror.paths, &i));)
 		free(path->members);
 	objects_close();
+	segments_close();
 	table_close(&mirror.links);
 	table_close(&mirror.hops);
 	table_close(&mirror.paths);

@@ -14,6 +14,7 @@
 #include "kernel.h"
 #include "links.h"
 #include "routes.h"
+#include "segments.h"
 #include "table.h"
 
 /* What the data path has, and what it has no room for, which the kernel does instead. Its own
@@ -23,7 +24,7 @@ struct listed {
 };
 
 struct crowded {
-	uint32_t hops, groups, neighbours[FAMILIES], stations;
+	uint32_t hops, groups, neighbours[FAMILIES], stations, tunnels;
 };
 
 struct mirror {
@@ -31,11 +32,13 @@ struct mirror {
 	uint32_t ports; /* a bit for each port that is there */
 	uint32_t wires, cut; /* of those, whose device below has changed, or has gone */
 	struct table links, hops, paths, objects, stations;
+	struct table entries, members, remotes, vteps, arrivals; /* of VXLAN */
 	struct table routes[FAMILIES];
 	int32_t forwarding6; /* net.ipv6.conf.all.forwarding */
 	int32_t rp_filter; /* net.ipv4.conf.all.rp_filter */
 	bool ignores[FAMILIES]; /* conf.all.ignore_routes_with_linkdown */
 	bool review; /* slots may have to change */
+	bool arrivals_dirty;
 	bool overrun; /* events were lost, and older ones still wait to be read */
 	bool failed; /* no memory for something: to be tried again */
 	uint32_t punting[FAMILIES]; /* enum punting */

@@ -38,6 +38,8 @@ room_retry(void)
 	}
 	if (has_room(crowded->stations, mirror.listed.stations, gw_the_worker.options.stations))
 		stations_retry();
+	if (crowded->tunnels)
+		vteps_retry();
 }
 
 void
@@ -52,6 +54,7 @@ room_describe(char *text, size_t size, bool behind)
 		{crowded->neighbours[FAMILY4], "IPv4 neighbours"},
 		{crowded->neighbours[FAMILY6], "IPv6 neighbours"},
 		{crowded->stations, "bridge stations"},
+		{crowded->tunnels, "VXLAN tunnels"},
 	};
 	size_t length = 0;
 

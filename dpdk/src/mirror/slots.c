@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Of all links, those that the data path knows: the TAPs of ports, and bridges that have one. */
+/* Of all links, those that the data path knows: the TAPs of ports, bridges that have one, and the
+ * VXLAN devices of segments in these. */
 #include <string.h>
 
 #include "../lcore.h"
@@ -52,9 +53,8 @@ bridge_of(const struct link *link)
 	return master && master->flags & LINK_BRIDGE ? master : NULL;
 }
 
-// Something of its own in it keeps the whole bridge with the kernel.
-static bool
-is_choosy(const struct link *bridge)
+bool
+bridge_is_choosy(const struct link *bridge)
 {
 	if (bridge->flags & LINK_VLAN_AWARE)
 		return true;
@@ -91,10 +91,18 @@ interface_flags(const struct link *link, const struct link *bridge)
 	if (link->promiscuity > (bridge ? 1 : 0))
 		flags |= GW_IF_PROMISC;
 	if (link->flags & LINK_BRIDGE)
-		flags |= GW_IF_BRIDGE | (is_choosy(link) ? GW_IF_VLAN_AWARE : 0);
+		flags |= GW_IF_BRIDGE | (bridge_is_choosy(link) ? GW_IF_VLAN_AWARE : 0);
 	if (bridge)
 		flags |= GW_IF_BRIDGED | (link->flags & LINK_STP_BLOCKED ? GW_IF_STP_BLOCKED : 0);
 	return flags;
+}
+
+// Nothing is routed by it: it carries what its bridge has for VTEPs.
+static uint32_t
+tunnel_flags(const struct link *link)
+{
+	return GW_IF_TUNNEL | GW_IF_BRIDGED | (link->flags & LINK_UP ? GW_IF_UP : 0) |
+	       (link->flags & LINK_STP_BLOCKED ? GW_IF_STP_BLOCKED : 0);
 }
 
 static void
@@ -120,12 +128,14 @@ refresh(uint16_t slot, const struct link *link)
 {
 	struct gw_interface *interface = &gw_interfaces[slot], before = *interface;
 	const struct link *bridge = bridge_of(link);
+	const uint32_t flags =
+		link->flags & LINK_VXLAN ? tunnel_flags(link) : interface_flags(link, bridge);
 
 	interface->ifindex = link->ifindex;
 	interface->mtu = link->mtu;
 	memcpy(&interface->mac, link->mac, sizeof(interface->mac));
 	interface->master = bridge ? bridge->slot : GW_NO_INTERFACE;
-	__atomic_store_n(&interface->flags, interface_flags(link, bridge), __ATOMIC_RELEASE);
+	__atomic_store_n(&interface->flags, flags, __ATOMIC_RELEASE);
 	if (!memcmp(interface, &before, sizeof(before)) && mtus6[slot] == link->mtu6)
 		return;
 	mtus6[slot] = link->mtu6;
@@ -138,7 +148,7 @@ vacant_slot(void)
 	for (uint16_t slot = 1; slot < GW_INTERFACES; slot++)
 		if (!owners[slot])
 			return slot;
-	return GW_NO_INTERFACE; // there are more than twice as many as ports
+	return GW_NO_INTERFACE;
 }
 
 static void
@@ -161,6 +171,15 @@ claim(struct link *link, uint16_t port, bool *wanted)
 		gw_interfaces[slot].port = port;
 		gw_ports[port].interface = slot;
 	}
+}
+
+bool
+slot_claim(uint32_t ifindex, bool *wanted)
+{
+	struct link *link = link_find(ifindex);
+
+	claim(link, GW_NO_PORT, wanted);
+	return link->slot;
 }
 
 static void
@@ -210,10 +229,12 @@ slots_review(void)
 		claim(link, id, wanted);
 		follow(&gw_ports[id], link);
 	}
+	segments_claim(wanted);
 	for (uint16_t slot = 1; slot < GW_INTERFACES; slot++)
 		if (owners[slot] && !wanted[slot])
 			release(slot);
 	for (uint16_t slot = 1; slot < GW_INTERFACES; slot++)
 		if (owners[slot])
 			refresh(slot, link_find(owners[slot]));
+	segments_refresh();
 }

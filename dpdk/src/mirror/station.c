@@ -30,16 +30,64 @@ crowd(struct station *station, bool on)
 	station->crowded = on;
 }
 
+// By the segment of the VXLAN device that it is behind.
+static void
+count(struct station *station, uint32_t device)
+{
+	struct segment *before = segment_of(station->device), *now = segment_of(device);
+
+	if (station->device == device)
+		return;
+	if (before)
+		before->stations--;
+	if (now)
+		now->stations++;
+	station->device = device;
+}
+
 static void
 unlist(struct station *station)
 {
 	const struct gw_fdb_key key = fdb_key(station);
 
 	crowd(station, false);
+	count(station, 0);
 	if (station->listed)
 		gw_fdb_delete(&key);
 	mirror.listed.stations -= station->listed;
 	station->listed = 0;
+}
+
+bool
+station_ages(const struct station *station, const struct entry *entry)
+{
+	return station->kind == STATION_LEARNED || (entry && entry->ages);
+}
+
+static union gw_fdb_place
+place_of(const struct station *station)
+{
+	union gw_fdb_place place = {.port = GW_NO_PORT, .flags = GW_FDB_KERNEL};
+	const uint16_t slot = slot_of(station->port);
+	uint16_t tunnel;
+
+	if (station->kind == STATION_LOCAL) {
+		place.flags = GW_FDB_LOCAL | GW_FDB_STATIC;
+	} else if (!slot || station->kind == STATION_LOCKED) {
+		return place;
+	} else if (gw_interfaces[slot].flags & GW_IF_TUNNEL) {
+		tunnel = station_tunnel(station->port, station->key.mac);
+		if (tunnel)
+			place = (union gw_fdb_place){.port = tunnel, .flags = GW_FDB_TUNNEL};
+		if (!station_ages(station, entry_find(station->port, station->key.mac)))
+			place.flags |= GW_FDB_STATIC;
+	} else {
+		place.port = gw_interfaces[slot].port;
+		place.flags = station->kind == STATION_STATIC ? GW_FDB_STATIC : 0;
+		if (place.port == GW_NO_PORT)
+			place.flags |= GW_FDB_KERNEL;
+	}
+	return place;
 }
 
 // Makes the data path's entry what it should be.
@@ -47,22 +95,15 @@ static void
 resolve(struct station *station)
 {
 	const struct gw_fdb_key key = fdb_key(station);
-	uint16_t slot = slot_of(station->port), port = GW_NO_PORT, flags = GW_FDB_KERNEL;
+	const union gw_fdb_place place = place_of(station);
 
 	if (!key.bridge)
 		return;
-	if (station->kind == STATION_LOCAL) {
-		flags = GW_FDB_LOCAL | GW_FDB_STATIC;
-	} else if (slot && station->kind != STATION_LOCKED) {
-		port = gw_interfaces[slot].port;
-		flags = station->kind == STATION_STATIC ? GW_FDB_STATIC : 0;
-		if (port == GW_NO_PORT)
-			flags |= GW_FDB_KERNEL;
-	}
 	crowd(station, false);
-	if (!gw_fdb_set(&key, port, flags)) {
+	if (!gw_fdb_set(&key, place.port, place.flags)) {
 		mirror.listed.stations += !station->listed;
 		station->listed = 1;
+		count(station, place.flags & GW_FDB_TUNNEL ? station->port : 0);
 		return;
 	}
 	unlist(station); // what could not be written must not stay as it was
@@ -137,6 +178,15 @@ stations_of_port(uint32_t ifindex)
 	for (uint32_t i = 0; (station = table_walk(&mirror.stations, &i));)
 		if (station->port == ifindex && !(station->stamp.flags & STAMP_GONE))
 			resolve(station);
+}
+
+void
+station_follow(const struct station_key *key, uint32_t port)
+{
+	struct station *station = table_find(&mirror.stations, key);
+
+	if (station && station->port == port && !(station->stamp.flags & STAMP_GONE))
+		resolve(station);
 }
 
 void

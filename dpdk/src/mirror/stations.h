@@ -22,6 +22,8 @@ struct station {
 	uint8_t kind; /* enum station_kind */
 	uint8_t listed;
 	uint8_t crowded; /* no room for it */
+	uint8_t pad;
+	uint32_t device; /* VXLAN device whose segment counts it, 0: none */
 	struct stamp stamp;
 };
 
@@ -29,9 +31,14 @@ void station_seen(const struct station_key *key, uint32_t port, enum station_kin
 void station_gone(const struct station_key *key);
 void stations_sweep(void);
 void stations_of_port(uint32_t ifindex);
+/* If it is there, behind that VXLAN device, whose entry for it has changed. */
+void station_follow(const struct station_key *key, uint32_t port);
 /* Those that found no room try again. */
 void stations_retry(void);
 void stations_forget(uint32_t bridge);
+/* Whether somebody forgets it that is silent: the bridge, or the VXLAN device by its own entry. */
+struct entry;
+bool station_ages(const struct station *station, const struct entry *entry);
 /* Its place in gw_fdb_entries, or negative. */
 int32_t station_place(const struct station *station);
 
