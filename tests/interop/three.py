@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Three sites of one segment, as a test wants them: which of them are ours, and over what."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import pairwise, permutations
+from pathlib import Path
+
+from hybrid_gateway.lab import Lab, WorkerProcess, leftovers, sites
+from hybrid_gateway.lab.extension import ExtendedLab, extended
+from hybrid_gateway.lab.services import servers
+from hybrid_gateway.lab.sites import Family, Kind, Site, SiteLab
+from tests.forward.fixtures import watch_over
+from tests.lib.gateway import Counting, Gateway, eventually
+from tests.lib.programs import blob_digest, curl, digest, pinged
+
+CHATTER = frozenset({"PUNT_ARP", "PUNT_MULTICAST", "PUNT_LINK_LOCAL", "FROM_KERNEL"})
+"""Of hosts and of the kernel, at any time."""
+MEET_SECONDS = 30.0
+FULL = 1500 - 28
+"""Bytes of an echo request that fills a link: IPv4 and ICMP headers are the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Three:
+    """All that stands."""
+
+    lab: ExtendedLab
+    family: Family
+    sites: tuple[Site, ...]
+    gateways: dict[int, Gateway]
+    """Ours, by the number of the site."""
+
+    def site(self, number: int) -> Site:
+        return self.sites[number - 1]
+
+    def vtep(self, number: int) -> str:
+        return self.site(number).vtep(self.family)
+
+    def mac(self, number: int) -> str:
+        """Of the site's station."""
+        return self.site(number).host.mac
+
+    def counting(self, number: int) -> Counting:
+        """All ports of our gateway at that site, but for what hosts say by themselves."""
+        return Counting(self.gateways[number].counters, CHATTER)
+
+    def pinged(self, here: int, there: int, count: int = 3) -> int:
+        return pinged(self.lab, self.site(here).host.host, self.site(there).host.ip, count)
+
+    def pinged_full(self, here: int, there: int, count: int = 10) -> int:
+        """With frames that fill the link and may not be fragmented; how many were answered."""
+        argv = ["ping", "-n", "-i", "0.02", "-w", "3", "-c", str(count), "-M", "do"]
+        argv += ["-s", str(FULL), self.site(there).host.ip]
+        said = self.lab.run(self.site(here).host.host, argv, check=False)
+        return sum("bytes from" in line for line in said.splitlines())
+
+    def meet(self) -> None:
+        """Each station has heard from each other one."""
+        for here, there in permutations((1, 2, 3), 2):
+            self.met(here, there)
+
+    def met(self, here: int, there: int) -> None:
+        eventually(
+            lambda: self.pinged(here, there, 1) == 1,
+            f"the station of site {here} reaches that of site {there}",
+            MEET_SECONDS,
+        )
+
+    def copies(self, here: int, there: int, size: int) -> None:
+        """By TCP, to the station there and back; AssertionError unless all of it arrives."""
+        address = self.site(there).host.ip
+        client, server = (self.site(number).host.host for number in (here, there))
+        with servers(self.lab, server, http=[f"{address}:80"]):
+            got = curl(self.lab, client, f"http://{address}/blob/{size}")
+            assert digest(got) == blob_digest(size)
+            file = self.lab.directory / "upload"
+            file.write_bytes(got)
+            said = curl(self.lab, client, "-T", str(file), f"http://{address}/").decode()
+            assert said == blob_digest(size)
+
+    def fdb(self, number: int, mac: str) -> str:
+        """What the kernel of a site knows of a station: lines of `bridge fdb`."""
+        said = self.lab.run(self.site(number).gateway, ["bridge", "fdb", "show"])
+        return "\n".join(line for line in said.splitlines() if line.startswith(mac))
+
+    def floods(self, number: int) -> set[str]:
+        """VTEPs of the flood list there."""
+        told = self.fdb(number, "00:00:00:00:00:00").split()
+        return {after for word, after in pairwise(told) if word == "dst"}
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """What our gateways send to the backbone meanwhile has right checksums."""
+        with ExitStack() as stack:
+            for number in self.gateways:
+                stack.enter_context(watch_over(self.lab, self.site(number).router))
+            yield
+
+
+@contextmanager
+def standing(
+    name: str,
+    directory: Path,
+    kinds: Sequence[Kind],
+    family: Family = Family.IPV6,
+    *,
+    learning: bool = False,
+    section: Callable[[Site], str] = lambda _: "",
+) -> Iterator[Three]:
+    """The sites by their kinds, first to third; `section` is what else is configured at one."""
+    chosen = tuple(Site(number + 1, kind) for number, kind in enumerate(kinds))
+    lab = Lab(name, directory)
+    with ExitStack() as stack:
+        stack.callback(leftovers.remove, lab)
+        built = stack.enter_context(
+            extended(lab, sites.three_sites(family, chosen, learning=learning))
+        )
+        stack.callback(sites.remove, built, chosen)
+        gateways = {
+            site.number: _gateway(SiteLab(built, site), section(site), stack)
+            for site in chosen
+            if site.kind is not Kind.KERNEL
+        }
+        yield Three(built, family, chosen, gateways)
+
+
+def _gateway(place: SiteLab, section: str, stack: ExitStack) -> Gateway:
+    text = sites.configuration(place.site, section)
+    place.prepare(text)
+    if place.site.kind is Kind.WORKER:
+        worker = WorkerProcess(place)
+        stack.callback(worker.stop)
+        worker.start()
+    gateway = Gateway(place, text)
+    stack.callback(gateway.process.stop)
+    gateway.start()
+    return gateway
