@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the agent asks of the EVPN speaker: the configuration, and the segments that there are."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ..model import Evpn, IPNetwork, Segment
+from ..model import Evpn, IPAddress, IPNetwork, Segment
 
 MAIN_TABLE = 254
 """RT_TABLE_MAIN."""
@@ -18,18 +18,21 @@ class EvpnSegment:
     up: bool = True
     """Its VXLAN device and its bridge are up and have a carrier; if not, all of it is withdrawn."""
     mac: bytes = bytes(6)
-    """Of the bridge: the router's MAC address, where the VNI is a routing instance's."""
+    """Of the bridge: nobody else may claim it; and the router's, of a routing instance's VNI."""
+    addresses: frozenset[IPAddress] = frozenset()
+    """Of the bridge: nobody else may claim them."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvpnTable:
-    """One entry of `prefixes`, with what the kernel has for it."""
+    """Where the routes of one entry of `prefixes` belong."""
 
     vni: int
     table: int = MAIN_TABLE
     """Of the VRF device."""
     present: tuple[IPNetwork, ...] = ()
-    """Of the prefixes to advertise, those for which the table has a route that is not EVPN's."""
+    """Of the prefixes to advertise, those for which the table has a route that is not EVPN's
+    (ROUTE_PROTOCOL)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +43,4 @@ class EvpnWanted:
     """With a router id: the daemon is ours."""
     segments: tuple[EvpnSegment, ...] = ()
     """A VNI that is in there twice counts once, the first time."""
-    tables: tuple[EvpnTable, ...] = field(default=())
+    tables: tuple[EvpnTable, ...] = ()

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The flood list of one VNI: type-3 routes in and out (RFC 7432 section 11). Pure."""
+
+from ..model import EvpnRoute, FloodRoute, IPAddress, RouteTarget
+from .entries import FloodEntry, KernelEntry
+from .keys import RouteKey, route_key
+from .ledger import Ledger
+
+VTEPS_MAX = 512
+"""In one flood list: each gets a copy of every frame that is for all."""
+
+
+class FloodList:
+    """Who gets what is for all."""
+
+    def __init__(self, vni: int, routes: Ledger[EvpnRoute], entries: Ledger[KernelEntry]) -> None:
+        self._vni = vni
+        self._routes = routes
+        self._entries = entries
+        self._learned: dict[RouteKey, FloodRoute] = {}
+        self._flooded: set[IPAddress] = set()
+        self._said: FloodRoute | None = None
+        self.dirty = False
+
+    @property
+    def vteps(self) -> set[IPAddress]:
+        return {route.next_hop for route in self._learned.values()}
+
+    def objection(self, route: FloodRoute) -> str:
+        """Why it is not taken; empty: it is."""
+        vteps = self.vteps
+        full = len(vteps) >= VTEPS_MAX and route.next_hop not in vteps
+        return "more VTEPs than a VNI may have" if full else ""
+
+    def add(self, key: RouteKey, route: FloodRoute) -> None:
+        self._learned[key] = route
+        self.dirty = True
+
+    def remove(self, key: RouteKey) -> None:
+        self._learned.pop(key, None)
+        self.dirty = True
+
+    def flush(
+        self, here: bool, vtep: IPAddress | None, rd: str, targets: tuple[RouteTarget, ...]
+    ) -> None:
+        """`here`: there is a segment; `vtep`: the address that it is announced with, if it is."""
+        self.dirty = False
+        wanted = self.vteps if here else set()
+        for one in wanted | self._flooded:
+            entry = FloodEntry(self._vni, one) if one in wanted else None
+            self._entries.want(("flood", self._vni, one), entry)
+        self._flooded = wanted
+        said = FloodRoute(rd, vtep, self._vni, vtep, targets) if vtep else None
+        if self._said and (said is None or route_key(said) != route_key(self._said)):
+            self._routes.want(route_key(self._said), None)
+        if said:
+            self._routes.want(route_key(said), said)
+        self._said = said

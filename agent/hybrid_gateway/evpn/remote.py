@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Routes that other VTEPs announce: which of them make sense, who sent them, how many. Pure."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ..model import (
+    EVPN_ROUTES_MAX,
+    EvpnRoute,
+    IPAddress,
+    IPNetwork,
+    MacRoute,
+    PrefixRoute,
+    RouteChange,
+)
+from .keys import RouteKey, route_key
+
+VNI_MAX = 0xFFFFFF
+VNI_MASK = VNI_MAX
+"""The low bits of a route target's number; there may be more above (RFC 8365 section 5.1.2.1)."""
+LIMIT = "more routes than it may send"
+REASONS_MAX = 64
+"""Kinds of refusal that are told apart for one neighbour."""
+
+
+def objection(route: EvpnRoute, own: frozenset[IPAddress]) -> str:
+    """Why nobody could use this route; empty: it makes sense."""
+    if not 0 < route.vni <= VNI_MAX:
+        return "VNI out of range"
+    if route.vni not in {target.number & VNI_MASK for target in route.targets}:
+        return "no route target for its VNI"
+    if route.next_hop in own:
+        return "our own address as its VTEP"
+    if not _unicast(route.next_hop) or route.next_hop.is_link_local:
+        return "a VTEP that is no unicast address"
+    if isinstance(route, MacRoute):
+        return _mac_objection(route)
+    if isinstance(route, PrefixRoute):
+        return _prefix_objection(route)
+    return ""
+
+
+def _unicast(address: IPAddress) -> bool:
+    broadcast = address.version == 4 and int(address) >> 28 == 0xF
+    return not (address.is_multicast or address.is_unspecified or address.is_loopback or broadcast)
+
+
+def station_address(mac: bytes) -> bool:
+    """Whether a single station can have it: neither zero nor of a group."""
+    return len(mac) == 6 and any(mac) and not mac[0] & 1
+
+
+def _mac_objection(route: MacRoute) -> str:
+    if not station_address(route.mac):
+        return "a MAC address that no station has"
+    if route.address is not None and not _unicast(route.address):
+        return "an address that no station has"
+    return ""
+
+
+def _prefix_objection(route: PrefixRoute) -> str:
+    if not station_address(route.router_mac):
+        return "no router's MAC address"
+    if not _routable(route.prefix):
+        return "a prefix that is not routed"
+    return ""
+
+
+def _routable(prefix: IPNetwork) -> bool:
+    first = prefix.network_address
+    if prefix.prefixlen == 0:
+        return True
+    return not first.is_link_local and (_unicast(first) or first.is_unspecified)
+
+
+@dataclass(slots=True)
+class Held:
+    """One route with whom it came from."""
+
+    route: EvpnRoute
+    peer: IPAddress | None
+    era: int
+    """Of the session with the daemon in which it was said last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What a change came to: the route that counted until now, and the one that does."""
+
+    key: RouteKey
+    old: EvpnRoute | None = None
+    new: EvpnRoute | None = None
+    reason: str = ""
+    """Why there is no new one, though one was announced."""
+
+
+class RemoteRoutes:
+    """All that makes sense, also of VNIs that are not here: they may come to be."""
+
+    def __init__(self) -> None:
+        self._held: dict[RouteKey, Held] = {}
+        self._counts: Counter[IPAddress | None] = Counter()
+        self._by_vni: defaultdict[int, dict[RouteKey, EvpnRoute]] = defaultdict(dict)
+        self._era = 0
+        self._limited: set[IPAddress | None] = set()
+        self.limits: Mapping[IPAddress, int] = {}
+
+    def of_vni(self, vni: int) -> Mapping[RouteKey, EvpnRoute]:
+        return self._by_vni.get(vni, {})
+
+    def count(self, peer: IPAddress | None) -> int:
+        return self._counts[peer]
+
+    def take(self, change: RouteChange, own: frozenset[IPAddress]) -> Update:
+        """One change of another's routes."""
+        key = route_key(change.route)
+        reason = "" if change.withdrawn else objection(change.route, own)
+        before = self._held.get(key)
+        if not (change.withdrawn or reason) and self._full(change.peer, before):
+            reason = LIMIT
+        old = self._drop(key)
+        if change.withdrawn or reason:
+            return Update(key, old, None, reason)
+        self._held[key] = Held(change.route, change.peer, self._era)
+        self._counts[change.peer] += 1
+        self._by_vni[change.route.vni][key] = change.route
+        return Update(key, old, change.route)
+
+    def _full(self, peer: IPAddress | None, before: Held | None) -> bool:
+        if before and before.peer == peer:
+            return False
+        limit = EVPN_ROUTES_MAX if peer is None else self.limits.get(peer, EVPN_ROUTES_MAX)
+        if self._counts[peer] < limit:
+            return False
+        self._limited.add(peer)
+        return True
+
+    def _drop(self, key: RouteKey) -> EvpnRoute | None:
+        held = self._held.pop(key, None)
+        if held is None:
+            return None
+        self._counts[held.peer] -= 1
+        routes = self._by_vni[held.route.vni]
+        del routes[key]
+        if not routes:
+            del self._by_vni[held.route.vni]
+        return held.route
+
+    @property
+    def roomy(self) -> bool:
+        """A neighbour whose routes were refused for their number has fewer by now: what it said
+        meanwhile is worth asking for again."""
+        return any(
+            self._counts[peer]
+            < (EVPN_ROUTES_MAX if peer is None else self.limits.get(peer, EVPN_ROUTES_MAX)) * 0.9
+            for peer in self._limited
+        )
+
+    def new_era(self) -> None:
+        """The daemon tells everything from the beginning."""
+        self._era += 1
+        self._limited.clear()
+
+    def sweep(self, peers: frozenset[IPAddress] | None) -> Iterator[Update]:
+        """Forgets what was not said again: of these neighbours, or (None) of all."""
+        gone = [
+            key
+            for key, held in self._held.items()
+            if held.era != self._era and (peers is None or held.peer in peers)
+        ]
+        for key in gone:
+            yield Update(key, self._drop(key))
+
+    def recheck(self, own: frozenset[IPAddress]) -> Iterator[Update]:
+        """Forgets routes that make no sense any more, since our addresses are others."""
+        for key, held in list(self._held.items()):
+            if reason := objection(held.route, own):
+                yield Update(key, self._drop(key), None, reason)
+
+
+@dataclass(slots=True)
+class Refusals:
+    """How often what was refused of whom. The first of a kind is worth a warning."""
+
+    counts: Counter[tuple[IPAddress | None, str]] = field(default_factory=Counter)
+    kinds: Counter[IPAddress | None] = field(default_factory=Counter)
+    warnings: list[str] = field(default_factory=list)
+    """Not fetched yet."""
+
+    def add(self, peer: IPAddress | None, reason: str) -> None:
+        if (peer, reason) not in self.counts:
+            if self.kinds[peer] >= REASONS_MAX:
+                reason = "other reasons"
+            else:
+                self.kinds[peer] += 1
+            if (peer, reason) not in self.counts:
+                self.warnings.append(f"routes of {peer or 'ours'} are refused: {reason}")
+        self.counts[peer, reason] += 1

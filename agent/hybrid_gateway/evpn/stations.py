@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the kernel and other VTEPs say of one VNI: its stations and their addresses. Pure."""
+
+from collections import defaultdict
+
+from ..model import EvpnRoute, FloodRoute, IPAddress, MacRoute, RouteTarget
+from .entries import KernelEntry, LocalBinding, LocalStation
+from .flooding import FloodList
+from .keys import RouteKey, mac_key
+from .ledger import Ledger
+from .local import LocalBindings
+from .mobility import Station
+from .wanted import EvpnSegment
+
+MACS_MAX = 60_000
+"""Remote stations of one VNI."""
+
+
+class Known:
+    """What is known of one VNI; marks what has to be looked at because of it."""
+
+    def __init__(self, vni: int, routes: Ledger[EvpnRoute], entries: Ledger[KernelEntry]) -> None:
+        self.vni = vni
+        self.segment: EvpnSegment | None = None
+        self.rd = ""
+        self.targets: tuple[RouteTarget, ...] = ()
+        self.stations: dict[bytes, Station] = {}
+        self.floods = FloodList(vni, routes, entries)
+        self.alerts: list[str] = []
+        self.remote_macs = 0
+        """Stations that have a route of another VTEP."""
+        self._routes = routes
+        self._entries = entries
+        self.bindings = LocalBindings()
+        self._remote_addresses: defaultdict[IPAddress, dict[RouteKey, MacRoute]]
+        self._remote_addresses = defaultdict(dict)
+        self._dirty_macs: set[bytes] = set()
+        self._dirty_addresses: set[IPAddress] = set()
+        self._timers: dict[bytes, float] = {}
+        """When stations have to be looked at again though nothing happens to them."""
+
+    @property
+    def vtep(self) -> IPAddress | None:
+        return self.segment.segment.local if self.segment else None
+
+    @property
+    def announcing(self) -> bool:
+        return bool(self.segment and self.segment.up and self.vtep)
+
+    def refresh(self) -> None:
+        """Everything is looked at again: the segment is another one, or its names are."""
+        self._dirty_macs |= self.stations.keys()
+        self._dirty_addresses |= self._remote_addresses.keys()
+        self._dirty_addresses |= {fact.address for fact in self.bindings}
+        self.floods.dirty = True
+
+    # ---- from the kernel ----------------------------------------------------------------
+
+    def local_station(self, fact: LocalStation, gone: bool) -> None:
+        station = self._station(fact.mac)
+        if gone:
+            station.local = station.sequence = None
+        else:
+            if station.local and station.local.static != fact.static:
+                station.sequence = None
+            station.local = fact
+        self._dirty_macs.add(fact.mac)
+
+    def local_binding(self, fact: LocalBinding, gone: bool) -> None:
+        before = self.bindings.remove(fact.address) if gone else self.bindings.add(fact)
+        if before and (before.mac != fact.mac or gone):
+            self._announce_address(before.mac, fact.address, None)
+        self._dirty_addresses.add(fact.address)
+        # One more may have a place now among those of its station that are announced.
+        self._dirty_macs.add((before or fact).mac)
+
+    def forget_local(self) -> None:
+        """The segment left: the kernel tells all of it again when it returns."""
+        for station in self.stations.values():
+            station.local = station.sequence = None
+        for fact in self.bindings:
+            self.local_binding(fact, True)
+        self.refresh()
+
+    # ---- from other VTEPs ---------------------------------------------------------------
+
+    def objection(self, route: MacRoute | FloodRoute) -> str:
+        """Why this segment does not take it; empty: it does."""
+        if self.segment is None:
+            return ""
+        if route.next_hop.version != self.segment.segment.family:
+            return "a VTEP of the other address family"
+        if isinstance(route, FloodRoute):
+            return self.floods.objection(route)
+        if route.mac == self.segment.mac:
+            return "our bridge's MAC address"
+        if route.address in self.segment.addresses:
+            return "our bridge's address"
+        station = self.stations.get(route.mac)
+        if self.remote_macs >= MACS_MAX and not (station and station.routes):
+            return "more MAC addresses than a VNI may have"
+        return ""
+
+    def add(self, key: RouteKey, route: MacRoute | FloodRoute) -> None:
+        """One that nothing speaks against; in place of what had the same key."""
+        if isinstance(route, FloodRoute):
+            self.floods.add(key, route)
+            return
+        station = self._station(route.mac)
+        self.remote_macs += not station.routes
+        station.routes[key] = route
+        if route.address is not None:
+            self._remote_addresses[route.address][key] = route
+            self._dirty_addresses.add(route.address)
+        self._dirty_macs.add(route.mac)
+
+    def remove(self, key: RouteKey, route: MacRoute | FloodRoute) -> None:
+        if isinstance(route, FloodRoute):
+            self.floods.remove(key)
+            return
+        station = self.stations.get(route.mac)
+        if station is None or station.routes.pop(key, None) is None:
+            return
+        self.remote_macs -= not station.routes
+        if route.address is not None:
+            self._remote_addresses[route.address].pop(key, None)
+            if not self._remote_addresses[route.address]:
+                del self._remote_addresses[route.address]
+            self._dirty_addresses.add(route.address)
+        self._dirty_macs.add(route.mac)
+
+    # ---- from before --------------------------------------------------------------------
+
+    def remember(self, route: MacRoute) -> None:
+        """What an agent before this one announced: its sequence goes on."""
+        station = self._station(route.mac)
+        station.remembered = max(route.sequence, station.remembered or 0)
+        self._dirty_macs.add(route.mac)
+
+    def forget_remembered(self) -> None:
+        for mac, station in self.stations.items():
+            if station.remembered is not None:
+                station.remembered = None
+                self._dirty_macs.add(mac)
+
+    def _station(self, mac: bytes) -> Station:
+        found = self.stations.get(mac)
+        if found is None:
+            found = self.stations[mac] = Station()
+        return found
+
+    def _announce_address(self, mac: bytes, address: IPAddress, route: MacRoute | None) -> None:
+        self._routes.want(mac_key(self.rd, mac, address), route)
