@@ -10,6 +10,7 @@
 
 struct rte_fib *gw_fib4;
 struct rte_fib6 *gw_fib6;
+uint8_t gw_fib4_closed, gw_fib6_closed;
 uint64_t gw_fib4_own[(1 << GW_OWN_BITS) / 64];
 
 /* What they were made for. */

@@ -36,6 +36,12 @@ int gw_fib4_delete(uint32_t prefix, uint8_t depth);
 int gw_fib6_add(const uint8_t prefix[16], uint8_t depth, uint32_t nexthop);
 int gw_fib6_delete(const uint8_t prefix[16], uint8_t depth);
 
+/*
+ * The table is being made anew: set before a grace period, so that whoever asks it at other times
+ * than for what is routed (that stops, because no device forwards then) can look here first.
+ */
+extern uint8_t gw_fib4_closed, gw_fib6_closed;
+
 /* What the table answers, for tests and traces. */
 uint32_t gw_fib4_find(uint32_t address);
 uint32_t gw_fib6_find(const uint8_t address[16]);

@@ -114,6 +114,8 @@ gw_nexthop_set(uint32_t index, const struct gw_nexthop *want)
 	nexthop->mtu = want->mtu;
 	memcpy(nexthop->header, want->header, sizeof(nexthop->header));
 	__atomic_store_n(&nexthop->kind, want->kind, __ATOMIC_RELEASE);
+	// Who keeps the answer keeps the MTU with it, and which host of the link it was.
+	gw_ways_changed();
 }
 
 // Highest averages (D'Hondt): every member has at least one bucket as long as there are enough.

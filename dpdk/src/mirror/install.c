@@ -100,6 +100,8 @@ static void
 block(enum family family, bool on)
 {
 	pending[family].blocked = on;
+	__atomic_store_n(family == FAMILY4 ? &gw_fib4_closed : &gw_fib6_closed, on,
+			 __ATOMIC_RELEASE);
 	slots_review();
 	gw_fib_settle();
 }
