@@ -26,4 +26,14 @@ gw_mark(struct rte_mbuf *mbuf)
 	return (struct gw_mark *)&mbuf->hash;
 }
 
+/*
+ * Bytes of outer headers that were taken off, and are still there in front of the frame: whoever
+ * punts it puts them back. In place of a tag that nobody here has a NIC take off.
+ */
+static inline uint16_t *
+gw_outer(struct rte_mbuf *mbuf)
+{
+	return &mbuf->vlan_tci_outer;
+}
+
 #endif

@@ -2,11 +2,21 @@
 /* Local, L2 or L3: by the destination's MAC address and the EtherType. */
 #include "l3.h"
 
-enum edge { EDGE_IP4, EDGE_IP6, EDGE_BRIDGE, EDGE_PUNT, EDGE_DROP, EDGES };
+enum edge {
+	EDGE_IP4,
+	EDGE_IP6,
+	EDGE_BRIDGE,
+	EDGE_PUNT,
+	EDGE_VXLAN4,
+	EDGE_VXLAN6,
+	EDGE_DROP,
+	EDGES,
+};
 
 // The order of enum gw_l3_edge, for what is routed.
 static_assert((int)EDGE_IP4 == GW_L3_IP4 && (int)EDGE_IP6 == GW_L3_IP6, "see l3.h");
 static_assert((int)EDGE_PUNT == GW_L3_PUNT, "see l3.h");
+static_assert((int)EDGE_VXLAN4 == GW_L3_VXLAN4 && (int)EDGE_VXLAN6 == GW_L3_VXLAN6, "see l3.h");
 
 // Whoever it is for; not a frame of ours.
 static uint8_t
@@ -63,8 +73,10 @@ classify(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t c
 
 	for (uint16_t i = 0; i < count && i < GW_AHEAD; i++)
 		rte_prefetch0(rte_pktmbuf_mtod((struct rte_mbuf *)objs[i], void *));
-	for (uint16_t i = 0; i < count; i++)
+	for (uint16_t i = 0; i < count; i++) {
 		*gw_mark(objs[i]) = mark;
+		*gw_outer(objs[i]) = 0;
+	}
 	if (unlikely(!(interface->flags & GW_IF_UP)))
 		return all(graph, node, objs, count, EDGE_DROP);
 	if (interface->flags & GW_IF_BRIDGED)
@@ -91,6 +103,8 @@ static struct rte_node_register registration = {
 			[EDGE_IP6] = "ip6-lookup",
 			[EDGE_BRIDGE] = "bridge",
 			[EDGE_PUNT] = "punt",
+			[EDGE_VXLAN4] = "vxlan4-decap",
+			[EDGE_VXLAN6] = "vxlan6-decap",
 			[EDGE_DROP] = "drop",
 		},
 };

@@ -1,32 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* IPv4: is the header sound (RFC 1812 section 5.2.2), and what does the FIB say? */
-#include <rte_ip.h>
-
 #include "../fib.h"
 #include "../neighbour.h"
+#include "ip4_header.h"
 #include "ip_next.h"
 
 // Addresses of this and above are groups, reserved, or broadcast.
 static const uint32_t GROUPS = RTE_IPV4(224, 0, 0, 0);
-
-static inline bool
-sound(const struct rte_mbuf *mbuf, const struct rte_ipv4_hdr *ip)
-{
-	// The header is in the first segment; a jumbo frame has more of them.
-	if (unlikely(rte_pktmbuf_data_len(mbuf) < RTE_ETHER_HDR_LEN + sizeof(*ip)))
-		return false;
-	// A header with options has a checksum of another length: it is punted before this matters.
-	if (unlikely(ip->version_ihl < 0x45 || ip->version_ihl > 0x4f))
-		return false;
-
-	uint32_t total = rte_be_to_cpu_16(ip->total_length);
-
-	if (unlikely(total < sizeof(*ip) || rte_pktmbuf_pkt_len(mbuf) < RTE_ETHER_HDR_LEN + total))
-		return false;
-	if ((mbuf->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD)
-		return true;
-	return ip->version_ihl != 0x45 || rte_raw_cksum(ip, sizeof(*ip)) == 0xffff;
-}
 
 // 0.0.0.0/8, 127.0.0.0/8, groups: RFC 1812 section 5.3.7; whether they are martians, the kernel
 // knows better, for it has switches for that.
@@ -60,7 +40,7 @@ destination(struct rte_mbuf *mbuf)
 	const struct rte_ipv4_hdr *ip =
 		rte_pktmbuf_mtod_offset(mbuf, const struct rte_ipv4_hdr *, RTE_ETHER_HDR_LEN);
 
-	if (unlikely(!sound(mbuf, ip))) {
+	if (unlikely(!gw_ip4_sound(mbuf, ip))) {
 		gw_because(mbuf, GW_PUNT_MALFORMED);
 		return 0;
 	}
@@ -126,12 +106,10 @@ way_back(const struct gw_nexthop *nexthop, uint16_t interface, bool strict)
 	return !strict || nexthop->interface == interface;
 }
 
-// RFC 3704, as the kernel's rp_filter; all frames of a burst came in by one device.
+// RFC 3704, as the kernel's rp_filter.
 static __rte_noinline void
 filter_sources(struct rte_mbuf **mbufs, uint32_t *addresses, uint16_t count)
 {
-	const uint16_t interface = gw_mark(mbufs[0])->interface;
-	const bool strict = gw_interfaces[interface].flags & GW_IF_RP_STRICT;
 	uint32_t sources[GW_BURST];
 	uint64_t nexthops[GW_BURST];
 
@@ -143,11 +121,28 @@ filter_sources(struct rte_mbuf **mbufs, uint32_t *addresses, uint16_t count)
 	}
 	rte_fib_lookup_bulk(gw_fib4, sources, nexthops, count);
 	for (uint16_t i = 0; i < count; i++) {
-		if (!addresses[i] || way_back(&gw_nexthops[nexthops[i]], interface, strict))
+		const uint16_t interface = gw_mark(mbufs[i])->interface;
+		const uint32_t flags = gw_interfaces[interface].flags;
+
+		if (!addresses[i] || !(flags & GW_IF_RP_FILTER) ||
+		    way_back(&gw_nexthops[nexthops[i]], interface, flags & GW_IF_RP_STRICT))
 			continue;
 		gw_because(mbufs[i], GW_PUNT_RP_FILTER);
 		addresses[i] = 0;
 	}
+}
+
+// All frames of a burst came in by one device, but for those out of tunnels.
+static inline bool
+filters(struct rte_mbuf **mbufs, uint16_t count)
+{
+	const uint16_t interface = gw_mark(mbufs[0])->interface;
+	uint32_t flags = gw_interfaces[interface].flags;
+
+	if (unlikely(*gw_outer(mbufs[0]) | *gw_outer(mbufs[count - 1])))
+		for (uint16_t i = 1; i < count; i++)
+			flags |= gw_interfaces[gw_mark(mbufs[i])->interface].flags;
+	return flags & GW_IF_RP_FILTER;
 }
 
 static uint16_t
@@ -164,7 +159,7 @@ ip4_lookup(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t
 				rte_pktmbuf_mtod((struct rte_mbuf *)objs[i + GW_AHEAD], void *));
 		addresses[i] = destination(objs[i]);
 	}
-	if (gw_interfaces[gw_mark(objs[0])->interface].flags & GW_IF_RP_FILTER)
+	if (filters((struct rte_mbuf **)objs, count))
 		filter_sources((struct rte_mbuf **)objs, addresses, count);
 	rte_fib_lookup_bulk(gw_fib4, addresses, nexthops, count);
 	for (uint16_t i = 0; i < count; i++) {
@@ -187,6 +182,7 @@ static struct rte_node_register registration = {
 			[GW_IP_REWRITE] = "ip4-rewrite",
 			[GW_IP_PUNT] = "punt",
 			[GW_IP_DROP] = "drop",
+			[GW_IP_VXLAN] = "vxlan4-decap",
 		},
 };
 RTE_NODE_REGISTER(registration)

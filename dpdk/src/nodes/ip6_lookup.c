@@ -118,6 +118,7 @@ static struct rte_node_register registration = {
 			[GW_IP_REWRITE] = "ip6-rewrite",
 			[GW_IP_PUNT] = "punt",
 			[GW_IP_DROP] = "drop",
+			[GW_IP_VXLAN] = "vxlan6-decap",
 		},
 };
 RTE_NODE_REGISTER(registration)

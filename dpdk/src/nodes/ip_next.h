@@ -6,9 +6,10 @@
 #include <rte_hash.h>
 #include <rte_hash_crc.h>
 
+#include "../tunnel.h"
 #include "node.h"
 
-enum gw_ip_edge { GW_IP_REWRITE, GW_IP_PUNT, GW_IP_DROP, GW_IP_EDGES };
+enum gw_ip_edge { GW_IP_REWRITE, GW_IP_PUNT, GW_IP_DROP, GW_IP_VXLAN, GW_IP_EDGES };
 
 /* In place of the FIB's answer: the mark has a reason already. Not an index of a route's. */
 enum { GW_NEXTHOP_REFUSED = GW_NEXTHOPS };
@@ -47,7 +48,7 @@ gw_ip_edge(struct rte_mbuf *mbuf, uint32_t index)
 		return GW_IP_DROP;
 	case GW_NEXTHOP_PUNT:
 		gw_because(mbuf, nexthop->reason);
-		return GW_IP_PUNT;
+		return index == GW_NEXTHOP_LOCAL && gw_segment_count ? GW_IP_VXLAN : GW_IP_PUNT;
 	default:
 		// A neighbour entry or a group's member is never one of those itself.
 		gw_because(mbuf, GW_PUNT_NEIGHBOUR);

@@ -15,30 +15,38 @@ static inline uint16_t
 gw_bridge_port(const struct gw_nexthop *nexthop)
 {
 	struct gw_fdb_key key = {.bridge = nexthop->interface};
+	union gw_fdb_place to;
 	int32_t place;
-	uint16_t port;
 
 	memcpy(&key.mac, nexthop->header, sizeof(key.mac));
 	place = rte_hash_lookup(gw_fdb, &key);
 	if (unlikely(place < 0))
 		return GW_NO_PORT;
-	port = gw_fdb_place(&gw_fdb_entries[place]).port;
-	return gw_is_bridge_port(port, nexthop->interface) ? port : GW_NO_PORT;
+	to = gw_fdb_place(&gw_fdb_entries[place]);
+	if (to.flags & GW_FDB_TUNNEL || !gw_is_bridge_port(to.port, nexthop->interface))
+		return GW_NO_PORT;
+	return to.port;
+}
+
+/* Where a next hop of kind PORT or BRIDGE leads out; GW_NO_PORT: its bridge does not know. Not by
+ * its kind: that may have become a punt since the lookup, the rest stays until all readers have
+ * passed. */
+static inline uint16_t
+gw_nexthop_port(const struct gw_nexthop *nexthop)
+{
+	if (likely(nexthop->port != (uint16_t)GW_NO_PORT))
+		return nexthop->port;
+	return gw_bridge_port(nexthop);
 }
 
 /* Sets mbuf->port and the Ethernet addresses; false: a bridge does not know where. */
 static inline bool
 gw_rewrite_ethernet(struct rte_mbuf *mbuf, struct gw_nexthop *nexthop, uint32_t now)
 {
-	uint16_t port = nexthop->port;
+	const uint16_t port = gw_nexthop_port(nexthop);
 
-	// Not by its kind: that may have become a punt since the lookup, the rest stays until all
-	// readers have passed.
-	if (unlikely(port == (uint16_t)GW_NO_PORT)) {
-		port = gw_bridge_port(nexthop);
-		if (port == (uint16_t)GW_NO_PORT)
-			return false;
-	}
+	if (unlikely(port == (uint16_t)GW_NO_PORT))
+		return false;
 	memcpy(rte_pktmbuf_mtod(mbuf, void *), nexthop->header, sizeof(nexthop->header));
 	mbuf->port = port;
 	// The line stays clean as long as the second does not change.

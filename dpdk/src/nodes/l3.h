@@ -6,9 +6,10 @@
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 
+#include "../tunnel.h"
 #include "node.h"
 
-enum gw_l3_edge { GW_L3_IP4, GW_L3_IP6, GW_L3_OTHER, GW_L3_PUNT };
+enum gw_l3_edge { GW_L3_IP4, GW_L3_IP6, GW_L3_OTHER, GW_L3_PUNT, GW_L3_VXLAN4, GW_L3_VXLAN6 };
 
 /* For protocols that are not routed, and devices that the kernel routes for. */
 static inline uint8_t
@@ -39,6 +40,17 @@ gw_is_bridge_port(uint16_t port, uint16_t bridge)
 	return interface->master == bridge && !(interface->flags & GW_IF_STP_BLOCKED);
 }
 
+/* Whether it is VXLAN for us, where nothing is forwarded; else it is marked, and the kernel's. */
+static inline uint8_t
+gw_l3_local(struct rte_mbuf *mbuf, uint16_t type)
+{
+	const uint8_t edge = gw_l3_punt(mbuf, type);
+
+	if (gw_mark(mbuf)->reason != GW_PUNT_NOT_FORWARDING || !gw_segment_count)
+		return edge;
+	return type == RTE_BE16(RTE_ETHER_TYPE_IPV4) ? GW_L3_VXLAN4 : GW_L3_VXLAN6;
+}
+
 /* `flags` are those of the L3 device; IP frames are not looked into here. */
 static inline uint8_t
 gw_l3_edge(struct rte_mbuf *mbuf, const struct rte_ether_hdr *ether, uint32_t flags)
@@ -48,7 +60,7 @@ gw_l3_edge(struct rte_mbuf *mbuf, const struct rte_ether_hdr *ether, uint32_t fl
 		return GW_L3_IP4;
 	if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6) && likely(flags & GW_IF_FORWARD6))
 		return GW_L3_IP6;
-	return gw_l3_punt(mbuf, ether->ether_type);
+	return gw_l3_local(mbuf, ether->ether_type);
 }
 
 #endif

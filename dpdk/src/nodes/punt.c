@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* To the kernel, by the TAP of the port that the frame came in by. */
+/* To the kernel, by the TAP of the port that the frame came in by; as it came, see gw_outer(). */
 #include "../exception.h"
 #include "node.h"
 
@@ -18,6 +18,17 @@ punt_run(struct gw_lcore *lcore, uint16_t from, struct rte_mbuf **mbufs, uint16_
 	}
 }
 
+static inline void
+put_back(struct rte_mbuf *mbuf)
+{
+	uint16_t *outer = gw_outer(mbuf);
+
+	if (likely(!*outer))
+		return;
+	rte_pktmbuf_prepend(mbuf, *outer);
+	*outer = 0;
+}
+
 static uint16_t
 punt(struct rte_graph *graph __rte_unused, struct rte_node *node, void **objs, uint16_t count)
 {
@@ -25,6 +36,8 @@ punt(struct rte_graph *graph __rte_unused, struct rte_node *node, void **objs, u
 	struct rte_mbuf **mbufs = (struct rte_mbuf **)objs;
 	uint16_t start = 0;
 
+	for (uint16_t i = 0; i < count; i++)
+		put_back(mbufs[i]);
 	for (uint16_t i = 1; i <= count; i++) {
 		const uint8_t from = gw_mark(mbufs[start])->from;
 

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From a tunnel into its bridge: the mark has the slot of the VXLAN device, and that of the tunnel
+ * the frame came by (0: its sender is believed without one). It never goes into a tunnel of the same
+ * segment. What the kernel's VXLAN device has to see (what is flooded, whose source it has to learn)
+ * is punted, and gets there with its outer headers.
+ */
+#include "bridge.h"
+
+// From where a frame came, and for which bridge it is.
+struct passage {
+	const struct gw_interface *device;
+	const struct gw_interface *bridge;
+	uint16_t slot; // of the bridge
+	uint16_t tunnel;
+};
+
+static inline struct passage
+passage_of(struct rte_mbuf *mbuf)
+{
+	const struct gw_mark *mark = gw_mark(mbuf);
+	const struct gw_interface *device = &gw_interfaces[mark->interface];
+
+	return (struct passage){
+		.device = device,
+		.bridge = &gw_interfaces[device->master],
+		.slot = device->master,
+		.tunnel = mark->nexthop,
+	};
+}
+
+static inline bool
+is_zero_or_group(const struct rte_ether_addr *mac)
+{
+	return rte_is_multicast_ether_addr(mac) || rte_is_zero_ether_addr(mac);
+}
+
+// STP, LLDP and the like concern one link (IEEE 802.1D section 7.12.6).
+static inline bool
+is_of_one_link(const struct rte_ether_addr *mac)
+{
+	const uint8_t *to = mac->addr_bytes;
+
+	return to[0] == 0x01 && to[1] == 0x80 && to[2] == 0xc2 && !to[3] && !to[4] && to[5] <= 0x0f;
+}
+
+// What is judged before the FDB is asked; GW_BRIDGE_TX: nothing, ask it.
+static inline uint8_t
+judge(struct rte_mbuf *mbuf, const struct passage *via)
+{
+	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+
+	if (unlikely(is_zero_or_group(&ether->src_addr) || is_of_one_link(&ether->dst_addr)))
+		return gw_bridge_because(mbuf, GW_DROP_INNER, GW_BRIDGE_DROP);
+	if (unlikely(!(via->device->flags & GW_IF_UP) || !(via->bridge->flags & GW_IF_UP)))
+		return gw_bridge_because(mbuf, GW_PUNT_VXLAN, GW_BRIDGE_PUNT);
+	if (unlikely(via->device->flags & GW_IF_STP_BLOCKED))
+		return gw_bridge_because(mbuf, GW_DROP_BRIDGE_STATE, GW_BRIDGE_DROP);
+	if (unlikely(ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_VLAN) ||
+		     ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_QINQ) ||
+		     via->bridge->flags & GW_IF_VLAN_AWARE))
+		return gw_bridge_because(mbuf, GW_PUNT_VLAN, GW_BRIDGE_PUNT);
+	return GW_BRIDGE_TX;
+}
+
+static inline bool
+is_behind(const struct gw_fdb_entry *station, uint16_t tunnel)
+{
+	const union gw_fdb_place place = gw_fdb_place(station);
+
+	return tunnel && place.flags & GW_FDB_TUNNEL && place.port == tunnel;
+}
+
+// To the host that the FDB has at `to`.
+static inline uint8_t
+forward(struct rte_mbuf *mbuf, union gw_fdb_place to, const struct passage *via)
+{
+	uint8_t edge;
+
+	if (to.flags & GW_FDB_TUNNEL) {
+		if (gw_tunnels[to.port].segment == via->device->segment)
+			return gw_bridge_because(mbuf, GW_DROP_SPLIT_HORIZON, GW_BRIDGE_DROP);
+		return gw_bridge_because(mbuf, GW_PUNT_BRIDGE_MISS, GW_BRIDGE_PUNT);
+	}
+	if (!(to.flags & GW_FDB_LOCAL))
+		return gw_bridge_out(mbuf, to.port, via->slot, GW_VXLAN_DECAP);
+	edge = gw_bridge_local(mbuf, via->slot);
+	// VXLAN inside of VXLAN is the kernel's.
+	return edge == GW_BRIDGE_VXLAN4 || edge == GW_BRIDGE_VXLAN6 ? GW_BRIDGE_PUNT : edge;
+}
+
+static inline uint8_t
+one(struct rte_mbuf *mbuf, const struct passage *via, struct gw_fdb_entry *source, int32_t place,
+    uint32_t now)
+{
+	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+	const bool known = source && is_behind(source, via->tunnel);
+	uint8_t edge = judge(mbuf, via);
+
+	if (unlikely(edge != GW_BRIDGE_TX))
+		return edge;
+	if (likely(known))
+		gw_bridge_seen(source, now);
+	else if (gw_segments[via->device->segment].flags & GW_SEGMENT_LEARNS)
+		return gw_bridge_because(mbuf, GW_PUNT_LEARN, GW_BRIDGE_PUNT);
+	if (rte_is_multicast_ether_addr(&ether->dst_addr))
+		return gw_bridge_because(mbuf,
+					 ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_ARP) ?
+						 GW_PUNT_ARP :
+						 GW_PUNT_MULTICAST,
+					 GW_BRIDGE_PUNT);
+	if (unlikely(place < 0))
+		return gw_bridge_because(mbuf, GW_PUNT_BRIDGE_MISS, GW_BRIDGE_PUNT);
+	return forward(mbuf, gw_fdb_place(&gw_fdb_entries[place]), via);
+}
+
+static void
+some(struct rte_mbuf **mbufs, uint16_t count, uint32_t now, uint8_t *next)
+{
+	struct passage passages[GW_BRIDGE_FRAMES];
+	struct gw_fdb_key keys[GW_BRIDGE_KEYS];
+	int32_t places[GW_BRIDGE_KEYS];
+
+	for (uint16_t i = 0; i < count; i++) {
+		passages[i] = passage_of(mbufs[i]);
+		gw_bridge_keys(mbufs[i], passages[i].slot, &keys[2 * i]);
+	}
+	gw_bridge_find(keys, count, places);
+	for (uint16_t i = 0; i < count; i++) {
+		const int32_t source = places[2 * i];
+
+		next[i] = one(mbufs[i], &passages[i], source < 0 ? NULL : &gw_fdb_entries[source],
+			      places[2 * i + 1], now);
+	}
+}
+
+/* Of any number of bridges. */
+static uint16_t
+vxlan_bridge(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t count)
+{
+	struct gw_lcore *lcore = gw_node_lcore(node);
+	uint8_t next[GW_BURST];
+	int mixed = 0;
+
+	for (uint16_t i = 0; i < count; i += GW_BRIDGE_FRAMES)
+		some((struct rte_mbuf **)&objs[i], RTE_MIN(count - i, GW_BRIDGE_FRAMES), lcore->now,
+		     &next[i]);
+	for (uint16_t i = 1; i < count; i++)
+		mixed |= next[i] ^ next[0];
+	gw_node_send(graph, node, objs, next, count, mixed);
+	return count;
+}
+
+static struct rte_node_register registration = {
+	.name = "vxlan-bridge",
+	.process = vxlan_bridge,
+	.init = gw_node_init,
+	.nb_edges = GW_BRIDGE_EDGES,
+	.next_nodes =
+		{
+			[GW_BRIDGE_IP4] = "ip4-lookup",
+			[GW_BRIDGE_IP6] = "ip6-lookup",
+			[GW_BRIDGE_TX] = "tx",
+			[GW_BRIDGE_PUNT] = "punt",
+			// Never taken, and there for the numbers.
+			[GW_BRIDGE_VXLAN4] = "punt",
+			[GW_BRIDGE_VXLAN6] = "punt",
+			[GW_BRIDGE_DROP] = "drop",
+		},
+};
+RTE_NODE_REGISTER(registration)
