@@ -15,9 +15,10 @@ struct gw_lcore *gw_graph_owner;
 
 // All that there are; sources first. rte_graph adds what they lead to, if it were forgotten.
 static const char *names[] = {
-	"rx",	       "from-kernel",  "classify",     "ip4-lookup",   "ip4-rewrite", "ip6-lookup",
-	"ip6-rewrite", "bridge",       "punt",	       "drop",	       "tx",	      "vxlan-encap",
-	"vxlan-cut",   "vxlan4-decap", "vxlan6-decap", "vxlan-bridge",
+	"rx",		"from-kernel",	  "classify",	    "ip4-lookup",   "ip4-rewrite",
+	"ip6-lookup",	"ip6-rewrite",	  "bridge",	    "punt",	    "drop",
+	"tx",		"vxlan-encap",	  "vxlan-cut",	    "vxlan4-decap", "vxlan6-decap",
+	"vxlan-bridge", "ip4-reassemble", "ip6-reassemble", "suppress",
 };
 
 int

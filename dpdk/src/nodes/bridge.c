@@ -4,9 +4,39 @@
  * frame whose source the FDB does not have at this port is the kernel's, and so is everything that
  * has to be flooded.
  */
+#include <netinet/icmp6.h>
+
+#include <rte_ip.h>
+
+#include "../tunnel.h"
 #include "bridge.h"
 
-enum edge { EDGE_ENCAP = GW_BRIDGE_EDGES, EDGES };
+enum edge { EDGE_ENCAP = GW_BRIDGE_EDGES, EDGE_SUPPRESS, EDGES };
+
+// RFC 4861 section 7.2.2: a multicast question, which has no extension headers.
+static inline bool
+is_solicitation(const struct rte_mbuf *mbuf)
+{
+	const struct rte_ipv6_hdr *ip =
+		rte_pktmbuf_mtod_offset(mbuf, const struct rte_ipv6_hdr *, RTE_ETHER_HDR_LEN);
+
+	return rte_pktmbuf_data_len(mbuf) > RTE_ETHER_HDR_LEN + sizeof(*ip) &&
+	       ip->proto == IPPROTO_ICMPV6 && *(const uint8_t *)(ip + 1) == ND_NEIGHBOR_SOLICIT;
+}
+
+// For everybody, or a group: the kernel's, but for what can be answered in a tunnel's stead.
+static inline uint8_t
+group(struct rte_mbuf *mbuf, const struct gw_interface *bridge)
+{
+	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+	const bool arp = ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_ARP);
+	const bool asks = arp || (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6) &&
+				  is_solicitation(mbuf));
+	const bool suppresses = gw_segments[bridge->segment].flags & GW_SEGMENT_SUPPRESS;
+
+	return gw_bridge_because(mbuf, arp ? GW_PUNT_ARP : GW_PUNT_MULTICAST,
+				 asks && suppresses ? EDGE_SUPPRESS : GW_BRIDGE_PUNT);
+}
 
 // What is judged before the FDB is asked; GW_BRIDGE_TX: nothing, ask it.
 static inline uint8_t
@@ -27,11 +57,7 @@ judge(struct rte_mbuf *mbuf, const struct gw_interface *port, const struct gw_in
 		     bridge->flags & GW_IF_VLAN_AWARE))
 		return gw_bridge_because(mbuf, GW_PUNT_VLAN, GW_BRIDGE_PUNT);
 	if (rte_is_multicast_ether_addr(&ether->dst_addr))
-		return gw_bridge_because(mbuf,
-					 ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_ARP) ?
-						 GW_PUNT_ARP :
-						 GW_PUNT_MULTICAST,
-					 GW_BRIDGE_PUNT);
+		return group(mbuf, bridge);
 	if (unlikely(!(bridge->flags & GW_IF_UP)))
 		return gw_bridge_because(mbuf, GW_PUNT_BRIDGE_MISS, GW_BRIDGE_PUNT);
 	return GW_BRIDGE_TX;
@@ -120,6 +146,7 @@ static struct rte_node_register registration = {
 			[GW_BRIDGE_VXLAN6] = "vxlan6-decap",
 			[GW_BRIDGE_DROP] = "drop",
 			[EDGE_ENCAP] = "vxlan-encap",
+			[EDGE_SUPPRESS] = "suppress",
 		},
 };
 RTE_NODE_REGISTER(registration)

@@ -39,7 +39,7 @@ parse(struct rte_mbuf *mbuf, struct gw_arrival *arrival, const struct rte_udp_hd
 	};
 	memcpy(arrival->sender.remote, &ip->src_addr, sizeof(ip->src_addr));
 	if (unlikely(ip->fragment_offset & RTE_BE16(FRAGMENT)))
-		return GW_DECAP_PUNT;
+		return gw_decap_is_peer(&arrival->sender) ? GW_DECAP_PIECE : GW_DECAP_PUNT;
 	*room = rte_be_to_cpu_16(ip->total_length) - sizeof(*ip);
 	if (unlikely(*room < GW_VXLAN_UDP || mbuf->data_len < GW_VXLAN_OUTER4))
 		return GW_DECAP_PUNT;
@@ -73,6 +73,7 @@ static struct rte_node_register registration = {
 			[GW_DECAP_BRIDGE] = "vxlan-bridge",
 			[GW_DECAP_PUNT] = "punt",
 			[GW_DECAP_DROP] = "drop",
+			[GW_DECAP_PIECE] = "ip4-reassemble",
 		},
 };
 RTE_NODE_REGISTER(registration)

@@ -43,6 +43,8 @@ parse(struct rte_mbuf *mbuf, struct gw_arrival *arrival, const struct rte_udp_hd
 		.tos = gw_ip6_class(ip),
 	};
 	memcpy(arrival->sender.remote, source, sizeof(arrival->sender.remote));
+	if (unlikely(ip->proto == IPPROTO_FRAGMENT && gw_decap_is_peer(&arrival->sender)))
+		return GW_DECAP_PIECE;
 	if (unlikely(ip->proto != IPPROTO_UDP))
 		return GW_DECAP_PUNT;
 	*room = rte_be_to_cpu_16(ip->payload_len);
@@ -78,6 +80,7 @@ static struct rte_node_register registration = {
 			[GW_DECAP_BRIDGE] = "vxlan-bridge",
 			[GW_DECAP_PUNT] = "punt",
 			[GW_DECAP_DROP] = "drop",
+			[GW_DECAP_PIECE] = "ip6-reassemble",
 		},
 };
 RTE_NODE_REGISTER(registration)

@@ -17,6 +17,7 @@ enum gw_decap_edge {
 	GW_DECAP_BRIDGE,
 	GW_DECAP_PUNT,
 	GW_DECAP_DROP,
+	GW_DECAP_PIECE, /* to be put together first */
 	GW_DECAP_EDGES,
 };
 
