@@ -59,6 +59,11 @@ class Instance:
         return self.run_dir / "worker.lock"
 
     @property
+    def bgp_socket(self) -> Path:
+        """Of the BGP daemon, gRPC."""
+        return self.run_dir / "bgp.sock"
+
+    @property
     def taken_file(self) -> Path:
         """What was taken from the kernel for the worker; gone at a reboot, as all of that is."""
         return self.run_dir / "taken.json"

@@ -41,6 +41,7 @@ TUNNEL = struct.Struct("=BBHI")
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER = 1, 3, 4, 10
 IFLA_PROTINFO, IFLA_LINKINFO, IFLA_AF_SPEC = 12, 18, 26
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
+IFLA_VRF_TABLE = 1
 IFLA_BRIDGE_VLAN_INFO, IFLA_BRIDGE_VLAN_TUNNEL_INFO = 2, 3
 VLAN_INFO = struct.Struct("=HH")
 VLAN_PVID, VLAN_UNTAGGED, VLAN_RANGE_BEGIN, VLAN_RANGE_END = 2, 4, 8, 16
@@ -119,6 +120,7 @@ def link(data: bytes) -> Link:
         vxlan=_vxlan(made) if kind == "vxlan" else None,
         bridge=_bridge(made) if kind == "bridge" else None,
         port=_port(set_up) if of_bridge else None,
+        table=_number(made.get(IFLA_VRF_TABLE, b"")) if kind == "vrf" else 0,
     )
 
 

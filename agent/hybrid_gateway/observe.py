@@ -8,10 +8,24 @@ from enum import Flag, auto
 from . import bypass, segment_tables, sysctl
 from .bpf import DataPlane
 from .devices import HIDING, Ethtool
+from .evpn.entries import ROUTE_PROTOCOL
 from .mirror import Mirror
-from .model import Config, Link, NextHop, Observed, Offload, Plane, VtepRoute, Wanted, Written
+from .model import (
+    Config,
+    IPNetwork,
+    Link,
+    NextHop,
+    Observed,
+    Offload,
+    Plane,
+    VtepRoute,
+    Wanted,
+    Written,
+)
 from .netlink import NUD_NOARP, NUD_PERMANENT, Netlink
 from .nft import Nft
+from .prefix_routes import PrefixRoutes
+from .resolve_evpn import section_of, table_of
 from .restore import RestoreFile
 from .vtep_routes import VtepRoutes
 from .worker_view import WorkerView
@@ -58,6 +72,7 @@ class Observer:
         self._worker = worker
         self._mirror = mirror
         self._routes = VtepRoutes(netlink)
+        self._prefixes = PrefixRoutes()
         self._netlink = netlink
         self._nft = nft
         self._restore = restore
@@ -89,7 +104,11 @@ class Observer:
             addresses, addresses6 = self._netlink.addresses(), self._netlink.addresses6()
             last = replace(last, addresses=addresses, addresses6=addresses6)
         if parts & Part.ROUTES:
-            last = replace(last, routes=self._netlink.routes(inside | outside))
+            last = replace(
+                last,
+                routes=self._netlink.routes(inside | outside),
+                present=self._present(config, last.links),
+            )
         if parts & (Part.ROUTES | Part.VTEPS):
             last = replace(last, vteps=self._vteps(anew=bool(parts & Part.ROUTES)))
         if parts & Part.TABLE:
@@ -119,6 +138,7 @@ class Observer:
             vteps=vteps,
             any_path=self._netlink.any_path(),
             routes=self._netlink.routes(inside | outside),
+            present=self._present(config, links),
             offloads=self._offloads(config, links),
             offloads_changed=tuple(sorted(changes.offloads)),
             sysctls=sysctl.observe(changes),
@@ -140,6 +160,9 @@ class Observer:
             tunnels=self._dataplane.tunnels(),
             tunnels_left=self._dataplane.tunnels(current=False),
         )
+
+    def close(self) -> None:
+        self._prefixes.close()
 
     def forget(self) -> None:
         """The next look is at everything: something was changed."""
@@ -176,6 +199,18 @@ class Observer:
                 for link, names in wanted.items()
                 for feature, on in sorted(tool.features(link.name, names).items())
             )
+
+    def _present(
+        self, config: Config | None, links: tuple[Link, ...]
+    ) -> frozenset[tuple[int, IPNetwork]]:
+        """By table, of the prefixes that EVPN is to advertise."""
+        section = section_of(config)
+        return frozenset(
+            (table, prefix)
+            for entry in (section.prefixes if section else ())
+            if entry.advertise and (table := table_of(entry, links)) is not None
+            for prefix in self._prefixes.present(table, entry.advertise, ROUTE_PROTOCOL)
+        )
 
     def _vteps(self, *, anew: bool) -> tuple[VtepRoute, ...]:
         return self._routes.look(self._mirror.vteps(), anew=anew)

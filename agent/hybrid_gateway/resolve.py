@@ -6,7 +6,7 @@ Pure: the same two inputs always give the same result.
 
 from dataclasses import replace
 
-from . import portset, segment_tables, statics
+from . import portset, resolve_evpn, segment_tables, statics
 from .errors import ConfigError, Problem
 from .model import (
     IP_FORWARD,
@@ -58,6 +58,9 @@ def check_devices(config: Config, observed: Observed) -> None:
                 )
     if config.vxlan:
         problems += _refused_vxlan(config, observed)
+    if config.evpn:
+        segments = segments_of(config, observed).segments
+        problems += resolve_evpn.problems_of(config, segments, observed)
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.line))
 
@@ -106,7 +109,11 @@ def resolve(config: Config, observed: Observed) -> Wanted:
     return replace(
         wanted,
         worker=worker_of(config, observed.worker, wanted.segments),
-        warnings=(*wanted.warnings, *warnings_of(config, observed, wanted.segments)),
+        warnings=(
+            *wanted.warnings,
+            *warnings_of(config, observed, wanted.segments),
+            *resolve_evpn.warnings_of(config, wanted.segments, observed),
+        ),
     )
 
 

@@ -75,6 +75,7 @@ class Reconciler(Condition):
         self.session_log.stop()
         self.mirror.close()
         self.dataplane.close()
+        self._observer.close()
         self.netlink.close()
 
     # ---- following --------------------------------------------------------------------

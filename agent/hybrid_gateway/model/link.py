@@ -131,6 +131,8 @@ class Link:
     bridge: BridgeLink | None = None
     port: BridgePort | None = None
     """There if `master` is a bridge."""
+    table: int = 0
+    """Of a VRF device: the number of its routing table; 0: it is none."""
 
     @property
     def running(self) -> bool:

@@ -4,7 +4,7 @@
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 
-from .address import IPAddress
+from .address import IPAddress, IPNetwork
 from .link import Link
 from .vxlan import MirrorPort, Segment, SourceFilter, Stations, VniEntry, VtepRoute
 from .wanted import (
@@ -265,6 +265,8 @@ class Observed:
     """The ways to the VTEPs that the mirror knew at the time."""
     any_path: bool = False
     """Routes may hang on UDP ports: by rules, or among several next hops."""
+    present: frozenset[tuple[int, IPNetwork]] = frozenset()
+    """Table and prefix, of those that EVPN is to advertise and that have a route."""
     attached: tuple[tuple[int, str], ...] = ()
     """(ifindex, mode) of the ports that carry our XDP program."""
     handover: frozenset[int] = frozenset()
