@@ -42,8 +42,12 @@ class OurWorker(Forwarder):
         self.worker.add_port(OUT, "net_null0,no-rx=1")
         self.furnish()
         self.worker.add_port(IN, f"net_pcap0,rx_pcap={self.replay.pcap},infinite_rx=1")
-        self.worker.client.wait_for_mirror()
+        self.settle()
         self._before = self._others()
+
+    def settle(self) -> None:
+        """Until what is replayed goes where it should."""
+        self.worker.client.wait_for_mirror()
 
     @abstractmethod
     def furnish(self) -> None:

@@ -3,10 +3,10 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hybrid_gateway.worker_client import WorkerOptions
-from hybrid_gateway.worker_values import WorkerSegment
+from hybrid_gateway.worker_values import SegmentStatus, WorkerSegment
 from tests.bench.dpdk.frames import SENDER_MAC
 from tests.bench.dpdk.ours import BUFFERS_BESIDE, IN, OUT, OurWorker
 from tests.bench.dpdk.replay import Replay
@@ -58,7 +58,6 @@ class OurTunnels(OurWorker):
         run(["bridge", "-n", self.netns, "-batch", "-"], stdin="\n".join(self._stations()))
         await_routes(self.worker.client, self._case.family, 1)
         self.worker.client.set_segments([self._segment()])
-        self._await_stations()
 
     def forwarded(self) -> int:
         counters = self.worker.counters(IN)
@@ -92,15 +91,25 @@ class OurTunnels(OurWorker):
             checksum=self._case.family == 6,
         )
 
-    def _await_stations(self) -> None:
+    def settle(self) -> None:
+        """A bridge has a part in it once a port of its own is the worker's."""
+        super().settle()
         deadline = time.monotonic() + SETTLE_SECONDS
-        while True:
-            segments = self.worker.client.status().segments
-            if segments and segments[0].active and segments[0].stations >= STATIONS:
-                return
+        while not self._settled():
             if time.monotonic() > deadline:
-                raise MeasurementError(f"the worker's segment: {segments}")
+                raise MeasurementError(f"the worker's segment: {self._segments()}")
             time.sleep(POLL_SECONDS)
+
+    def _settled(self) -> bool:
+        """All stations are known, and nothing is left to the kernel any more."""
+        segments, before = self._segments(), self._others()
+        if not segments or not segments[0].active or segments[0].stations < STATIONS:
+            return False
+        time.sleep(POLL_SECONDS)
+        return self._others() == before
+
+    def _segments(self) -> Sequence[SegmentStatus]:
+        return self.worker.client.status().segments
 
     def _ip(self, *lines: str) -> None:
         run(["ip", "-n", self.netns, "-batch", "-"], stdin="\n".join(lines))
