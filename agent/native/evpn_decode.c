@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include "evpn.h"
@@ -191,7 +192,31 @@ decode_nd(struct gw_evpn *evpn, const struct nlmsghdr *message)
 		decode_entry(evpn, nd, attr, gone);
 }
 
-/* ---- links -------------------------------------------------------------------------------- */
+/* ---- addresses and links ------------------------------------------------------------------ */
+
+static void
+decode_address(struct gw_evpn *evpn, const struct nlmsghdr *message)
+{
+	const struct nlattr *attr[ATTRIBUTES] = {};
+	const struct ifaddrmsg *address = mnl_nlmsg_get_payload(message);
+	struct gw_evpn_key key = {.kind = GW_EVPN_ADDRESS};
+	const struct gw_evpn_value value = {};
+
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*address) ||
+	    !evpn_follows(&evpn->bridges, address->ifa_index))
+		return;
+	mnl_attr_parse(message, sizeof(*address), keep_attribute, attr);
+	key.ifindex = address->ifa_index;
+	/* Of a link to one peer, IFA_ADDRESS is the peer's. */
+	key.family =
+		read_address(attr[IFA_LOCAL] ? attr[IFA_LOCAL] : attr[IFA_ADDRESS], key.address);
+	if (!key.family)
+		return;
+	if (message->nlmsg_type == RTM_DELADDR)
+		fact_gone(evpn, &key);
+	else
+		fact_seen(evpn, &key, &value);
+}
 
 static void
 decode_link(struct gw_evpn *evpn, const struct nlmsghdr *message)
@@ -206,7 +231,7 @@ decode_link(struct gw_evpn *evpn, const struct nlmsghdr *message)
 	if (!evpn_follows(&evpn->bridges, key.ifindex) &&
 	    !evpn_follows(&evpn->tunnels, key.ifindex))
 		return;
-	if (link->ifi_flags & IFF_UP && link->ifi_flags & IFF_RUNNING)
+	if (link->ifi_flags & IFF_UP)
 		value.flags |= GW_EVPN_UP;
 	if (message->nlmsg_type == RTM_DELLINK)
 		fact_gone(evpn, &key);
@@ -226,6 +251,10 @@ evpn_decode(struct gw_evpn *evpn, const struct nlmsghdr *message)
 	case RTM_NEWLINK:
 	case RTM_DELLINK:
 		decode_link(evpn, message);
+		break;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		decode_address(evpn, message);
 		break;
 	default:
 		break;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Events, and dumps of the bridges' and VXLAN devices' FDBs and of the bridges' neighbours.
+ * Events, and dumps of the bridges' and VXLAN devices' FDBs and of the bridges' neighbours and
+ * addresses.
  *
  * Events that were sent before or during a dump are read after it: the last of each fact is as new
  * as what the dump said, and what was told in between is told to nobody. The kernel goes through
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include "evpn.h"
@@ -91,21 +93,16 @@ read_piece(struct gw_evpn *evpn, const struct mnl_socket *socket, __u32 sequence
 	return 0;
 }
 
+/* Sends what is in the buffer, and reads the answer. */
 static int
-ask(struct gw_evpn *evpn, const struct mnl_socket *socket, __u8 family, __u32 bridge)
+ask(struct gw_evpn *evpn, const struct mnl_socket *socket)
 {
-	struct nlmsghdr *message = mnl_nlmsg_put_header(evpn->buffer);
+	struct nlmsghdr *message = (struct nlmsghdr *)evpn->buffer;
 	__u32 sequence = ++evpn->sequence;
-	struct ndmsg *nd;
 	int result;
 
-	message->nlmsg_type = RTM_GETNEIGH;
 	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	message->nlmsg_seq = sequence;
-	nd = mnl_nlmsg_put_extra_header(message, sizeof(*nd));
-	nd->ndm_family = family;
-	/* With the FDBs of its ports, VXLAN devices among them. */
-	mnl_attr_put_u32(message, family == AF_BRIDGE ? NDA_MASTER : NDA_IFINDEX, bridge);
 	if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0)
 		return -errno;
 	do
@@ -115,15 +112,53 @@ ask(struct gw_evpn *evpn, const struct mnl_socket *socket, __u8 family, __u32 br
 }
 
 static int
+ask_neighbours(struct gw_evpn *evpn, const struct mnl_socket *socket, __u8 family, __u32 bridge)
+{
+	struct nlmsghdr *message = mnl_nlmsg_put_header(evpn->buffer);
+	struct ndmsg *nd;
+
+	message->nlmsg_type = RTM_GETNEIGH;
+	nd = mnl_nlmsg_put_extra_header(message, sizeof(*nd));
+	nd->ndm_family = family;
+	/* With the FDBs of its ports, VXLAN devices among them. */
+	mnl_attr_put_u32(message, family == AF_BRIDGE ? NDA_MASTER : NDA_IFINDEX, bridge);
+	return ask(evpn, socket);
+}
+
+static int
+ask_addresses(struct gw_evpn *evpn, const struct mnl_socket *socket, __u32 bridge)
+{
+	struct nlmsghdr *message = mnl_nlmsg_put_header(evpn->buffer);
+	struct ifaddrmsg *address;
+
+	message->nlmsg_type = RTM_GETADDR;
+	address = mnl_nlmsg_put_extra_header(message, sizeof(*address));
+	address->ifa_index = bridge;
+	return ask(evpn, socket);
+}
+
+static int
+look_at(struct gw_evpn *evpn, const struct mnl_socket *socket, __u32 bridge)
+{
+	int result = ask_addresses(evpn, socket, bridge);
+
+	if (!result)
+		result = ask_neighbours(evpn, socket, AF_BRIDGE, bridge);
+	if (!result)
+		result = ask_neighbours(evpn, socket, AF_INET, bridge);
+	if (!result)
+		result = ask_neighbours(evpn, socket, AF_INET6, bridge);
+	return result;
+}
+
+static int
 look(struct gw_evpn *evpn, const struct mnl_socket *socket)
 {
-	static const __u8 families[] = {AF_BRIDGE, AF_INET, AF_INET6};
 	int result = 0;
 
 	evpn->deleted = evpn->overrun = 0;
 	for (__u32 i = 0; i < evpn->bridges.count && !result; i++)
-		for (__u32 j = 0; j < sizeof(families) && !result; j++)
-			result = ask(evpn, socket, families[j], evpn->bridges.ifindexes[i]);
+		result = look_at(evpn, socket, evpn->bridges.ifindexes[i]);
 	evpn_drain(evpn);
 	return result;
 }

@@ -28,7 +28,8 @@ receive_buffer(const struct mnl_socket *socket, int size)
 static int
 open_sockets(struct gw_evpn *evpn)
 {
-	unsigned int groups = 1U << (RTNLGRP_NEIGH - 1) | 1U << (RTNLGRP_LINK - 1);
+	unsigned int groups = 1U << (RTNLGRP_NEIGH - 1) | 1U << (RTNLGRP_LINK - 1) |
+			      1U << (RTNLGRP_IPV4_IFADDR - 1) | 1U << (RTNLGRP_IPV6_IFADDR - 1);
 	int on = 1;
 
 	evpn->events = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);

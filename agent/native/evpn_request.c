@@ -90,16 +90,15 @@ static void
 put_mac(struct evpn_batch *batch)
 {
 	const struct gw_evpn_write *write = &batch->writes[batch->next];
-	bool sticky = write->how & GW_EVPN_MAKE_STICKY;
 	struct nlmsghdr *message;
 
 	/* The bridge takes NTF_STICKY only without NTF_EXT_LEARNED, and keeps it then. */
-	if (sticky)
+	if (write->how & GW_EVPN_MAKE_STICKY)
 		put_station(batch, ADD, NTF_STICKY, NUD_NOARP);
 	else if (evpn_station_flags(batch->evpn, write) & GW_EVPN_STICKY)
 		put_station(batch, 0, 0, 0);
 	message = begin_neighbour(batch, AF_BRIDGE, ADD, NTF_SELF | NTF_MASTER | NTF_EXT_LEARNED,
-				  sticky ? NUD_REACHABLE | NUD_NOARP : NUD_REACHABLE);
+				  NUD_REACHABLE);
 	mnl_attr_put(message, NDA_LLADDR, EVPN_MAC, write->mac);
 	if (write->vlan)
 		mnl_attr_put_u16(message, NDA_VLAN, write->vlan);

@@ -47,6 +47,19 @@ entry_flags(const struct gw_evpn *evpn, const struct gw_evpn_write *write)
 	return value ? value->flags : 0;
 }
 
+static bool
+is_own_address(const struct gw_evpn *evpn, const struct gw_evpn_write *write)
+{
+	struct gw_evpn_key key = {
+		.kind = GW_EVPN_ADDRESS,
+		.ifindex = write->ifindex,
+		.family = write->family,
+	};
+
+	memcpy(key.address, write->address, evpn_address_size(write->family));
+	return fact_find(evpn, &key);
+}
+
 static __u8
 neighbour_flags(const struct gw_evpn *evpn, const struct gw_evpn_write *write)
 {
@@ -69,8 +82,8 @@ is_made_to_stay(__u8 flags)
 	return flags & GW_EVPN_STATIC && !(flags & GW_EVPN_EXTERN);
 }
 
-/* The kernel would let a remote station take the place of the bridge's own address, and nobody
- * could reach the host any more. */
+/* The kernel would let a remote station take the place of the bridge's own MAC address, and who
+ * answers ARP from neighbours would answer for the bridge: nobody could reach the host any more. */
 static bool
 is_owners(const struct gw_evpn *evpn, const struct gw_evpn_write *write)
 {
@@ -80,7 +93,7 @@ is_owners(const struct gw_evpn *evpn, const struct gw_evpn_write *write)
 		return is_made_to_stay(entry_flags(evpn, write)) ||
 		       is_made_to_stay(evpn_station_flags(evpn, write));
 	if (write->what == GW_EVPN_WRITE_NEIGHBOUR)
-		return is_made_to_stay(neighbour_flags(evpn, write));
+		return is_own_address(evpn, write) || is_made_to_stay(neighbour_flags(evpn, write));
 	return false;
 }
 

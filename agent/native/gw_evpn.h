@@ -4,7 +4,7 @@
  * and include lines. Every int is a value >= 0, or -errno. For one thread, which may wait for a
  * dump. The namespace is the one that gw_evpn_open() was called in.
  *
- * Facts are FDB entries of bridges and of VXLAN devices, neighbours and links, of the devices that
+ * Facts are FDB entries of bridges and of VXLAN devices, neighbours, links and addresses, of the devices that
  * gw_evpn_follow() named; of each, the last state is told once, however often it changed before
  * it was taken. Of what EVPN itself writes (entries of VXLAN devices, stations behind them, our
  * neighbours), and of a bridge's own addresses, only the end is told.
@@ -23,6 +23,7 @@ enum gw_evpn_kind {
 	GW_EVPN_FLOOD = 3, /* one VTEP of its flood list */
 	GW_EVPN_NEIGHBOUR = 4, /* that has a MAC address */
 	GW_EVPN_LINK = 5,
+	GW_EVPN_ADDRESS = 6, /* of a bridge */
 };
 
 enum gw_evpn_flag {
@@ -37,14 +38,14 @@ enum gw_evpn_flag {
 
 /* Zero where it says nothing of a kind. */
 struct gw_evpn_key {
-	__u32 ifindex; /* bridge of a station, VXLAN device, device of a neighbour, or link */
+	__u32 ifindex; /* bridge of a station, VXLAN device, device of what else there is */
 	__u32 vni; /* of a single VXLAN device */
 	__u16 vlan; /* of a station */
 	__u8 kind; /* enum gw_evpn_kind */
 	__u8 family; /* of `address`: 4 or 6 */
 	__u8 mac[6];
 	__u8 pad[2];
-	__u8 address[16]; /* VTEP of a flood list, address of a neighbour */
+	__u8 address[16]; /* VTEP of a flood list; of a neighbour; of the bridge */
 };
 
 struct gw_evpn_value {
