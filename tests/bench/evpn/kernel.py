@@ -11,7 +11,7 @@ from tests.bench.vxlan.cases import FRAMES
 from tests.bench.vxlan.contenders import BridgedBaseline, KernelVxlan, TunnelContender
 from tests.bench.vxlan.path import JUMBO, STATIONS, TunnelSetup
 
-from .cases import CASES, SMALL
+from .cases import CASES, MTU, SMALL
 from .frames import VTEPS
 
 FLOWS = Flows(STATIONS, destinations=VTEPS)
@@ -24,7 +24,8 @@ def measure(rounds: int, note: Note) -> Iterator[tuple[str, float, float]]:
     be). Whole frames it sends over an underlay that they fit, which is the cheapest it can do."""
     for case in CASES:
         small = case in SMALL
-        setup = TunnelSetup(case.family, size=case.size, vteps=VTEPS, mtu=1500 if small else JUMBO)
+        mtu = MTU if small else JUMBO
+        setup = TunnelSetup(case.family, case.size, mtu, vteps=VTEPS, access_mtu=mtu)
         sent = Case(
             case.name,
             Traffic(FRAMES, FLOWS, backwards=case.inwards),

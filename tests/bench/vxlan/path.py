@@ -61,6 +61,7 @@ class TunnelSetup:
     family: int = 4
     size: int = 64  # of an inner frame, bytes with its Ethernet header
     mtu: int = 1500  # of the underlay
+    access_mtu: int = 1500  # where the stations are; a redirect there carries outer packets
     stations: int = STATIONS
     vteps: int = 1
 
@@ -79,6 +80,8 @@ class BridgedPath(MeasuredPath):
     def furnish(self) -> None:
         middle, sink, setup = self.names.middle, self.names.sink, self.setup
         underlay = setup.underlay
+        for netns, device in ((middle, "lan0"), (self.names.generator, "gen0")):
+            run(["ip", "-n", netns, "link", "set", device, "mtu", str(setup.access_mtu)])
         for netns, device, address in (
             (middle, "wan0", underlay.local),
             (sink, "sink0", underlay.next_hop),
