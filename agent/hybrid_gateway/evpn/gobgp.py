@@ -32,6 +32,9 @@ BATCH = 4096
 """Paths in one message. gobgpd takes or refuses a message as a whole, and does nothing else while
 it looks at one."""
 
+STOP_SECONDS = 2.0
+"""Whoever waits for it is on the way out."""
+
 CHANGES = 1024
 """At most so many come out of a watch at once."""
 
@@ -99,6 +102,16 @@ class GobgpClient:
         table for each of them."""
         now = time.time()
         return [session.peer_state(peer, now) for peer in self._listed(advertised=advertised)]
+
+    def stop(self) -> None:
+        """Ends all sessions, and the daemon forgets everything; one that has none is as good."""
+        try:
+            self._channel.call("StopBgp", api.StopBgpRequest(), STOP_SECONDS)
+        except EvpnAbsentError:
+            raise
+        except EvpnError as error:
+            if error.code == "evpn.timeout":
+                raise
 
     def revive(self, address: IPAddress) -> None:
         """Lets a neighbour try again that was shut down for sending too many routes."""
