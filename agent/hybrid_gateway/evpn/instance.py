@@ -49,6 +49,8 @@ class EvpnInstance:
         self._synced = False
         self._settling: Settling | None = None
         self._swept = False
+        self._claiming = False
+        """What is here has been numbered by what others claim."""
         self._unsaid: list[EvpnRoute] = []
 
     # ---- from the agent -----------------------------------------------------------------
@@ -103,7 +105,7 @@ class EvpnInstance:
             return
         domain.segment = segment
         domain.refresh()
-        if segment is None or (before and _other_device(before, segment)):
+        if segment is None or (before and before.place != segment.place):
             domain.forget_local()
         # What the segment before took this one may refuse, and the other way round.
         for key, route in list(self.remote.of_vni(vni).items()):
@@ -142,6 +144,13 @@ class EvpnInstance:
     def synced(self) -> None:
         """The kernel has told all that it had."""
         self._synced = True
+
+    def kernel_lost(self) -> None:
+        """Whoever writes to the kernel begins anew, and tells all that there is again."""
+        self._synced = False
+        self.entries.lost()
+        for domain in self.domains.values():
+            domain.forget_local()
 
     # ---- from the BGP daemon ------------------------------------------------------------
 
@@ -192,6 +201,16 @@ class EvpnInstance:
             self.routes.failed(route)
         self._unsaid.clear()
 
+    @property
+    def told(self) -> bool:
+        """The daemon has told all that it had, so that the difference to that can be said."""
+        return self._settling is not None and self._settling.told
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is kept any more that was known from before and was not said again."""
+        return self._swept
+
     def settle(self, peers: Iterable[PeerState], now: float) -> bool:
         """Forgets what was known from before and was not said again.
 
@@ -215,9 +234,18 @@ class EvpnInstance:
     # ---- decisions ----------------------------------------------------------------------
 
     def flush(self, now: float) -> None:
-        """Brings `routes` and `entries` up to date with what is known."""
+        """Brings `routes` and `entries` up to date with what is known.
+
+        Not before the kernel has told all, lest a station that is here be written elsewhere.
+        """
+        if not self._synced:
+            return
+        claiming = self.ready and not self._claiming
+        self._claiming = self.ready
         for domain in self.domains.values():
-            domain.flush(now, self.ready and self._synced)
+            if claiming:
+                domain.refresh()
+            domain.flush(now, self.ready)
             self.alerts += domain.alerts
             domain.alerts.clear()
         for table in self.tables.values():
@@ -267,9 +295,3 @@ class EvpnInstance:
         if reason:
             self.refusals.add(peer, reason)
         return bool(reason)
-
-
-def _other_device(before: EvpnSegment, after: EvpnSegment) -> bool:
-    """The kernel tells again what there is at this one."""
-    one, other = before.segment, after.segment
-    return (one.ifindex, one.bridge, one.vlan) != (other.ifindex, other.bridge, other.vlan)

@@ -16,6 +16,7 @@ class Ledger(Generic[V]):
         self._done: dict[Hashable, V] = {}
         self._dirty: set[Hashable] = set()
         self._stale: set[Hashable] = set()
+        self._undone: set[Hashable] = set()
 
     def __len__(self) -> int:
         """Of what is wanted."""
@@ -62,8 +63,9 @@ class Ledger(Generic[V]):
         self._wanted[key] = self._done[key] = value
 
     def again(self, key: Hashable) -> None:
-        """Somebody undid it."""
-        if self._done.pop(key, None) is not None:
+        """Somebody undid it: it is taken away for good, and done again if it is wanted still."""
+        if key in self._done:
+            self._undone.add(key)
             self._dirty.add(key)
 
     def failed(self, value: V) -> None:
@@ -81,18 +83,23 @@ class Ledger(Generic[V]):
         return count
 
     def drain(self) -> tuple[list[V], list[V]]:
-        """What is to be added or replaced, and what is to be taken away; taken for done."""
+        """What is to be added or replaced, and what is to be taken away before that; from now on
+        it is taken for done."""
         add: list[V] = []
         remove: list[V] = []
         for key in self._dirty:
             wanted, done = self._wanted.get(key), self._done.get(key)
-            if wanted == done:
+            undone = key in self._undone
+            if wanted == done and not undone:
                 continue
             if wanted is not None:
+                if undone and done is not None:
+                    remove.append(done)
                 self._done[key] = wanted
                 add.append(wanted)
             elif done is not None:
                 del self._done[key]
                 remove.append(done)
         self._dirty.clear()
+        self._undone.clear()
         return add, remove

@@ -22,6 +22,11 @@ class EvpnSegment:
     addresses: frozenset[IPAddress] = frozenset()
     """Of the bridge: nobody else may claim them."""
 
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Where its stations are, in the kernel."""
+        return self.segment.ifindex, self.segment.bridge, self.segment.vlan
+
 
 @dataclass(frozen=True, slots=True)
 class EvpnTable:

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Routes that make no sense, and too many of them: named, counted, and nobody else harmed."""
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from hybrid_gateway.evpn.stations import MACS_MAX
+from hybrid_gateway.evpn.wanted import EvpnTable
+from hybrid_gateway.model import (
+    EvpnRoute,
+    RouteRefused,
+)
+
+from .evpn_site import (
+    BRIDGE_MAC,
+    VNI,
+    Gateway,
+    flood_route,
+    mac_route,
+    prefix_route,
+    section,
+    target,
+    vtep,
+)
+
+L3VNI = 900
+
+BAD: list[tuple[str, EvpnRoute]] = [
+    ("VNI out of range", replace(mac_route(2, 1), vni=0)),
+    ("VNI out of range", replace(flood_route(2), vni=0x1000000)),
+    ("no route target for its VNI", replace(mac_route(2, 1), targets=target(551))),
+    ("no route target for its VNI", replace(mac_route(2, 1), targets=())),
+    ("our own address as its VTEP", replace(mac_route(2, 1), next_hop=vtep(1))),
+    ("our own address as its VTEP", replace(flood_route(2), next_hop=vtep(1))),
+    ("a VTEP that is no unicast address", replace(flood_route(2), next_hop=ip_address("ff02::1"))),
+    ("a VTEP that is no unicast address", replace(flood_route(2), next_hop=ip_address("::"))),
+    ("a VTEP that is no unicast address", replace(flood_route(2), next_hop=ip_address("fe80::1"))),
+    (
+        "a VTEP that is no unicast address",
+        replace(flood_route(2), next_hop=ip_address("255.255.255.255")),
+    ),
+    (
+        "a VTEP of the other address family",
+        replace(flood_route(2), next_hop=ip_address("192.0.2.2")),
+    ),
+    ("a MAC address that no station has", replace(mac_route(2, 1), mac=bytes(6))),
+    ("a MAC address that no station has", replace(mac_route(2, 1), mac=b"\xff" * 6)),
+    (
+        "a MAC address that no station has",
+        replace(mac_route(2, 1), mac=bytes.fromhex("01005e000001")),
+    ),
+    ("our bridge's MAC address", replace(mac_route(2, 1), mac=BRIDGE_MAC[:-1] + b"\1")),
+    ("our bridge's address", mac_route(2, 1, address="10.0.0.1")),
+    ("an address that no station has", mac_route(2, 1, address="224.0.0.1")),
+    ("an address that no station has", mac_route(2, 1, address="0.0.0.0")),
+    ("no router's MAC address", replace(prefix_route(2, "10.9.0.0/16"), router_mac=b"")),
+    ("our bridge's MAC address", replace(prefix_route(1, "10.9.0.0/16"), next_hop=vtep(2))),
+    ("a prefix that is not routed", prefix_route(2, "224.0.0.0/4")),
+    ("a prefix that is not routed", prefix_route(2, "127.0.0.0/8")),
+    ("a prefix that is not routed", prefix_route(2, "fe80::/64")),
+]
+
+
+@pytest.mark.parametrize(("reason", "route"), BAD, ids=lambda value: str(value)[:60])
+def test_a_bad_route_is_refused_by_name(reason: str, route: EvpnRoute) -> None:
+    gateway = Gateway(1, VNI, L3VNI, tables=[EvpnTable(L3VNI)]).start()
+    gateway.hear_routes(flood_route(3), mac_route(3, 3))
+    before = dict(gateway.kernel)
+
+    gateway.hear_routes(route, route)
+
+    assert gateway.refused() == {reason: 2}
+    assert gateway.mind.alerts == [f"routes of {vtep(9)} are refused: {reason}"]
+    assert gateway.kernel == before, "nobody else is harmed"
+
+
+def test_a_bad_route_takes_the_place_of_a_good_one() -> None:
+    gateway = Gateway(1).start()
+    gateway.hear_routes(mac_route(2, 1))
+
+    gateway.hear_routes(replace(mac_route(2, 1), next_hop=vtep(1)))
+
+    assert gateway.where(1) is None
+
+
+def test_what_cannot_be_read_is_counted() -> None:
+    gateway = Gateway(1).start()
+    for _ in range(3):
+        gateway.mind.heard(RouteRefused("malformed", vtep(2)), gateway.now)
+    gateway.flush()
+
+    assert gateway.refused() == {"malformed": 3}
+    assert len(gateway.mind.alerts) == 1
+
+
+def test_a_neighbour_may_send_so_many_routes() -> None:
+    gateway = Gateway(1).start()
+    gateway.follow(replace(gateway.wanted, section=section(1, 2, routes_max=100)))
+    gateway.hear_routes(*(mac_route(2, one) for one in range(1, 151)), peer=2)
+    gateway.hear_routes(mac_route(3, 500), peer=3)
+
+    assert gateway.refused() == {"more routes than it may send": 50}
+    assert len(gateway.mind.alerts) == 1
+    assert len(gateway.kernel) == 101
+    assert gateway.where(500) == vtep(3), "another neighbour is not concerned"
+    assert not gateway.mind.remote.roomy
+
+    gateway.hear_routes(*(mac_route(2, one) for one in range(1, 51)), peer=2, withdrawn=True)
+    assert gateway.mind.remote.roomy
+
+
+def test_a_vni_may_have_so_many_stations(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MACS_MAX >= 50_000
+    monkeypatch.setattr("hybrid_gateway.evpn.stations.MACS_MAX", 10)
+    gateway = Gateway(1).start()
+    gateway.hear_routes(*(mac_route(2, one) for one in range(1, 13)))
+
+    assert gateway.refused() == {"more MAC addresses than a VNI may have": 2}
+    assert len(gateway.kernel) == 10
+
+
+def test_a_flood_list_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hybrid_gateway.evpn.flooding.VTEPS_MAX", 3)
+    gateway = Gateway(1).start()
+
+    gateway.hear_routes(*(flood_route(number) for number in range(2, 7)))
+
+    assert gateway.refused() == {"more VTEPs than a VNI may have": 2}
+    assert len(gateway.floods()) == 3
