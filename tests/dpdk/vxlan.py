@@ -37,7 +37,8 @@ FIRST_PORT, LAST_PORT = 49152, 65535
 TTL = 64
 MTU = 1500
 """Of the VXLAN devices, whatever the underlay has."""
-CORE_MTU = 1600
+CORE_MTU = 1500
+"""More than that no af_packet port can do."""
 SIZES = {4: 50, 6: 70}
 """Bytes of the outer headers, Ethernet included."""
 LOCAL = {4: "192.0.2.1", 6: "2001:db8:1::1"}
