@@ -64,6 +64,11 @@ class Instance:
         return self.run_dir / "bgp.sock"
 
     @property
+    def evpn_file(self) -> Path:
+        """Which members of the kernel's flood lists are ours; gone at a reboot, as they are."""
+        return self.run_dir / "evpn.json"
+
+    @property
     def taken_file(self) -> Path:
         """What was taken from the kernel for the worker; gone at a reboot, as all of that is."""
         return self.run_dir / "taken.json"

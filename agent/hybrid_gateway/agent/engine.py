@@ -13,6 +13,7 @@ from ..model import Config, Observed, ObservedWorker, Step, StepKind, Wanted, Wo
 from ..observe import Part
 from ..plan import Planner
 from ..resolve import check_devices, resolve
+from ..resolve_evpn import evpn_of
 from ..worker_link import ATTEMPTS
 from ..worker_view import NOBODY, Caller, NoWorkerError
 from .reconciler import Reconciler, persists
@@ -74,6 +75,7 @@ class Engine(Reconciler):
             self.worker.forgive()
             self._restore.accept(self.worker.accepted_by(prepared.config))
         self._seen(prepared.observed)
+        self.evpn.follow(evpn_of(prepared.config, prepared.wanted.segments, prepared.observed))
         self.notes = tuple(self._executor.notes)
         self.look_for_bypass()
         self._follow()
@@ -119,6 +121,7 @@ class Engine(Reconciler):
 
     def detach(self) -> tuple[Step, ...]:
         """Takes away everything that was ever put anywhere, and forgets the configuration."""
+        self.evpn.stop(remove=True)
         self.worker.rouse()
         observed = self._observer.observe(None, self._executor.written, asked=ATTEMPTS)
         steps = Planner(Wanted(), observed).steps()

@@ -21,11 +21,13 @@ from ..nft import Nft
 from ..observe import Observer, Part
 from ..plan import Planner
 from ..resolve import resolve
+from ..resolve_evpn import evpn_of
 from ..restore import RestoreFile
 from ..vtep_routes import VtepIndex
 from ..worker_view import WorkerView
 from . import links, routes
 from .condition import Condition
+from .evpn import EvpnControl
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class Reconciler(Condition):
         self.mirror = Mirror(self.dataplane, self.netlink)
         self.session_log = SessionLog(self.dataplane)
         self.worker = WorkerView(instance.worker_socket, instance.taken_file, instance.verdict_file)
+        self.evpn = EvpnControl(instance)
         self._restore = RestoreFile(instance.state_file)
         nft = Nft()
         self._observer = Observer(
@@ -72,6 +75,7 @@ class Reconciler(Condition):
 
     def close(self) -> None:
         """Lets go; what is in the kernel stays there."""
+        self.evpn.stop()
         self.session_log.stop()
         self.mirror.close()
         self.dataplane.close()
@@ -120,6 +124,7 @@ class Reconciler(Condition):
         if parts & (Part.TABLE | Part.TC):
             self.look_for_bypass()
         self.error = None
+        self.evpn.follow(evpn_of(config, wanted.segments, observed))
         for one in failed:
             log.error("%s %s: %s", one.step.kind.value, one.step.subject, one.error)
             self.worker.failed(one.step, one.error.message)
@@ -219,8 +224,13 @@ class Reconciler(Condition):
         return frozenset(device.ifindex for device in self.wanted.devices)
 
     def concerned_by(self, route: RouteEvent, added: bool) -> bool:
-        """Whether a route changes the way to a VTEP, who is inside, or what the next hops are."""
-        return self._vteps.concerned_by(route) or routes.concern(route, added, self.wanted)
+        """Whether a route changes the way to a VTEP, who is inside, what the next hops are, or what
+        EVPN advertises."""
+        return (
+            self._vteps.concerned_by(route)
+            or routes.concern(route, added, self.wanted)
+            or routes.is_advertised(route, self.config)
+        )
 
     def look_for_bypass(self) -> None:
         """Rules that the owner made since: too late to refuse, not too late to say."""

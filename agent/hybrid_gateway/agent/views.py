@@ -66,6 +66,7 @@ def status(engine: Engine) -> dict[str, Any]:
 def warnings(engine: Engine) -> list[Any]:
     found: list[Any] = [*notices(engine.config), *engine.wanted.warnings, *engine.notes]
     found += engine.mirror.warnings
+    found += engine.evpn.warnings
     found += worker_views.away(engine)
     found += [
         f"{port['device']} runs XDP in {port['mode']} mode: its driver has no native one"
