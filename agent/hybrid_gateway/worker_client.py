@@ -17,6 +17,8 @@ from .worker_values import (
     LcoreStatus,
     MemoryStatus,
     MirrorStatus,
+    Place,
+    Places,
     PortStatus,
     Way,
     Ways,
@@ -132,6 +134,11 @@ class WorkerClient:
         wanted = [str(address) for address in addresses]
         answer = self._call("mirror.explain", addresses=wanted, flow=flow)
         return _value(Ways, answer).ways
+
+    def locate(self, bridge: int, macs: Iterable[str]) -> tuple[Place, ...]:
+        """Where the tables have each station of a bridge, which an ifindex names."""
+        answer = self._call("mirror.locate", bridge=bridge, macs=list(macs))
+        return _value(Places, answer).places
 
     def stop(self) -> None:
         """Asks it to end; it answers first, and has ended when the connection is closed."""

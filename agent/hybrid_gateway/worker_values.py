@@ -197,6 +197,11 @@ class MirrorStatus:
     punting6: bool
     """The whole family is forwarded by the kernel; `problem` says why."""
     problem: str
+    tunnels: int = 0
+    tunnels_max: int = 0
+    """VTEPs, counted once for each segment."""
+    bindings: int = 0
+    """Of MAC to IP addresses, in bridges: put there by a control plane."""
 
 
 class WayKind(Enum):
@@ -225,6 +230,38 @@ class Way:
 @dataclass(frozen=True, slots=True)
 class Ways:
     ways: tuple[Way, ...]
+
+
+class PlaceKind(Enum):
+    UNKNOWN = "unknown"
+    """Not in the table: flooded, by the kernel perhaps."""
+    KERNEL = "kernel"
+    LOCAL = "local"
+    """The bridge itself."""
+    PORT = "port"
+    TUNNEL = "tunnel"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the worker's tables have a station of a bridge."""
+
+    kind: PlaceKind
+    ifindex: int = 0
+    """Of the port, or of the VXLAN device."""
+    ages: bool = False
+    vtep: str = ""
+    """Of TUNNEL, as the fields below."""
+    vni: int = 0
+    udp_port: int = 0
+    may_send: bool = False
+    by_kernel: bool = False
+    """Sending there is the kernel's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    places: tuple[Place, ...]
 
 
 @dataclass(frozen=True, slots=True)

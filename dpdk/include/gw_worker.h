@@ -104,6 +104,8 @@ struct gw_mirror_status {
 	uint32_t nexthops, nexthops_max, groups;
 	uint32_t neighbours4, neighbours6, neighbours_max;
 	uint32_t stations, stations_max;
+	uint32_t tunnels, tunnels_max; /* VXLAN: VTEPs, by segment */
+	uint32_t bindings; /* of MAC to IP addresses, in bridges */
 	uint32_t interfaces;
 	uint32_t resyncs; /* dumps after lost events */
 	uint64_t events;
@@ -167,6 +169,28 @@ struct gw_way {
 	uint16_t mtu;
 	uint32_t ifindex; /* of the device that it leaves by, if it is one of ours */
 	uint8_t header[12]; /* destination and source MAC address */
+};
+
+enum gw_place_kind {
+	GW_PLACE_UNKNOWN = 0, /* not in the table: the kernel floods */
+	GW_PLACE_KERNEL = 1,
+	GW_PLACE_LOCAL = 2, /* the bridge itself */
+	GW_PLACE_PORT = 3,
+	GW_PLACE_TUNNEL = 4,
+};
+
+/* Where the tables have a station of a bridge, for tests and traces. */
+struct gw_place {
+	uint8_t kind; /* enum gw_place_kind */
+	uint8_t family; /* of the VTEP, 4 or 6; 0: it is behind none */
+	uint8_t ages;
+	uint8_t by_kernel; /* sending to the VTEP is the kernel's */
+	uint8_t may_send; /* the VTEP */
+	uint8_t pad;
+	uint16_t udp_port; /* of the VTEP */
+	uint32_t vni;
+	uint32_t ifindex; /* of the port, or of the VXLAN device */
+	struct gw_worker_address vtep;
 };
 
 /* Python's view of one lcore. */
@@ -239,5 +263,9 @@ int gw_mirror_wait(struct gw_worker *worker, uint32_t milliseconds);
 /* Where a packet to the address would go; 4 or 16 bytes. `flow` chooses among several next hops. */
 int gw_mirror_explain(struct gw_worker *worker, const uint8_t *address, uint32_t length,
 		      uint32_t flow, struct gw_way *way);
+
+/* Where a frame for the MAC address (6 bytes) would go in the bridge. -ENODEV: it is none of ours. */
+int gw_mirror_locate(struct gw_worker *worker, uint32_t bridge, const uint8_t *mac,
+		     struct gw_place *place);
 
 #endif

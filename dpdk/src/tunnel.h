@@ -29,7 +29,9 @@ enum gw_segment_flags {
 	GW_SEGMENT_TOS_INHERIT = 64, /* DSCP of the inner packet; ECN always follows RFC 6040 */
 	GW_SEGMENT_DF = 128,
 	GW_SEGMENT_DF_INHERIT = 256,
-	GW_SEGMENT_FLOODS = 512, /* the flood list is whole, and all of it can be sent from here */
+	/* The flood list is whole, and all of it can be sent from here, and to the bridge's other
+	 * ports, which are all ours. */
+	GW_SEGMENT_FLOODS = 512,
 };
 
 /* Who gets what is flooded: as a whole, under RCU. */

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar, get_type_hints
 
 from _gw_worker import ffi, lib
@@ -30,12 +30,13 @@ from ..errors import (
     UsageError,
     WorkerError,
 )
-from ..model import IPAddress, Polling
+from ..model import Polling
 from ..worker_values import (
     GraphNode,
     LcoreStatus,
     MemoryStatus,
     MirrorStatus,
+    Place,
     PortStatus,
     SegmentStatus,
     Way,
@@ -44,6 +45,7 @@ from ..worker_values import (
     WorkerPort,
     WorkerSegment,
 )
+from .gate_vxlan import mac_bytes, place, segment_options
 
 T = TypeVar("T")
 Meanings = Mapping[int, type[WorkerError]]
@@ -75,24 +77,6 @@ WAY_KINDS = {
     lib.GW_WAY_PORT: WayKind.PORT,
     lib.GW_WAY_BRIDGE: WayKind.BRIDGE,
 }
-SEGMENT_FLAGS = {
-    "any_source": lib.GW_SEGMENT_OPTION_ANY_SOURCE,
-    "listed": lib.GW_SEGMENT_OPTION_LISTED,
-    "fragment": lib.GW_SEGMENT_OPTION_FRAGMENT,
-    "learns": lib.GW_SEGMENT_OPTION_LEARNS,
-    "checksum": lib.GW_SEGMENT_OPTION_CHECKSUM,
-    "ttl_inherit": lib.GW_SEGMENT_OPTION_TTL_INHERIT,
-    "tos_inherit": lib.GW_SEGMENT_OPTION_TOS_INHERIT,
-    "df": lib.GW_SEGMENT_OPTION_DF,
-    "df_inherit": lib.GW_SEGMENT_OPTION_DF_INHERIT,
-}
-"""By the field of WorkerSegment that says it."""
-SEGMENT_NUMBERS = {
-    **dict.fromkeys(("ifindex", "bridge", "vni", "link", "label"), 0xFFFFFFFF),
-    **dict.fromkeys(("port", "first_port", "last_port", "mtu"), 0xFFFF),
-    **dict.fromkeys(("family", "ttl", "tos"), 0xFF),
-}
-"""The largest that the field can say; what makes sense the library knows."""
 NODES_MAX = 64
 SEGMENTS_MAX = 1024
 """More than there can be."""
@@ -197,10 +181,20 @@ class Worker:
             ways.append(_way(found))
         return tuple(ways)
 
+    def locate(self, bridge: int, macs: Iterable[str]) -> tuple[Place, ...]:
+        """Where each station of the bridge (an ifindex) is. NoSuchDeviceError: it is not ours."""
+        found = ffi.new("struct gw_place *")
+        places = []
+        for mac in macs:
+            result = lib.gw_mirror_locate(self._worker, bridge, mac_bytes(mac), found)
+            _checked(result, f"bridge {bridge}", {errno.ENODEV: NoSuchDeviceError})
+            places.append(place(found))
+        return tuple(places)
+
     def set_segments(self, segments: Sequence[WorkerSegment]) -> None:
         """All VXLAN segments. BadSegmentError, NoRoomError: those before stay."""
         addresses: list[bytes] = []
-        options = [_segment_options(segment, addresses) for segment in segments]
+        options = [segment_options(segment, addresses) for segment in segments]
         given = ffi.new("struct gw_segment_options[]", options)
         listed = ffi.new("struct gw_worker_address[]", [{"bytes": one} for one in addresses])
         result = lib.gw_segments_set(self._worker, given, len(options), listed, len(addresses))
@@ -278,41 +272,6 @@ def _port_options(port: WorkerPort) -> dict[str, Any]:
         "rx_descriptors": port.rx_descriptors,
         "tx_descriptors": port.tx_descriptors,
     }
-
-
-def _segment_options(segment: WorkerSegment, addresses: list[bytes]) -> dict[str, Any]:
-    """Its addresses are put at the end of the list, for the library to find them there."""
-    where = f"VXLAN segment of VNI {segment.vni}"
-    numbers = {name: getattr(segment, name) for name in SEGMENT_NUMBERS}
-    for name, number in numbers.items():
-        if not 0 <= number <= SEGMENT_NUMBERS[name]:
-            raise BadSegmentError(f"{where}: {name}: {number} is out of range")
-    sources = [_address(text, segment.family, where) for text in segment.sources]
-    arrivals = [_address(text, segment.family, where) for text in segment.arrivals]
-    first = len(addresses)
-    addresses += sources + arrivals
-    return numbers | {
-        "flags": sum(flag for name, flag in SEGMENT_FLAGS.items() if getattr(segment, name)),
-        "first_source": first,
-        "sources": len(sources),
-        "first_arrival": first + len(sources),
-        "arrivals": len(arrivals),
-        "has_local": segment.local != "",
-        "local": {
-            "bytes": _address(segment.local, segment.family, where) if segment.local else b""
-        },
-    }
-
-
-def _address(text: str, family: int, where: str) -> bytes:
-    """In 16 bytes, those behind an IPv4 address zero."""
-    try:
-        address: IPAddress = ip_address(text)
-    except ValueError as error:
-        raise BadSegmentError(f"{where}: {error}") from error
-    if address.version != family:
-        raise BadSegmentError(f"{where}: {address} is not IPv{family}")
-    return address.packed.ljust(16, b"\0")
 
 
 def _bytes(text: str, size: int, what: str) -> bytes:

@@ -13,6 +13,7 @@ from ..access import Access
 from ..api.methods import Method
 from ..errors import MirrorTimeoutError, NotStartedError, UsageError, WorkerError
 from ..worker_values import (
+    Places,
     PortStatus,
     Ways,
     WorkerCounters,
@@ -35,6 +36,7 @@ METHODS: Mapping[str, Method] = {
     "counters": Method("counters", Access.READ),
     "graph": Method("graph", Access.READ),
     "mirror.explain": Method("mirror_explain", Access.READ, {"addresses": [], "flow": 0}),
+    "mirror.locate": Method("mirror_locate", Access.READ, {"bridge": 0, "macs": []}),
     "mirror.wait": Method("mirror_wait", Access.READ, {"milliseconds": 2000}),
     "segments.set": Method("segments_set", Access.WRITE, {"segments": []}),
     "stop": Method("stop", Access.WRITE),
@@ -131,6 +133,13 @@ class Service:
         except ValueError as error:
             raise UsageError(f"addresses: {error}") from error
         return Ways(await self._read(lambda: worker.explain(wanted, flow)))
+
+    async def mirror_locate(self, bridge: int, macs: list[str]) -> Places:
+        """For tests and traces."""
+        worker = self._started()
+        if not 0 < bridge <= 0x7FFFFFFF or not all(isinstance(mac, str) for mac in macs):
+            raise UsageError("want the ifindex of a bridge, and MAC addresses")
+        return Places(await self._read(lambda: worker.locate(bridge, macs)))
 
     async def mirror_wait(self, milliseconds: int) -> None:
         """In slices, so that the process can end meanwhile."""

@@ -139,26 +139,72 @@ tell_neighbour(struct hop *hop)
 	hop->used = used;
 }
 
+// s between two reports of what the device forgets.
+static uint32_t
+interval_of(uint32_t ifindex)
+{
+	const struct link *link = link_find(ifindex);
+	uint32_t interval = link ? RTE_MIN(link->ageing / PARTS, (uint32_t)REFRESH) : 0;
+
+	return RTE_MAX(interval, 1u);
+}
+
+// The VXLAN device's own entry, as it is, or its VTEP would change.
+static void
+tell_entry(const struct entry *entry)
+{
+	const struct place *place = remote_place(entry->remote);
+	struct nlmsghdr *message;
+
+	if (!place)
+		return;
+	message = begin(AF_BRIDGE, entry->key.ifindex, NUD_REACHABLE, NTF_SELF | NTF_USE,
+			NLM_F_REPLACE);
+	mnl_attr_put(message, NDA_LLADDR, sizeof(entry->key.mac), entry->key.mac);
+	mnl_attr_put(message, NDA_DST, place->family == 4 ? 4 : 16, place->address);
+	if (place->port)
+		mnl_attr_put_u16(message, NDA_PORT, place->port);
+	if (place->vni)
+		mnl_attr_put_u32(message, NDA_VNI, place->vni);
+	if (place->via)
+		mnl_attr_put_u32(message, NDA_IFINDEX, place->via);
+	request_end(message);
+}
+
+static void
+tell_bridge(const struct station *station)
+{
+	struct nlmsghdr *message =
+		begin(AF_BRIDGE, station->port, NUD_REACHABLE, NTF_MASTER | NTF_USE, NLM_F_REPLACE);
+
+	mnl_attr_put(message, NDA_LLADDR, sizeof(station->key.mac), station->key.mac);
+	request_end(message);
+}
+
 static void
 tell_station(struct station *station, uint32_t now)
 {
-	const struct link *bridge = link_find(station->key.bridge);
-	int32_t place = station->kind == STATION_LEARNED ? station_place(station) : -1;
-	uint32_t interval = bridge ? RTE_MIN(bridge->ageing / PARTS, (uint32_t)REFRESH) : 0;
-	struct nlmsghdr *message;
-	uint32_t seen;
+	int32_t place = station->ages ? station_place(station) : -1;
+	const struct entry *entry;
+	uint32_t seen, interval;
 
 	if (place < 0)
 		return;
 	seen = gw_fdb_entries[place].seen;
-	if (seen == station->seen || now - station->told < RTE_MAX(interval, 1u))
+	if (seen == station->seen)
+		return;
+	entry = station->device ? entry_find(station->device, station->key.mac) : NULL;
+	interval = interval_of(station->key.bridge);
+	if (entry && entry->ages)
+		interval = RTE_MIN(interval, interval_of(station->device));
+	if (now - station->told < interval)
 		return;
 	station->seen = seen;
 	station->told = now;
-	message =
-		begin(AF_BRIDGE, station->port, NUD_REACHABLE, NTF_MASTER | NTF_USE, NLM_F_REPLACE);
-	mnl_attr_put(message, NDA_LLADDR, sizeof(station->key.mac), station->key.mac);
-	request_end(message);
+	if (station->kind == STATION_LEARNED)
+		tell_bridge(station);
+	if (entry && entry->ages)
+		tell_entry(entry);
 }
 
 void

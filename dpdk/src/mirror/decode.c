@@ -113,6 +113,19 @@ decode_station(const struct ndmsg *nd, const struct nlattr **attr, bool gone)
 	station_seen(&key, nd->ndm_ifindex, kind);
 }
 
+// A bridge's neighbour that a control plane has put there, as others do not.
+static void
+decode_binding(const struct ndmsg *nd, const struct hop_key *at, const uint8_t *mac, bool gone)
+{
+	struct binding_key key = {.bridge = at->ifindex, .family = at->family};
+
+	memcpy(key.address, at->address, sizeof(key.address));
+	if (!gone && nd->ndm_flags & NTF_EXT_LEARNED && neighbour_usable(nd->ndm_state, mac))
+		binding_seen(&key, mac, nd->ndm_flags & NTF_ROUTER);
+	else
+		binding_gone(&key);
+}
+
 void
 decode_neighbour(const struct nlmsghdr *message)
 {
@@ -139,6 +152,7 @@ decode_neighbour(const struct nlmsghdr *message)
 	    (nd->ndm_family != AF_INET && nd->ndm_family != AF_INET6))
 		return;
 	memcpy(key.address, address, key.family == FAMILY4 ? 4 : 16);
+	decode_binding(nd, &key, attribute_bytes(attr[NDA_LLADDR], 6), gone);
 	if (gone)
 		neighbour_gone(&key);
 	else

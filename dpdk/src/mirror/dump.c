@@ -165,6 +165,7 @@ sweep(void)
 	case STEP_NEIGHBOURS4:
 	case STEP_NEIGHBOURS6:
 		neighbours_sweep(dump.step == STEP_NEIGHBOURS4 ? FAMILY4 : FAMILY6);
+		bindings_sweep(dump.step == STEP_NEIGHBOURS4 ? FAMILY4 : FAMILY6);
 		break;
 	case STEP_STATIONS:
 		stations_sweep();

@@ -63,6 +63,9 @@ gw_mirror_read(struct gw_worker *worker, struct gw_mirror_status *status)
 	status->neighbours_max = options->neighbours;
 	status->stations = mirror.listed.stations;
 	status->stations_max = options->stations;
+	status->tunnels = mirror.vteps.used;
+	status->tunnels_max = options->tunnels;
+	status->bindings = mirror.listed.bindings;
 	status->interfaces = slots_used();
 	status->resyncs = mirror.resyncs;
 	status->events = mirror.count;

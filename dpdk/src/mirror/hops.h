@@ -51,6 +51,8 @@ void hops_free_idle(void);
 /* Those that found no room among the neighbours try again; `nexthops`: also those that have none,
  * of which paths_retry() has to know. */
 void hops_retry(bool nexthops);
+/* Whether frames can be sent there; the MAC address may be NULL. */
+bool neighbour_usable(uint16_t state, const uint8_t *mac);
 /* A MAC address or NULL; `managed`: NTF_EXT_MANAGED. */
 void neighbour_seen(const struct hop_key *key, uint16_t state, const uint8_t *mac, bool managed);
 void neighbour_gone(const struct hop_key *key);

@@ -71,6 +71,8 @@ uint16_t slot_of(uint32_t ifindex);
 bool slot_claim(uint32_t ifindex, bool *wanted);
 /* Something in the bridge, of VLANs or of a port, keeps all of it with the kernel. */
 bool bridge_is_choosy(const struct link *bridge);
+/* All of its ports but that device are the worker's, and get all that is flooded. */
+bool bridge_is_ours(const struct link *bridge, uint32_t device);
 /* Makes slots agree with links, switches and ports. */
 void slots_review(void);
 uint32_t slots_used(void);

@@ -14,8 +14,8 @@ step_of(const struct hop_key *key)
 	return key->family == FAMILY4 ? STEP_NEIGHBOURS4 : STEP_NEIGHBOURS6;
 }
 
-static bool
-usable(uint16_t state, const uint8_t *mac)
+bool
+neighbour_usable(uint16_t state, const uint8_t *mac)
 {
 	static const uint8_t none[6];
 
@@ -53,7 +53,7 @@ neighbour_seen(const struct hop_key *key, uint16_t state, const uint8_t *mac, bo
 		hop->flags |= HOP_MANAGED_ALREADY;
 	if (!managed && hop->flags & HOP_MANAGED)
 		hop->flags |= HOP_UNMANAGED;
-	if (usable(state, mac)) {
+	if (neighbour_usable(state, mac)) {
 		hop->flags |= HOP_NEIGHBOUR;
 		memcpy(hop->mac, mac, sizeof(hop->mac));
 	}

@@ -20,11 +20,11 @@
 /* What the data path has, and what it has no room for, which the kernel does instead. Its own
  * tables count what they have deleted for some time. */
 struct listed {
-	uint32_t neighbours[FAMILIES], stations;
+	uint32_t neighbours[FAMILIES], stations, bindings;
 };
 
 struct crowded {
-	uint32_t hops, groups, neighbours[FAMILIES], stations, tunnels;
+	uint32_t hops, groups, neighbours[FAMILIES], stations, tunnels, bindings;
 };
 
 struct mirror {
@@ -32,7 +32,7 @@ struct mirror {
 	uint32_t ports; /* a bit for each port that is there */
 	uint32_t wires, cut; /* of those, whose device below has changed, or has gone */
 	struct table links, hops, paths, objects, stations;
-	struct table entries, members, remotes, vteps, arrivals; /* of VXLAN */
+	struct table entries, members, remotes, vteps, arrivals, bindings; /* of VXLAN */
 	struct table routes[FAMILIES];
 	int32_t forwarding6; /* net.ipv6.conf.all.forwarding */
 	int32_t rp_filter; /* net.ipv4.conf.all.rp_filter */

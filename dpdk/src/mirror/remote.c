@@ -232,6 +232,14 @@ remote_tunnel(uint32_t number)
 	return remote->odd ? remote->tunnel : vtep->tunnel;
 }
 
+const struct place *
+remote_place(uint32_t number)
+{
+	const struct remote *remote = number ? table_at(&mirror.remotes, number - 1) : NULL;
+
+	return remote ? &remote->key.place : NULL;
+}
+
 void
 vteps_retry(void)
 {

@@ -40,6 +40,8 @@ room_retry(void)
 		stations_retry();
 	if (crowded->tunnels)
 		vteps_retry();
+	if (has_room(crowded->bindings, mirror.listed.bindings, gw_the_worker.options.stations))
+		bindings_retry();
 }
 
 void
@@ -55,6 +57,7 @@ room_describe(char *text, size_t size, bool behind)
 		{crowded->neighbours[FAMILY6], "IPv6 neighbours"},
 		{crowded->stations, "bridge stations"},
 		{crowded->tunnels, "VXLAN tunnels"},
+		{crowded->bindings, "bindings of MAC to IP addresses"},
 	};
 	size_t length = 0;
 

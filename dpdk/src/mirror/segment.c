@@ -285,13 +285,15 @@ segments_open(void)
 		   sizeof(struct vtep_key));
 	table_open(&mirror.arrivals, sizeof(struct arrival), sizeof(struct gw_arrival_key),
 		   sizeof(struct gw_arrival_key));
+	table_open(&mirror.bindings, sizeof(struct binding), sizeof(struct binding_key),
+		   sizeof(struct binding_key));
 }
 
 void
 segments_close(void)
 {
-	struct table *tables[] = {&mirror.entries, &mirror.members, &mirror.remotes, &mirror.vteps,
-				  &mirror.arrivals};
+	struct table *tables[] = {&mirror.entries, &mirror.members,  &mirror.remotes,
+				  &mirror.vteps,   &mirror.arrivals, &mirror.bindings};
 
 	for (uint32_t i = 0; i < RTE_DIM(tables); i++)
 		table_close(tables[i]);

@@ -83,7 +83,8 @@ flags_of(const struct segment *segment)
 		flags |= GW_SEGMENT_LEARNS;
 	if (link->flags & LINK_SUPPRESS)
 		flags |= GW_SEGMENT_SUPPRESS;
-	if (segment->floods && segment->known && !(link->flags & LINK_QUIET))
+	if (segment->floods && segment->known && !(link->flags & LINK_QUIET) &&
+	    bridge_is_ours(link_find(segment->is.bridge), segment->is.ifindex))
 		flags |= GW_SEGMENT_FLOODS;
 	return flags;
 }

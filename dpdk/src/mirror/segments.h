@@ -160,6 +160,7 @@ uint32_t remote_get(uint32_t ifindex, const struct place *place);
 void remote_put(uint32_t remote);
 /* The tunnel to where it is, 0: there is none. */
 uint16_t remote_tunnel(uint32_t remote);
+const struct place *remote_place(uint32_t remote); /* NULL: nowhere */
 /* All of the segment's: who is in its list, or nobody is, and who may send at all. */
 void vteps_review(struct segment *segment, bool listing);
 void vteps_retry(void);

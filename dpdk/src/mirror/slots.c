@@ -67,6 +67,27 @@ bridge_is_choosy(const struct link *bridge)
 	return false;
 }
 
+static bool
+is_tap(const struct link *link)
+{
+	for (uint16_t id = 0; id < GW_WORKER_PORTS; id++)
+		if (tap_of(id) == link)
+			return true;
+	return false;
+}
+
+bool
+bridge_is_ours(const struct link *bridge, uint32_t device)
+{
+	const struct link *link;
+
+	for (uint32_t i = 0; (link = table_walk(&mirror.links, &i));)
+		if (link->master == bridge->ifindex && link->ifindex != device &&
+		    (link->flags & LINK_QUIET || !is_tap(link)))
+			return false;
+	return true;
+}
+
 static uint32_t
 interface_flags(const struct link *link, const struct link *bridge)
 {
@@ -194,6 +215,7 @@ release(uint16_t slot)
 		gw_ports[port].interface = GW_NO_INTERFACE;
 	// What is keyed by the slot goes while the link still has it.
 	stations_forget(ifindex);
+	bindings_forget(ifindex);
 	hops_forget(ifindex);
 	owners[slot] = 0;
 	if (link)

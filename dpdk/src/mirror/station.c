@@ -58,9 +58,12 @@ unlist(struct station *station)
 	station->listed = 0;
 }
 
-bool
-station_ages(const struct station *station, const struct entry *entry)
+// By the bridge, or the VXLAN device, which has an entry of its own.
+static bool
+ages(const struct station *station)
 {
+	const struct entry *entry = entry_find(station->port, station->key.mac);
+
 	return station->kind == STATION_LEARNED || (entry && entry->ages);
 }
 
@@ -79,7 +82,7 @@ place_of(const struct station *station)
 		tunnel = station_tunnel(station->port, station->key.mac);
 		if (tunnel)
 			place = (union gw_fdb_place){.port = tunnel, .flags = GW_FDB_TUNNEL};
-		if (!station_ages(station, entry_find(station->port, station->key.mac)))
+		if (!ages(station))
 			place.flags |= GW_FDB_STATIC;
 	} else {
 		place.port = gw_interfaces[slot].port;
@@ -99,6 +102,7 @@ resolve(struct station *station)
 
 	if (!key.bridge)
 		return;
+	station->ages = !(place.flags & GW_FDB_STATIC);
 	crowd(station, false);
 	if (!gw_fdb_set(&key, place.port, place.flags)) {
 		mirror.listed.stations += !station->listed;

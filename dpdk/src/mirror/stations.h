@@ -22,7 +22,7 @@ struct station {
 	uint8_t kind; /* enum station_kind */
 	uint8_t listed;
 	uint8_t crowded; /* no room for it */
-	uint8_t pad;
+	uint8_t ages; /* somebody forgets it that is silent */
 	uint32_t device; /* VXLAN device whose segment counts it, 0: none */
 	struct stamp stamp;
 };
@@ -36,9 +36,6 @@ void station_follow(const struct station_key *key, uint32_t port);
 /* Those that found no room try again. */
 void stations_retry(void);
 void stations_forget(uint32_t bridge);
-/* Whether somebody forgets it that is silent: the bridge, or the VXLAN device by its own entry. */
-struct entry;
-bool station_ages(const struct station *station, const struct entry *entry);
 /* Its place in gw_fdb_entries, or negative. */
 int32_t station_place(const struct station *station);
 
