@@ -34,6 +34,8 @@ struct evpn_devices {
 struct gw_evpn {
 	struct mnl_socket *events;
 	struct mnl_socket *requests;
+	int poll;
+	int timer; /* of a dump that is to be repeated */
 	struct gw_evpn_status status;
 	struct evpn_devices bridges, tunnels;
 	struct table facts;
@@ -42,7 +44,6 @@ struct gw_evpn {
 	__u32 round;
 	__u32 sequence;
 	__u32 deleted; /* events that told of something gone, since the look began */
-	__u32 repeat_at; /* CLOCK_MONOTONIC s of another dump, 0: none */
 	__u8 dump_due;
 	__u8 overrun; /* events were lost */
 	__u8 protocol;

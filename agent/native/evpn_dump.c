@@ -10,7 +10,8 @@
  */
 #include <errno.h>
 #include <sys/socket.h>
-#include <time.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -178,13 +179,20 @@ open_dump(void)
 	return NULL;
 }
 
-static __u32
-now(void)
+static void
+dump_again(struct gw_evpn *evpn, __u32 seconds)
 {
-	struct timespec at;
+	const struct itimerspec when = {.it_value.tv_sec = seconds};
 
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	return at.tv_sec;
+	timerfd_settime(evpn->timer, 0, &when, NULL);
+}
+
+static bool
+is_time(const struct gw_evpn *evpn)
+{
+	__u64 times;
+
+	return read(evpn->timer, &times, sizeof(times)) == sizeof(times);
 }
 
 int
@@ -209,9 +217,7 @@ evpn_dump(struct gw_evpn *evpn)
 	mnl_socket_close(socket);
 	if (result)
 		return result;
-	evpn->repeat_at = 0;
-	if (evpn->deleted || evpn->overrun)
-		evpn->repeat_at = now() + REPEAT_SECONDS;
+	dump_again(evpn, evpn->deleted || evpn->overrun ? REPEAT_SECONDS : 0);
 	/* What was lost may have been the news of what the dump did not see. */
 	if (!evpn->overrun)
 		facts_sweep(evpn);
@@ -224,8 +230,7 @@ gw_evpn_read(struct gw_evpn *evpn, struct gw_evpn_status *status)
 	int result = 0;
 
 	evpn_drain(evpn);
-	if (evpn->overrun || evpn->dump_due ||
-	    (evpn->repeat_at && (int)(now() - evpn->repeat_at) >= 0)) {
+	if (is_time(evpn) || evpn->overrun || evpn->dump_due) {
 		evpn->dump_due = 0;
 		result = evpn_dump(evpn);
 		evpn->dump_due |= result || evpn->overrun;

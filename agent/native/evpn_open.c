@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 #include <linux/rtnetlink.h>
 #include "evpn.h"
 
@@ -45,6 +48,20 @@ open_sockets(struct gw_evpn *evpn)
 	return 0;
 }
 
+static int
+open_poll(struct gw_evpn *evpn)
+{
+	struct epoll_event watch = {.events = EPOLLIN};
+
+	evpn->poll = epoll_create1(EPOLL_CLOEXEC);
+	evpn->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (evpn->poll < 0 || evpn->timer < 0 ||
+	    epoll_ctl(evpn->poll, EPOLL_CTL_ADD, evpn->timer, &watch) ||
+	    epoll_ctl(evpn->poll, EPOLL_CTL_ADD, mnl_socket_get_fd(evpn->events), &watch))
+		return -errno;
+	return 0;
+}
+
 struct gw_evpn *
 gw_evpn_open(__u8 protocol, int *error)
 {
@@ -54,10 +71,13 @@ gw_evpn_open(__u8 protocol, int *error)
 	*error = -ENOMEM;
 	if (!evpn)
 		return NULL;
+	evpn->poll = evpn->timer = -1;
 	evpn->protocol = protocol;
 	*error = table_init(&evpn->facts, sizeof(struct fact), key, key, GW_EVPN_FACTS_MAX);
 	if (!*error)
 		*error = open_sockets(evpn);
+	if (!*error)
+		*error = open_poll(evpn);
 	if (*error) {
 		gw_evpn_close(evpn);
 		return NULL;
@@ -68,6 +88,10 @@ gw_evpn_open(__u8 protocol, int *error)
 void
 gw_evpn_close(struct gw_evpn *evpn)
 {
+	if (evpn->timer >= 0)
+		close(evpn->timer);
+	if (evpn->poll >= 0)
+		close(evpn->poll);
 	if (evpn->requests)
 		mnl_socket_close(evpn->requests);
 	if (evpn->events)
@@ -82,7 +106,7 @@ gw_evpn_close(struct gw_evpn *evpn)
 int
 gw_evpn_fd(struct gw_evpn *evpn)
 {
-	return mnl_socket_get_fd(evpn->events);
+	return evpn->poll;
 }
 
 static int

@@ -77,7 +77,7 @@ struct gw_evpn;
 /* `protocol` marks neighbours and routes as ours. NULL: *error is -errno. */
 struct gw_evpn *gw_evpn_open(__u8 protocol, int *error);
 void gw_evpn_close(struct gw_evpn *evpn);
-/* Readable while there are events to read. */
+/* Readable while there is something to read. */
 int gw_evpn_fd(struct gw_evpn *evpn);
 /* The devices that count from now on; facts of others are gone. The next gw_evpn_read() dumps. */
 int gw_evpn_follow(struct gw_evpn *evpn, const __u32 *bridges, __u32 n_bridges,

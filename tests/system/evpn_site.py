@@ -45,10 +45,9 @@ class Site:
             f"addr add {HERE[6]}/128 dev lo",
             "link add p0 type veth peer name h0",
             "link add p6 type veth peer name h6",
-            # Nobody says anything that a test does not know of.
-            *(f"link set {end} addrgenmode none" for end in ("p0", "h0", "p6", "h6")),
-            *(f"link set {end} up" for end in ("p0", "h0", "p6", "h6")),
         )
+        for port in ("0", "6"):
+            self.quiet(port)
         for vni in DEVICES:
             self.make(vni)
         self.ip("link set p0 master br550", "link set p6 master br660")
@@ -56,6 +55,12 @@ class Site:
         stack.enter_context(namespaces.entered(self.name))
         eventually(lambda: "state UP" in self.run("ip", "link", "show", "br550"), "br550 is up")
         eventually(lambda: "state UP" in self.run("ip", "link", "show", "br660"), "br660 is up")
+
+    def quiet(self, port: str) -> None:
+        """Brings up a port and its far end, which say nothing that a test does not know of."""
+        for end in (f"p{port}", f"h{port}"):
+            namespaces.write_sysctl(self.name, f"net/ipv6/conf/{end}/disable_ipv6", "1")
+            self.ip(f"link set {end} up")
 
     def make(self, vni: int) -> None:
         """The bridge, unless it is there, and the VXLAN device."""

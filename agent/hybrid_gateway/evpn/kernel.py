@@ -22,14 +22,11 @@ from .entries import (
     FloodEntry,
     KernelEntry,
     KernelNews,
-    LocalBinding,
-    LocalChange,
-    LocalFact,
-    LocalStation,
     PrefixEntry,
     RemoteMac,
 )
 from .kernel_batch import Batch
+from .kernel_local import LocalFacts
 from .kernel_places import Places
 from .kernel_record import FloodRecord
 from .kernel_routes import our_routes
@@ -38,8 +35,6 @@ from .kernel_ways import Ways
 
 Key = tuple[str, int, object]
 WAITING = (errno.ENETDOWN, errno.ENODEV)
-WRITTEN = FactFlag.OURS | FactFlag.EXTERN
-"""By a control plane, ours or another."""
 
 
 class EvpnKernel:
@@ -55,12 +50,10 @@ class EvpnKernel:
         self._wanted: dict[Key, KernelEntry] = {}
         self._failed: dict[Key, int] = {}
         """By errno."""
-        self._told: dict[tuple[object, ...], LocalFact] = {}
-        """By what they are in the kernel."""
+        self._local = LocalFacts()
         self.floods: set[FloodEntry] = set()
         """That the kernel has, whoever put them there."""
         self._links: dict[int, bool] = {}
-        self._changes: list[LocalChange] = []
         self._missing: dict[Key, None] = {}
         self._own: list[Key] = []
         """Of bindings, perhaps: addresses that bridges have got."""
@@ -89,16 +82,17 @@ class EvpnKernel:
         """These from now on. What is wanted for a VNI that is elsewhere goes there, for one that
         is not among them any more it is taken out; the next `read` tells what changed."""
         before, places = self._places, Places(segments)
-        there = [entry for entry in self._wanted.values() if entry.vni in places.moved(before)]
+        left, moved = set(places.moved(before)), set(before.moved(places))
+        there = [entry for entry in self._wanted.values() if entry.vni in left]
         batch = self._batch(before)
         for entry in there:
             batch.delete(entry)
         batch.commit()
         self._places = places
         self._failed |= {entry.key: errno.ENODEV for entry in there}
-        if before.moved(places) or places.moved(before):
+        if left or moved:
             self._socket.follow(places.bridges, places.tunnels)
-            moved = set(before.moved(places))
+            self.floods.clear()
             self._missing |= {k: None for k, e in self._wanted.items() if e.vni in moved}
             for fact in self._socket.known():
                 self._take(fact)
@@ -113,9 +107,8 @@ class EvpnKernel:
             self._take(fact)
         self._make_way()
         refused = self._put_back()
-        changes, self._changes = self._changes, []
         synced, self._fresh = self._fresh, False
-        return KernelNews(tuple(changes), synced, tuple(refused))
+        return KernelNews(self._local.changes(), synced, tuple(refused))
 
     def _put_back(self) -> list[EntryRefused]:
         """What is missing. Returns the news of what is refused, without what waits for its device,
@@ -163,11 +156,8 @@ class EvpnKernel:
             self._take_link(fact)
             return
         vni = self._places.vni(fact)
-        if fact.kind == FactKind.STATION:
-            self._tell((fact.kind, fact.ifindex, fact.vlan, fact.mac), self._station(fact, vni))
-        elif fact.kind == FactKind.NEIGHBOUR:
-            self._tell((fact.kind, fact.ifindex, fact.address), self._neighbour(fact, vni))
-        elif fact.kind == FactKind.ADDRESS and vni is not None and not fact.gone:
+        self._local.take(fact, self._places)
+        if fact.kind == FactKind.ADDRESS and vni is not None and not fact.gone:
             self._own.append(("binding", vni, fact.address))
         if vni is None or (fact.kind != FactKind.FLOOD and not fact.gone):
             return
@@ -178,30 +168,6 @@ class EvpnKernel:
         elif fact.address:
             self._take_flood(FloodEntry(vni, fact.address), fact.gone)
 
-    def _station(self, fact: Fact, vni: int | None) -> LocalStation | None:
-        if vni is None or fact.gone or fact.flags & FactFlag.OWN:
-            return None
-        if fact.port in self._places.tunnels:
-            return None
-        return LocalStation(vni, fact.mac, fact.port, bool(fact.flags & FactFlag.STATIC))
-
-    def _neighbour(self, fact: Fact, vni: int | None) -> LocalBinding | None:
-        if vni is None or fact.gone or fact.flags & WRITTEN or not fact.address:
-            return None
-        return LocalBinding(vni, fact.address, fact.mac, bool(fact.flags & FactFlag.ROUTER))
-
-    def _tell(self, place: tuple[object, ...], fact: LocalFact | None) -> None:
-        before = self._told.get(place)
-        if before == fact:
-            return
-        if before and not (fact and fact.key == before.key):
-            self._changes.append(LocalChange(before, gone=True))
-        if fact:
-            self._changes.append(LocalChange(fact))
-            self._told[place] = fact
-        else:
-            self._told.pop(place, None)
-
     def _take_flood(self, entry: FloodEntry, gone: bool) -> None:
         if gone:
             self.floods.discard(entry)
@@ -210,12 +176,11 @@ class EvpnKernel:
             self.floods.add(entry)
 
     def _take_link(self, fact: Fact) -> None:
-        """With a link that goes down, the kernel drops neighbours and routes, and tells of the
-        neighbours alone."""
+        """With a link that goes down, the kernel drops routes and does not tell."""
         up = bool(fact.flags & FactFlag.UP) and not fact.gone
         if up and not self._links.get(fact.ifindex, False):
             vnis = self._places.of_device(fact.ifindex)
-            self._missing |= {k: None for k, e in self._wanted.items() if e.vni in vnis}
+            self._missing |= {k: None for k, e in self._prefixes() if e.vni in vnis}
         self._links[fact.ifindex] = up
         if fact.gone:
             del self._links[fact.ifindex]
@@ -228,11 +193,10 @@ class EvpnKernel:
         elif (kind == "mac" and self._ways.has_mac(vni, what)) or (
             kind == "binding" and self._ways.has_address(vni, what)
         ):
-            self._missing |= {
-                k: None
-                for k, e in self._wanted.items()
-                if isinstance(e, PrefixEntry) and e.vni == vni
-            }
+            self._missing |= {k: None for k, e in self._prefixes() if e.vni == vni}
+
+    def _prefixes(self) -> list[tuple[Key, PrefixEntry]]:
+        return [(k, e) for k, e in self._wanted.items() if isinstance(e, PrefixEntry)]
 
     # ---- what is ours -----------------------------------------------------------------
 
@@ -261,13 +225,17 @@ class EvpnKernel:
     def put(self, entries: Iterable[KernelEntry]) -> list[EntryRefused]:
         """In that order; what is there already as it is wanted costs nothing. EEXIST: something
         that the owner made to stay, or an address of the host's, is in the way. What is refused
-        stays wanted."""
+        stays wanted. A station that was told of is forgotten when it is put as a remote one: it
+        is told of again if it is heard on this side."""
         fresh = {entry.key: entry for entry in entries}
         return self._put(
             entry
             for key, entry in fresh.items()
-            if self._wanted.get(key) != entry or key in self._failed
+            if self._wanted.get(key) != entry or key in self._failed or self._is_here(entry)
         )
+
+    def _is_here(self, entry: KernelEntry) -> bool:
+        return isinstance(entry, RemoteMac) and self._local.has(entry, self._places)
 
     def delete(self, entries: Iterable[KernelEntry]) -> list[EntryRefused]:
         """By their keys; what is not there is no error."""
@@ -284,6 +252,8 @@ class EvpnKernel:
             batch.put(entry)
             self._wanted[entry.key] = entry
             self._failed.pop(entry.key, None)
+            if isinstance(entry, RemoteMac):
+                self._local.forget(entry, self._places)
         return self._commit(batch)
 
     def _batch(self, places: Places) -> Batch:
@@ -294,6 +264,7 @@ class EvpnKernel:
     def _commit(self, batch: Batch) -> list[EntryRefused]:
         refused = batch.commit()
         self._failed |= {r.entry.key: r.errno for r in refused if not r.deleting}
-        # What the kernel said meanwhile was taken in with the writing.
-        os.eventfd_write(self._ready, 1)
+        if batch.writes:
+            # What the kernel said meanwhile was taken in with the writing.
+            os.eventfd_write(self._ready, 1)
         return refused

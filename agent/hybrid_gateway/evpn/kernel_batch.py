@@ -39,14 +39,14 @@ class Batch:
         self._kernel, self._record = kernel, record
         self._places, self._ways = places, ways
         self._wanted, self._failed, self._floods = wanted, failed, floods
-        self._writes: list[Write] = []
+        self.writes: list[Write] = []
         self._owners: list[KernelEntry] = []
         self._refused: list[EntryRefused] = []
         self._forgotten: list[FloodEntry] = []
 
     def _add(self, entry: KernelEntry, write: Write) -> None:
         self._owners.append(entry)
-        self._writes.append(write)
+        self.writes.append(write)
 
     # ---- putting ----------------------------------------------------------------------
 
@@ -133,8 +133,8 @@ class Batch:
         """One refusal for an entry, the first."""
         self._record.save()
         refused = {(r.entry.key, r.deleting): r for r in self._refused}
-        for place, error in self._kernel.write(self._writes).items():
-            entry, deleting = self._owners[place], self._writes[place].delete
+        for place, error in self._kernel.write(self.writes).items():
+            entry, deleting = self._owners[place], self.writes[place].delete
             refused.setdefault((entry.key, deleting), EntryRefused(entry, error, deleting))
         for entry in self._forgotten:
             self._record.discard(entry)
