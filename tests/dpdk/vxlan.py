@@ -135,6 +135,8 @@ class Segment:
             f"link set {device} master {bridge}",
             f"link set {device} up",
         )
+        if not options.get("learns"):
+            bench.run("bridge", "link", "set", "dev", device, "learning", "off")
         wanted = WorkerSegment(
             **{
                 "ifindex": ifindex(bench, device),
