@@ -201,5 +201,9 @@ class PeerState:
     flaps: int = 0
     complete: bool = False
     """It has sent all that it had when the session began (End-of-RIB, RFC 4724 section 2)."""
+    messages: int = 0
+    """That came from it, of whatever kind: one that is alive sends keepalives."""
+    hold_time: float = 0.0
+    """Seconds, as it was agreed upon; 0: there is none."""
     reason: str = ""
     """Of its last end, as far as the daemon says."""
