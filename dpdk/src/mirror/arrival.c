@@ -26,13 +26,19 @@ want(const struct gw_arrival_key *key, uint16_t segment)
 	arrival->segment = segment;
 }
 
-// A segment takes unknown senders' packets, to drop them perhaps, as long as it knows all others.
+// Unknown senders' packets are its own, to be dropped perhaps, as long as it knows all others.
+static bool
+judges(const struct segment *segment)
+{
+	return segment->slot && segment->known && !segment->crowded;
+}
+
 static void
 want_segment(const struct segment *segment)
 {
 	const struct gw_worker_address *local = segment_addresses() + segment->is.first_arrival;
 
-	if (!segment->slot || !segment->known || segment->crowded)
+	if (!judges(segment))
 		return;
 	for (uint32_t i = 0; i < segment->is.arrivals; i++) {
 		struct gw_arrival_key key = {
@@ -58,10 +64,13 @@ is_used(uint16_t port)
 	return false;
 }
 
-// The kernel takes a VNI at every address.
+// The kernel takes a VNI at every address, and asks nobody who may send. So where a segment asks,
+// nobody who may not send gets past it by another address of ours.
 static void
 want_device(const struct link *link)
 {
+	const struct segment *segment = segment_of(link->ifindex);
+	uint16_t whose = GW_SEGMENT_OF_KERNEL;
 	struct gw_arrival_key key = {
 		.vni = rte_cpu_to_be_32(link->vni << 8),
 		.port = rte_cpu_to_be_16(link->vxlan_port),
@@ -70,11 +79,13 @@ want_device(const struct link *link)
 
 	if (!(link->flags & LINK_VXLAN) || !(link->flags & LINK_UP) || !is_used(link->vxlan_port))
 		return;
+	if (segment && judges(segment) && !(segment->is.flags & GW_SEGMENT_OPTION_ANY_SOURCE))
+		whose = segment->slot;
 	if (link->vxlan_family != 6)
-		want(&key, GW_SEGMENT_OF_KERNEL);
+		want(&key, whose);
 	key.family = 6;
 	if (link->vxlan_family != 4)
-		want(&key, GW_SEGMENT_OF_KERNEL);
+		want(&key, whose);
 }
 
 // Ports that stay keep their places, so that no reader misses one.
