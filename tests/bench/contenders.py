@@ -217,7 +217,7 @@ class HybridGateway(NatContender):
         if self._bare:
             self.plane = BareDataPlane(self.path, sessions)
         else:
-            self.plane = Gateway(self.path, nat44(sessions))
+            self.plane = Gateway(self.path.names.middle, nat44(sessions))
         stack.enter_context(self.plane)
 
     def forget(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The real gw-agent in the middle of a path, asked through gwctl as its owner would."""
+"""The real gw-agent in a namespace, asked through gwctl as its owner would."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Self
 
-from tests.bench.path import PORTS, ROOT, MeasuredPath, inside_netns, run
+from tests.bench.path import PORTS, ROOT, inside_netns, run
 
 NAT44 = """\
 version: 1
@@ -42,9 +42,10 @@ def nat44(sessions: int) -> str:
 class Gateway:
     """Forwards between entering and leaving the context, and leaves nothing behind."""
 
-    def __init__(self, path: MeasuredPath, config: str) -> None:
-        self.instance = path.names.middle
-        self._netns = path.names.middle
+    def __init__(self, netns: str, config: str) -> None:
+        """The instance is called as the namespace."""
+        self.instance = netns
+        self._netns = netns
         self._config = config
         # Not in the checkout, whose path may be too long for a socket.
         self._files = Path(mkdtemp(prefix="gwbench-"))

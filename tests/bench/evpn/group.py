@@ -14,7 +14,7 @@ from tests.bench.dpdk.group import REFERENCE_IO_NS
 from tests.bench.dpdk.hugepages import Hugepages
 from tests.bench.dpdk.replay import Forwarder, Replay
 from tests.bench.dpdk.testpmd import IoForwarding
-from tests.bench.evpn import cases, frames, kernel
+from tests.bench.evpn import cases, exchange, frames, kernel
 from tests.bench.evpn.cases import CASES, Case
 from tests.bench.evpn.grout import GroutTunnels
 from tests.bench.evpn.ours import OurTunnels
@@ -58,6 +58,7 @@ def measure(rounds: int, note: Note, *, bare: bool = False) -> Outcome:
     for case in CASES:
         parts.attempt(partial(parts.replayed, case))
     parts.attempt(parts.beside_kernel)
+    parts.attempt(lambda: parts.outcome.limits.extend(exchange.measure(note)))
     return parts.outcome
 
 

@@ -32,7 +32,7 @@ class GatewayPlane(Protocol):
 
 def plane_for(path: BridgedPath, *, bare: bool) -> AbstractContextManager[GatewayPlane]:
     """The real agent, or with `bare` its XDP plane alone."""
-    return BareTunnels(path) if bare else Gateway(path, CONFIG)
+    return BareTunnels(path) if bare else Gateway(path.names.middle, CONFIG)
 
 
 class TunnelContender(Contender):

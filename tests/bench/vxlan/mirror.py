@@ -77,7 +77,7 @@ def measure(note: Note, *, bare: bool = False) -> list[Figure]:
 
 
 def mirroring(path: BridgedPath, *, bare: bool) -> AbstractContextManager[Mirroring]:
-    return BareMirror(path) if bare else MirroringAgent(path, CONFIG)
+    return BareMirror(path) if bare else MirroringAgent(path.names.middle, CONFIG)
 
 
 def _follow(kernel: "KernelFdb", mirror: Mirroring, note: Note) -> float:
