@@ -147,9 +147,8 @@ gw_evpn_take(struct gw_evpn *evpn, struct gw_evpn_fact *facts, __u32 room)
 		struct fact *fact = table_at(&evpn->facts, evpn->queue[evpn->taken++]);
 
 		fact->queued = 0;
-		/* What came and went meanwhile was never there. */
-		if (!fact->gone || fact->told)
-			copy_fact(&facts[count++], fact);
+		/* Also of what came and went meanwhile: it may have been ours. */
+		copy_fact(&facts[count++], fact);
 		fact->told = 1;
 		if (fact->gone)
 			table_remove(&evpn->facts, fact);
