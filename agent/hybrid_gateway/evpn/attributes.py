@@ -31,7 +31,9 @@ LABEL_MAX = 0xFFFFFF
 
 
 def attribute(flags: int, kind: int, value: bytes) -> bytes:
-    return struct.pack("!BBH", flags | _LONG, kind, len(value)) + value
+    if len(value) > 0xFF:
+        return struct.pack("!BBH", flags | _LONG, kind, len(value)) + value
+    return struct.pack("!BBB", flags, kind, len(value)) + value
 
 
 ORIGIN_IGP = attribute(_WELL_KNOWN, _ORIGIN, b"\0")

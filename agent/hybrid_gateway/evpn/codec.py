@@ -30,7 +30,10 @@ def encoded(route: EvpnRoute, router_id: IPv4Address, *, withdrawn: bool = False
 
 def _paths(route: EvpnRoute, router_id: IPv4Address, withdrawn: bool) -> Iterator[api.Path]:
     if isinstance(route, MacRoute):
-        if route.router and not withdrawn:
+        if withdrawn:
+            # gobgpd judges sequence numbers even then.
+            route = replace(route, sequence=0, sticky=False, router=False)
+        if route.router:
             raise EvpnError("gobgpd cannot say that a neighbour is a router")
         if route.esi:
             raise EvpnError("only single-homed stations are announced")

@@ -60,15 +60,16 @@ def received(path: api.Path) -> list[RouteChange | RouteRefused]:
         key = _key(path.nlri)
     except (_Refused, DecodeError, ValueError) as error:
         return [] if path.is_withdraw else [RouteRefused(_reason(error), peer)]
-    if path.is_withdraw or path.is_nexthop_invalid:
-        return [RouteChange(key, withdrawn=True, peer=peer)]
+    gone = RouteChange(key, withdrawn=True, peer=peer)
     try:
-        route = _complete(key, path.pattrs, own=peer is None)
+        found = {_kind(attribute): attribute.value for attribute in path.pattrs}
+        if peer is None and _is_compatible_form(found.get("CommunitiesAttribute", b"")):
+            return []
+        if path.is_withdraw or path.is_nexthop_invalid:
+            return [gone]
+        return [RouteChange(_complete(key, found), peer=peer)]
     except (_Refused, DecodeError, ValueError) as error:
-        return [RouteChange(key, withdrawn=True, peer=peer), RouteRefused(_reason(error), peer)]
-    if route is None:
-        return []
-    return [RouteChange(route, peer=peer)]
+        return [gone] if path.is_withdraw else [gone, RouteRefused(_reason(error), peer)]
 
 
 def _reason(error: Exception) -> str:
@@ -175,9 +176,7 @@ def _esi(esi: Any) -> str:
 # ---- attributes ------------------------------------------------------------------------
 
 
-def _complete(key: EvpnRoute, attributes: Any, *, own: bool) -> EvpnRoute | None:
-    """None: our own type-3 route, as neighbours with `pmsi-compat` get it."""
-    found = {_kind(attribute): attribute.value for attribute in attributes}
+def _complete(key: EvpnRoute, found: dict[str, bytes]) -> EvpnRoute:
     said = _communities(found.get("ExtendedCommunitiesAttribute", b""))
     if said.tunnel not in (None, TUNNEL_VXLAN):
         raise _Refused("its encapsulation is not VXLAN")
@@ -193,8 +192,6 @@ def _complete(key: EvpnRoute, attributes: Any, *, own: bool) -> EvpnRoute | None
         )
     if isinstance(key, PrefixRoute):
         return replace(key, next_hop=next_hop, targets=said.targets, router_mac=said.router_mac)
-    if own and _is_compatible_form(found.get("CommunitiesAttribute", b"")):
-        return None
     vni = _flood_vni(found.get("PmsiTunnelAttribute"))
     return replace(key, vni=vni, next_hop=next_hop, targets=said.targets)
 

@@ -17,8 +17,8 @@ that never comes back would hold it up for gobgpd's own six minutes."""
 
 CONNECT_RETRY_SECONDS = 5
 """gobgpd takes no less."""
-WARN_PERCENT = 80
 NO_LISTENER = -1
+SHUT = "it is shut down"
 
 _STATES = {
     api.PeerState.IDLE: SessionState.IDLE,
@@ -49,7 +49,11 @@ def same_speaker(one: api.Global, other: api.Global) -> bool:
 
 def peers(evpn: Evpn, *, restarting: bool) -> dict[str, api.Peer]:
     """By address. The description is a hash of all the rest: gobgpd gives it back, and fills in
-    defaults elsewhere."""
+    defaults elsewhere.
+
+    A limit of routes is not in it: to keep one, gobgpd counts all that the neighbour ever sent
+    with every message from it.
+    """
     wanted = {}
     for neighbor in evpn.neighbors:
         peer = _peer(evpn, neighbor)
@@ -93,11 +97,6 @@ def _peer(evpn: Evpn, neighbor: EvpnNeighbor) -> api.Peer:
                 mp_graceful_restart=api.MpGracefulRestart(
                     config=api.MpGracefulRestartConfig(enabled=graceful)
                 ),
-                prefix_limits=api.PrefixLimit(
-                    family=FAMILY,
-                    max_prefixes=neighbor.routes_max,
-                    shutdown_threshold_pct=WARN_PERCENT,
-                ),
             )
         ],
     )
@@ -116,16 +115,22 @@ def peer_state(peer: api.Peer, now: float) -> PeerState:
         since=max(0.0, now - up) if established and up else 0.0,
         received=family.state.received,
         accepted=family.state.accepted,
-        advertised=family.state.advertised,
+        advertised=_advertised(family),
         flaps=peer.state.flops,
         complete=established and family.mp_graceful_restart.state.end_of_rib_received,
+        messages=peer.state.messages.received.total,
+        hold_time=float(peer.timers.state.negotiated_hold_time),
         reason=_reason(peer),
     )
 
 
+def _advertised(family: api.AfiSafi) -> int:
+    """gobgpd counts the End-of-RIB among the routes, where it sends one."""
+    advertised: int = family.state.advertised
+    return max(0, advertised - int(family.mp_graceful_restart.state.enabled))
+
+
 def _reason(peer: api.Peer) -> str:
-    if peer.state.admin_state == api.PeerState.PFX_CT:
-        return "it sent more routes than routes-max, and was shut down"
     if peer.state.admin_state == api.PeerState.DOWN:
-        return "it is shut down"
+        return SHUT
     return ""

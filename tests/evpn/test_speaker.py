@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The speaker between real gobgpds and real kernels: what one site learns, the other one uses."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+
+from hybrid_gateway.evpn.view import MacState, SpeakerState
+from tests.lib.gateway import eventually
+
+from .bgp import ASN, ROUTE_SECONDS, SESSION_SECONDS, neighbor
+from .stretch import NOBODY, Site, stretched, together
+
+MOVING = "02:00:00:00:55:aa"
+Sites = tuple[Site, Site]
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
+    with ExitStack() as stack:
+        yield stretched(tmp_path_factory.mktemp("stretch"), stack)
+
+
+def test_hosts_of_two_sites_talk(sites: Sites) -> None:
+    east, west = sites
+
+    assert "0% packet loss" in east.ping(west)
+
+    eventually(lambda: east.state(west.mac) is MacState.REMOTE, "the other's host is known")
+    station = east.station(west.mac)
+    assert station
+    assert (station.vtep, station.sequence) == (west.bgp.address, 0)
+    eventually(lambda: east.vteps(west.mac) == {str(west.bgp.address)}, "and in the kernel")
+    bridged = [row for row in east.fdb() if row["mac"] == west.mac and row.get("master")]
+    assert "extern_learn" in bridged[0]["flags"]
+    (vni,) = east.view().vnis
+    assert (vni.vteps, vni.local_macs, vni.remote_macs) == (1, 1, 1)
+
+
+def test_a_station_moves(sites: Sites) -> None:
+    east, west = sites
+    east.speak(MOVING)
+    eventually(lambda: west.vteps(MOVING) == {str(east.bgp.address)}, "it is in the east")
+
+    west.speak(MOVING)
+
+    eventually(lambda: east.vteps(MOVING) == {str(west.bgp.address)}, "it is in the west")
+    assert not east.learned(MOVING)
+    assert west.state(MOVING) is MacState.LOCAL
+    station = east.station(MOVING)
+    assert station
+    assert station.sequence == 1
+    eventually(lambda: not west.vteps(MOVING), "nothing of where it was is left")
+
+
+def test_a_port_that_goes_down_withdraws_its_stations(sites: Sites) -> None:
+    east, west = sites
+    east.speak()
+    eventually(lambda: bool(west.vteps(east.mac)), "it is known")
+
+    east.cable(False)
+    eventually(lambda: not west.vteps(east.mac), "it is forgotten", ROUTE_SECONDS)
+
+    east.cable(True)
+    east.speak()
+    eventually(lambda: bool(west.vteps(east.mac)), "it is back")
+
+
+def test_what_is_known_outlives_the_daemon(sites: Sites) -> None:
+    east, west = sites
+    east.ping(west)
+    eventually(lambda: bool(east.vteps(west.mac)), "it is known")
+
+    east.bgp.kill()
+    eventually(lambda: east.in_state(SpeakerState.CONNECTING), "the daemon is missed")
+    assert "does not answer" in east.view().error
+    east.speak("02:00:00:00:55:bb")
+    assert "0% packet loss" in east.ping(west)
+    east.bgp.start()
+
+    together(east, west)
+    assert east.view().error == ""
+    assert east.vteps(west.mac) == {str(west.bgp.address)}
+    eventually(lambda: bool(west.vteps("02:00:00:00:55:bb")), "what came meanwhile is announced")
+
+
+def test_what_is_over_is_swept_after_a_restart_of_the_agent(sites: Sites) -> None:
+    east, west = sites
+    for site in sites:
+        site.speak()
+    eventually(lambda: bool(east.vteps(west.mac)), "the other's host is known")
+    eventually(lambda: bool(west.vteps(east.mac)), "and the own one there")
+
+    east.stop()
+    assert east.vteps(west.mac), "an agent that ends takes nothing along"
+    assert east.vteps(NOBODY)
+    west.cable(False)
+    east.cable(False)
+    eventually(lambda: not west.learned(west.mac), "the other's host is gone")
+    east.cable(True)
+    west.cable(True)
+    east.start(east.wanted.section)
+
+    together(east, west)
+    eventually(lambda: not east.vteps(west.mac), "what nobody says any more is gone")
+    eventually(lambda: not west.vteps(east.mac), "and what was announced before as well")
+
+
+def test_a_neighbour_of_another_as_is_added(sites: Sites) -> None:
+    """Without touching the session that there is."""
+    east, west = sites
+    flaps = {peer.address: peer.flaps for peer in east.view().peers}
+    (first,) = east.wanted.section.neighbors
+    nobody = neighbor(west.bgp, address=east.bgp.address + 8, asn=ASN + 1)
+    assert east.speaker
+
+    more = replace(east.wanted.section, neighbors=(first, nobody))
+    east.speaker.follow(replace(east.wanted, section=more))
+
+    eventually(lambda: len(east.view().peers) == 2, "there are two neighbours")
+    assert {peer.address: peer.flaps for peer in east.view().peers}.items() >= flaps.items()
+    assert east.vteps(NOBODY) == {str(west.bgp.address)}
+    east.speaker.follow(east.wanted)
+    eventually(lambda: len(east.view().peers) == 1, "there is one again")
+
+
+def test_nothing_of_ours_is_left_when_it_is_removed(sites: Sites) -> None:
+    """The last one: the speaker is gone then."""
+    east, west = sites
+    east.ping(west)
+    eventually(lambda: bool(east.vteps(west.mac)), "it is known")
+
+    east.stop(remove=True)
+
+    assert east.vteps(west.mac) == set()
+    assert east.vteps(NOBODY) == set()
+    eventually(lambda: not west.vteps(east.mac), "the session ended", SESSION_SECONDS)
