@@ -9,6 +9,14 @@ enum {
 	QUEUE_MIN = 1024,
 };
 
+static void
+queue_free(struct gw_evpn *evpn)
+{
+	free(evpn->queue);
+	evpn->queue = NULL;
+	evpn->taken = evpn->queued = evpn->queue_room = 0;
+}
+
 /* Whether there is room for one more. */
 static bool
 queue_reserve(struct gw_evpn *evpn)
@@ -143,6 +151,9 @@ gw_evpn_take(struct gw_evpn *evpn, struct gw_evpn_fact *facts, __u32 room)
 {
 	__u32 count = 0;
 
+	/* Memory of a crowd that has gone. Indices change then, so that nothing may wait. */
+	if (evpn->taken == evpn->queued && table_trim(&evpn->facts))
+		queue_free(evpn);
 	while (count < room && evpn->taken < evpn->queued) {
 		struct fact *fact = table_at(&evpn->facts, evpn->queue[evpn->taken++]);
 

@@ -18,6 +18,7 @@ from hybrid_gateway.evpn.entries import (
     PrefixEntry,
     RemoteMac,
 )
+from hybrid_gateway.model import Segment
 from tests.system.evpn_site import (
     FAR,
     OTHER,
@@ -99,6 +100,30 @@ def test_a_sticky_station_does_not_move_here(site: Site, follower: Follower) -> 
     assert follower.refused == []
 
 
+def test_a_single_vxlan_device_knows_its_vnis(site: Site, follower: Follower) -> None:
+    site.ip(
+        "link add brx type bridge",
+        "link add vxx type vxlan external dstport 4790 nolearning local 192.0.2.1",
+        "link set vxx master brx addrgenmode none",
+        "link set vxx up",
+        "link set brx up",
+    )
+    index = {row["ifname"]: row["ifindex"] for row in json.loads(site.run("ip", "-j", "link"))}
+    segment = Segment(index["vxx"], "vxx", 77, index["brx"], "brx", 4790, 4, external=True)
+    follower.follow([segment])
+    entries: set[KernelEntry] = {RemoteMac(77, mac(STATION), FAR[4]), FloodEntry(77, FAR[4])}
+
+    assert follower.kernel.put(entries) == []
+    [own] = [row for row in site.macs("vxx", STATION) if "dst" in row]
+    assert (own["src_vni"], own["vni"], own["dst"]) == (77, 77, "192.0.2.2")
+    assert "192.0.2.2" in site.floods("vxx")
+    site.bridge(f"fdb del {STATION} dev vxx self src_vni 77")
+    follower.until(lambda: len(site.macs("vxx", STATION)) == 2, "it is back")
+    assert follower.kernel.delete(entries) == []
+    assert site.macs("vxx", STATION) == []
+    assert site.floods("vxx") == set()
+
+
 # ---- flood lists ------------------------------------------------------------------------
 
 
@@ -119,6 +144,19 @@ def test_what_the_owner_floods_to_stays(site: Site, follower: Follower) -> None:
     assert site.floods("vx550") == {str(FAR[4]), str(OTHER[4])}
     follower.kernel.delete(entries)
     assert site.floods("vx550") == {str(FAR[4])}
+
+
+def test_floods_are_written_without_a_record(
+    site: Site, stack: ExitStack, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full disk keeps nobody from forwarding."""
+    follower = Follower(stack, tmp_path / "missing" / "floods")
+    follower.follow(site.segments())
+    assert follower.kernel.put([FloodEntry(VNI, FAR[4])]) == []
+    assert site.floods("vx550") == {str(FAR[4])}
+    assert "No such file" in caplog.text
+    follower.kernel.delete([FloodEntry(VNI, FAR[4])])
+    assert site.floods("vx550") == set()
 
 
 # ---- the owner's ------------------------------------------------------------------------

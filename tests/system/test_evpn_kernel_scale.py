@@ -3,7 +3,6 @@
 
 import json
 import os
-import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -107,8 +106,6 @@ def test_fifty_thousand_stations(site: Site, stack: ExitStack, tmp_path: Path) -
     assert again.kernel.delete(again.kernel.found()) == []
     assert count(site) == STATIONS // 2
     assert site.floods(f"x{FIRST_VNI}") == set()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert peak < 600_000, f"{peak} kB"
 
 
 def netlink_sockets() -> set[int]:

@@ -7,11 +7,13 @@ VTEPs and ours look the same there. The record is in /run: it lives as long as t
 
 import contextlib
 import json
+import logging
 from ipaddress import ip_address
 from pathlib import Path
 
-from ..errors import KernelError
 from .entries import FloodEntry
+
+log = logging.getLogger(__name__)
 
 
 class FloodRecord:
@@ -38,7 +40,8 @@ class FloodRecord:
         self._entries.discard(entry)
 
     def save(self) -> None:
-        """KernelError when it cannot be written."""
+        """If it cannot be written, members that are left over after a restart will be taken for
+        the owner's, and stay: worth a warning, and no reason not to go on."""
         if self._path is None or self._saved == self._entries:
             return
         rows = sorted([entry.vni, str(entry.vtep)] for entry in self._entries)
@@ -47,5 +50,5 @@ class FloodRecord:
             fresh.write_text(json.dumps(rows), encoding="ascii")
             fresh.replace(self._path)
         except OSError as error:
-            raise KernelError(f"writing {self._path}", error.errno or 0) from error
+            log.warning("writing %s: %s", self._path, error.strerror)
         self._saved = frozenset(self._entries)
