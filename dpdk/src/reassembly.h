@@ -20,7 +20,7 @@ enum gw_reassembly_limits {
 	GW_PIECES_WAYS = 64, /* packets of a set; the oldest makes room for a new one */
 	GW_PIECES_EACH = 8, /* pieces of a packet */
 	GW_PIECES_HELD = 96, /* mbufs of a set */
-	GW_PIECES_SECONDS = 1, /* that a packet waits for its last piece */
+	GW_PIECES_SECONDS = 2, /* that a packet waits for its last piece */
 };
 
 /* What pieces of one packet have in common. */
