@@ -10,12 +10,14 @@
 #include "error.h"
 #include "lcore.h"
 
+enum { BUCKET = 8 /* entries: no hash has less */ };
+
 int
 gw_hash_create(struct rte_hash **hash, const char *name, uint32_t entries, uint32_t key_length)
 {
 	struct rte_hash_parameters parameters = {
 		.name = name,
-		.entries = entries,
+		.entries = RTE_MAX(entries, (uint32_t)BUCKET),
 		.key_len = key_length,
 		.hash_func = rte_hash_crc,
 		.socket_id = SOCKET_ID_ANY,
