@@ -11,6 +11,7 @@ import pytest
 
 from hybrid_gateway import instance
 from hybrid_gateway.agent import daemon
+from hybrid_gateway.agent.calls import Agent, caller, patient
 from hybrid_gateway.agent.engine import Engine, Prepared
 from hybrid_gateway.errors import DeviceError, UsageError
 from hybrid_gateway.worker_view import NoWorkerError
@@ -46,7 +47,7 @@ def test_an_unexpected_fault_is_one_line(
 
 def tried(monkeypatch: pytest.MonkeyPatch, fails: int, seconds: float) -> tuple[object, int]:
     """What comes of an action that finds no worker so often, and how often it was tried."""
-    monkeypatch.setattr(daemon, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(f"{patient.__module__}.AGAIN_SECONDS", 0.0)
     prepared = cast(Prepared, object())
     calls = 0
 
@@ -57,7 +58,7 @@ def tried(monkeypatch: pytest.MonkeyPatch, fails: int, seconds: float) -> tuple[
             raise NoWorkerError("nobody listens")
         return prepared
 
-    return asyncio.run(daemon.patient(action, seconds)) is prepared, calls
+    return asyncio.run(patient(action, seconds)) is prepared, calls
 
 
 def test_a_worker_that_restarts_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,9 +71,9 @@ def test_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_sessions_are_addresses() -> None:
-    assert daemon.caller(["192.0.2.7"]).sessions == (IPv4Address("192.0.2.7"),)
+    assert caller(["192.0.2.7"]).sessions == (IPv4Address("192.0.2.7"),)
     with pytest.raises(UsageError, match="sessions: "):
-        daemon.caller(["nobody"])
+        caller(["nobody"])
 
 
 # ---- the end ---------------------------------------------------------------------------
@@ -92,7 +93,7 @@ class Detaching:
 def test_a_detached_agent_ends(*, done: bool) -> None:
     """Then gw-handback may try again what is left; one that still forwards stays."""
     ended = asyncio.Event()
-    agent = daemon.Agent(cast(Engine, Detaching(done=done)), ended)
+    agent = Agent(cast(Engine, Detaching(done=done)), ended)
 
     with pytest.raises(DeviceError):
         agent.shutdown(detach=True)

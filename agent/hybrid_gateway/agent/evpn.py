@@ -25,7 +25,7 @@ class Speaker(Protocol):
     def clear(self, vni: int | None = None, mac: bytes | None = None) -> int:
         """Releases duplicates; how many."""
 
-    def view(self, *, macs: bool = True) -> EvpnView: ...
+    def view(self, *, macs: bool = False) -> EvpnView: ...
     def stop(self, *, remove: bool = False) -> None:
         """`remove`: of all that it put into the kernel, and into its daemon, nothing stays."""
 
@@ -86,7 +86,7 @@ class EvpnControl:
 
     def view(self) -> EvpnView | None:
         """Without stations; None: there is no speaker."""
-        return self._speaker.view(macs=False) if self._speaker else None
+        return self._speaker.view() if self._speaker else None
 
     def macs(self, *, again: bool) -> Sequence[MacView]:
         """All stations; `again`: as they were a moment ago, for the next page of a listing."""
@@ -95,7 +95,7 @@ class EvpnControl:
         then, macs = self._listing
         now = time.monotonic()
         if not again or now - then > LISTING_SECONDS:
-            macs = self._speaker.view().macs
+            macs = self._speaker.view(macs=True).macs
         self._listing = now, macs
         return macs
 
@@ -116,7 +116,8 @@ class EvpnControl:
         ]
         duplicates = sum(vni.duplicates for vni in found.vnis)
         if duplicates:
-            told.append(f"EVPN: {_stations(duplicates)} at two sites: gwctl show evpn macs")
+            which = "gwctl show evpn macs --state duplicate"
+            told.append(f"EVPN: {_stations(duplicates)} at two sites: {which}")
         return tuple(told)
 
 

@@ -10,6 +10,7 @@ from ..bpf.scan import AGE_MAX, ANYWHERE, EVERY_PORT, ORIGINS, SORTS, Match, Ord
 from ..bpf.sessions import STATES
 from ..bpf.stations import STATES as STATION_STATES
 from ..errors import UsageError
+from ..evpn.view import MacState
 from ..model import IPAddress
 
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
@@ -148,6 +149,14 @@ FDB_KEYS: Mapping[str, Reader] = {
     "state": lambda key, value: _one_of(key, value, set(STATION_STATES.values())),
 }
 SEGMENT_KEYS: Mapping[str, Reader] = {"segment": _text}
+EVPN_VTEP_KEYS: Mapping[str, Reader] = {"vni": _whole(1, VNI_MAX), "vtep": either_address}
+EVPN_KEYS: Mapping[str, Reader] = {
+    **EVPN_VTEP_KEYS,
+    "mac": mac,
+    "address": either_address,
+    "state": lambda key, value: _one_of(key, value, {state.value for state in MacState}),
+}
+EVPN_CLEAR_KEYS: Mapping[str, Reader] = {"vni": _whole(1, VNI_MAX), "mac": mac}
 
 
 def _read(given: Mapping[str, Any], keys: Mapping[str, Reader]) -> dict[str, Any]:
@@ -178,6 +187,19 @@ def segment_filter(given: Mapping[str, Any]) -> str | None:
     """A device or a VNI as text, None: all."""
     found: str | None = _read(given, SEGMENT_KEYS).get("segment")
     return found
+
+
+def evpn_filter(given: Mapping[str, Any]) -> dict[str, Any]:
+    """`mac` as the bytes that count, addresses as such; only those that were given."""
+    return _read(given, EVPN_KEYS)
+
+
+def evpn_vtep_filter(given: Mapping[str, Any]) -> dict[str, Any]:
+    return _read(given, EVPN_VTEP_KEYS)
+
+
+def evpn_clear_filter(given: Mapping[str, Any]) -> dict[str, Any]:
+    return _read(given, EVPN_CLEAR_KEYS)
 
 
 def order(by: str | None, reverse: bool) -> Order:

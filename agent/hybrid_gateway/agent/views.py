@@ -21,7 +21,7 @@ from ..model import (
 )
 from ..translation import INTERFACE
 from ..worker_client import WorkerStatus
-from . import listing, vxlan, worker_views
+from . import evpn_views, listing, vxlan, worker_views
 from .engine import Engine, Prepared
 
 
@@ -55,6 +55,7 @@ def status(engine: Engine) -> dict[str, Any]:
         "ports": ports(engine, worker),
         "sessions": _sessions(engine),
         "vxlan": vxlan.summary(engine, worker),
+        "evpn": evpn_views.summary(engine),
         "worker": section,
         "warnings": [*warnings(engine), *worker_views.warnings(worker)],
     }

@@ -7,12 +7,16 @@ import click
 
 from . import text
 from .base import output
+from .evpn import clear_evpn
 from .filters import asked, session_options
 
 
 @click.group()
 def clear() -> None:
     """Forget things that the gateway has learned."""
+
+
+clear.add_command(clear_evpn)
 
 
 @clear.command()

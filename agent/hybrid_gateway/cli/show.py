@@ -8,6 +8,7 @@ import click
 from . import text, worker
 from .base import output
 from .drivers import drivers
+from .evpn import evpn
 from .fdb import fdb
 from .graph import graph
 from .log import log
@@ -21,7 +22,7 @@ def show() -> None:
     """Look at what the gateway has and does."""
 
 
-for _command in (nat, sessions, mappings, vxlan, fdb, log, graph, drivers):
+for _command in (nat, sessions, mappings, vxlan, fdb, evpn, log, graph, drivers):
     show.add_command(_command)
 
 

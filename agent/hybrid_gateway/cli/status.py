@@ -90,6 +90,22 @@ def _counts(answer: dict[str, Any]) -> Iterator[str]:
         but = f"; {left} (partly) the kernel's, see gwctl show vxlan" if left else ""
         yield f"VXLAN: {segments}, {text.count(vteps, 'VTEP')}{but}"
         yield f"stations: {_share(vxlan['stations'], vxlan['stations_limit'])}"
+    if evpn := answer.get("evpn"):
+        yield f"EVPN: {_evpn(evpn)}"
+
+
+def _evpn(evpn: dict[str, Any]) -> str:
+    if evpn["state"] is None:
+        return "FRR's"
+    here, there = text.count(evpn["macs_local"], "MAC"), text.number(evpn["macs_remote"])
+    parts = [
+        f"{text.state(evpn['state'])}",
+        f"{evpn['established']} of {text.count(evpn['neighbors'], 'neighbor')} established",
+        f"{text.count(evpn['vnis'], 'VNI')}, {here} here and {there} elsewhere",
+    ]
+    if evpn["duplicates"]:
+        parts.append(f"{text.count(evpn['duplicates'], 'duplicate')}")
+    return "; ".join(parts)
 
 
 def _share(used: int, limit: int) -> str:

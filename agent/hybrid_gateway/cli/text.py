@@ -17,6 +17,10 @@ _STATES = {
     "given back": "red",
     "absent": "red",
     "starting": "yellow",
+    "synchronized": "green",
+    "learning": "yellow",
+    "connecting": "red",
+    "stopped": "red",
 }
 
 
