@@ -42,13 +42,15 @@ class Kept:
 
 @contextmanager
 def keeping(directory: Path) -> Iterator[Kept]:
-    programs = []
+    programs = {}
     for name, text in (("worker", WORKER), ("handback", HANDBACK)):
         program = directory / name
         program.write_text(text)
         program.chmod(0o755)
-        programs.append(str(program))
-    argv = [sys.executable, "-I", keeper.__file__, "--instance", "x", *programs]
+        programs[name] = str(program)
+    argv = [sys.executable, "-I", keeper.__file__, "--instance", "x"]
+    argv += ["--after", programs["handback"], "--without", str(directory / "left")]
+    argv += [programs["worker"], "--instance", "x"]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     try:
         yield Kept(process)
@@ -61,11 +63,14 @@ def keeping(directory: Path) -> Iterator[Kept]:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_what_ends_is_started_again(tmp_path: Path, number: signal.Signals) -> None:
+    left = tmp_path / "left"
     with keeping(tmp_path) as kept:
         first = kept.started()
+        left.touch()
         os.kill(first, number)
         assert kept.line() == "handback --instance x"
         assert kept.started() != first
+        assert not left.exists()
 
 
 def test_left_alone_and_kept_again(tmp_path: Path) -> None:

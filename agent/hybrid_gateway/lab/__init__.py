@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A gateway with a LAN and an Internet, made of network namespaces on one machine."""
 
+from .bgp import BgpProcess
 from .gateway import GatewayProcess
 from .network import Lab, LabState
 from .sfp import EAST, SFP0, SFP1, WEST
@@ -32,6 +33,7 @@ __all__ = [
     "SFP_HOSTS",
     "WAN",
     "WEST",
+    "BgpProcess",
     "GatewayProcess",
     "Interface",
     "Lab",

@@ -34,12 +34,22 @@ def worker_pids(instance: str) -> list[int]:
 
 
 def keeper_pids(instance: str) -> list[int]:
-    """Likewise who starts gw-worker again."""
+    """Likewise who starts gw-worker or gobgpd again."""
     return _pids(KEEPER, instance)
 
 
+def bgp_pids(instance: str) -> list[int]:
+    """Likewise gobgpd, which knows no instances: by its socket."""
+    host = f"--api-hosts=unix://{Instance(instance).bgp_socket}"
+    return [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and host in (words := _words(entry)) and words[0].endswith("gobgpd")
+    ]
+
+
 def remove(lab: Lab) -> None:
-    """Detach and stop the lab's agent and worker, then bring the lab down; fine when nothing is
+    """Detach and stop the lab's agent and daemons, then bring the lab down; fine when nothing is
     there."""
     pids = agent_pids(lab.name)
     if pids:
@@ -52,7 +62,7 @@ def remove(lab: Lab) -> None:
         )
     for pid in (*pids, *keeper_pids(lab.name), *_pids(PLAIN, lab.name)):
         _stop(pid)
-    for pid in worker_pids(lab.name):
+    for pid in (*worker_pids(lab.name), *bgp_pids(lab.name)):
         _stop(pid)
     gateway = lab.namespace("gw")
     if namespaces.exists(gateway):
@@ -71,12 +81,17 @@ def _pids(program: tuple[str, ...], instance: str) -> list[int]:
     ]
 
 
-def _runs(process: Path, program: tuple[str, ...], instance: str) -> bool:
+def _words(process: Path) -> list[str]:
+    """Its command line; empty of one that has ended."""
     try:
         argv = (process / "cmdline").read_bytes().split(b"\0")
     except OSError:
-        return False
-    words = [os.fsdecode(word) for word in argv]
+        return []
+    return [os.fsdecode(word) for word in argv]
+
+
+def _runs(process: Path, program: tuple[str, ...], instance: str) -> bool:
+    words = _words(process)
     if not any(pair == ("--instance", instance) for pair in pairwise(words)):
         return False
     # A keeper has the name of what it keeps among its arguments.

@@ -23,8 +23,9 @@ class WorkerProcess(Daemon):
 
     def argv(self) -> Sequence[str]:
         keeper = str(Path(__file__).with_name("keeper.py"))
-        argv = [PYTHON, "-I", keeper, "--instance", self._lab.name]
-        return [*argv, str(program("gw-worker")), str(program("gw-handback"))]
+        of_instance = ["--instance", self._lab.name]
+        argv = [PYTHON, "-I", keeper, *of_instance, "--after", str(program("gw-handback"))]
+        return [*argv, str(program("gw-worker")), *of_instance]
 
     @property
     def worker(self) -> int | None:
