@@ -128,22 +128,27 @@ def neighbor(speaker: Speaker, **more: Any) -> EvpnNeighbor:
 
 
 class Watch:
-    """What one daemon says, collected by a thread until the daemon or the client ends."""
+    """What one daemon says, collected by a thread until the daemon ends, or `close`."""
 
-    def __init__(self, client: GobgpClient) -> None:
+    def __init__(self, speaker: Speaker) -> None:
+        self._client = GobgpClient(f"unix://{speaker.socket}")
         self._said: queue.SimpleQueue[list[RouteEvent] | EvpnError] = queue.SimpleQueue()
         self.before: list[RouteEvent] = []
         """Up to the end of the state, which is not in it."""
         self.events: list[RouteEvent] = []
         """After that."""
-        self._thread = threading.Thread(target=self._follow, args=(client,), daemon=True)
+        self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
         while EndOfState() not in (batch := self._next()):
             self.before += batch
 
-    def _follow(self, client: GobgpClient) -> None:
+    def close(self) -> None:
+        self._client.close()
+        self._thread.join()
+
+    def _follow(self) -> None:
         try:
-            for batch in client.watch():
+            for batch in self._client.watch():
                 self._said.put(batch)
         except EvpnError as error:
             self._said.put(error)

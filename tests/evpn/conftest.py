@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Two gobgpds that talk to each other, for all tests of a file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from .bgp import Speaker, neighbor, together, wired
+from .bgp import Speaker, Watch, neighbor, together, wired
 
 
 @pytest.fixture(scope="module")
@@ -22,3 +22,16 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Speaker, Sp
         assert right.client.configure(section)
         together(left, right)
         yield left, right
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[[Speaker], Watch]]:
+    """Follows a speaker until the test ends."""
+    with ExitStack() as stack:
+
+        def follow(speaker: Speaker) -> Watch:
+            one = Watch(speaker)
+            stack.callback(one.close)
+            return one
+
+        yield follow

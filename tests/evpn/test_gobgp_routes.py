@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Routes from one gobgpd of ours to another."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
@@ -18,6 +19,7 @@ from hybrid_gateway.model import (
 from .bgp import ASN, Speaker, Watch
 
 Pair = tuple[Speaker, Speaker]
+Following = Callable[[Speaker], Watch]
 
 VTEP6 = ip_address("2001:db8:0:1::11")
 VTEP4 = ip_address("198.51.100.11")
@@ -65,9 +67,9 @@ ROUTES: list[EvpnRoute] = [
 ]
 
 
-def test_every_route_arrives_as_it_was_sent(pair: Pair) -> None:
+def test_every_route_arrives_as_it_was_sent(pair: Pair, watch: Following) -> None:
     left, right = pair
-    there, here = Watch(right.client), Watch(left.client)
+    there, here = watch(right), watch(left)
 
     assert left.client.announce(ROUTES) == []
     there.routes(ROUTES, peer=left.address)
@@ -80,23 +82,23 @@ def test_every_route_arrives_as_it_was_sent(pair: Pair) -> None:
     assert not left.paths()
 
 
-def test_what_is_there_comes_before_the_end_of_the_state(pair: Pair) -> None:
+def test_what_is_there_comes_before_the_end_of_the_state(pair: Pair, watch: Following) -> None:
     left, right = pair
-    assert Watch(right.client).before == []
-    first = Watch(right.client)
+    assert watch(right).before == []
+    first = watch(right)
     left.client.announce(ROUTES)
     first.routes(ROUTES, peer=left.address)
 
-    late = Watch(right.client)
+    late = watch(right)
     assert set(late.before) == {RouteChange(route, peer=left.address) for route in ROUTES}
 
     left.client.withdraw(ROUTES)
     late.gone(ROUTES, peer=left.address)
 
 
-def test_a_route_replaces_the_one_before(pair: Pair) -> None:
+def test_a_route_replaces_the_one_before(pair: Pair, watch: Following) -> None:
     left, right = pair
-    there = Watch(right.client)
+    there = watch(right)
 
     left.client.announce([station()])
     there.routes([station()], peer=left.address)
@@ -106,9 +108,11 @@ def test_a_route_replaces_the_one_before(pair: Pair) -> None:
     there.gone([station()], peer=left.address)
 
 
-def test_each_neighbour_gets_the_form_of_type_3_that_it_can_read(pair: Pair) -> None:
+def test_each_neighbour_gets_the_form_of_type_3_that_it_can_read(
+    pair: Pair, watch: Following
+) -> None:
     left, right = pair
-    there, here = Watch(left.client), Watch(right.client)
+    there, here = watch(left), watch(right)
     route = FloodRoute("192.0.2.2:550", OTHER6, 550, OTHER6, targets(550))
 
     right.client.announce([route])
@@ -128,9 +132,9 @@ def test_each_neighbour_gets_the_form_of_type_3_that_it_can_read(pair: Pair) -> 
     assert not right.paths()
 
 
-def test_the_usual_form_has_the_whole_address(pair: Pair) -> None:
+def test_the_usual_form_has_the_whole_address(pair: Pair, watch: Following) -> None:
     left, right = pair
-    there = Watch(right.client)
+    there = watch(right)
     route = FloodRoute("192.0.2.1:550", VTEP6, 550, VTEP6, targets(550))
 
     left.client.announce([route])
@@ -144,9 +148,9 @@ def test_the_usual_form_has_the_whole_address(pair: Pair) -> None:
     there.until(bool)
 
 
-def test_a_mac_that_moves_is_announced_above_what_was_heard(pair: Pair) -> None:
+def test_a_mac_that_moves_is_announced_above_what_was_heard(pair: Pair, watch: Following) -> None:
     left, right = pair
-    there = Watch(right.client)
+    there = watch(right)
     left.client.announce([station(sequence=5)])
     there.until(bool)
 
@@ -200,9 +204,11 @@ def test_a_mac_that_moves_is_announced_above_what_was_heard(pair: Pair) -> None:
         ),
     ],
 )
-def test_what_cannot_be_said_is_refused_alone(pair: Pair, route: EvpnRoute, reason: str) -> None:
+def test_what_cannot_be_said_is_refused_alone(
+    pair: Pair, watch: Following, route: EvpnRoute, reason: str
+) -> None:
     left, right = pair
-    there = Watch(right.client)
+    there = watch(right)
 
     assert left.client.announce([route, station()]) == [(route, reason)]
 
@@ -211,11 +217,11 @@ def test_what_cannot_be_said_is_refused_alone(pair: Pair, route: EvpnRoute, reas
     there.gone([station()], peer=left.address)
 
 
-def test_many_stations(pair: Pair) -> None:
+def test_many_stations(pair: Pair, watch: Following) -> None:
     """More than one message to gobgpd. Its 3.10 compares each MAC with all others, on both sides,
     so that ten thousand would take most of ten seconds."""
     left, right = pair
-    there = Watch(right.client)
+    there = watch(right)
     stations = [station(mac=(0x02 << 40 | number).to_bytes(6, "big")) for number in range(2500)]
 
     assert left.client.announce(stations[:600]) == []
@@ -225,4 +231,4 @@ def test_many_stations(pair: Pair) -> None:
     assert {state.received for state in right.client.peers()} == {2500}
     assert {state.accepted for state in right.client.peers()} == {2500}
     assert {state.advertised for state in left.client.peers(advertised=True)} == {2500}
-    assert len(Watch(right.client).before) == 2500
+    assert len(watch(right).before) == 2500
