@@ -105,10 +105,12 @@ def test_a_neighbour_may_send_so_many_routes() -> None:
     assert len(gateway.mind.alerts) == 1
     assert len(gateway.kernel) == 101
     assert gateway.where(500) == vtep(3), "another neighbour is not concerned"
-    assert not gateway.mind.remote.roomy
+    assert gateway.mind.remote.over_limit() == {vtep(2)}
+    assert not gateway.mind.remote.over_limit(), "it is said once"
 
     gateway.hear_routes(*(mac_route(2, one) for one in range(1, 51)), peer=2, withdrawn=True)
-    assert gateway.mind.remote.roomy
+    gateway.hear_routes(*(mac_route(2, one) for one in range(201, 251)), peer=2)
+    assert gateway.refused() == {"more routes than it may send": 50}
 
 
 def test_a_vni_may_have_so_many_stations(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,10 @@
 
 from ipaddress import ip_address
 
+import pytest
+
 from hybrid_gateway.evpn.keys import route_key
+from hybrid_gateway.evpn.pulse import Pulse
 from hybrid_gateway.evpn.settle import QUIET_SECONDS
 from hybrid_gateway.model import (
     EvpnRoute,
@@ -140,3 +143,78 @@ def test_what_the_daemon_refuses_is_said_again() -> None:
 
     assert [change.route for change in gateway.outbox] == [mac_route(1, 1)]
     assert gateway.refused() == {"no": 1}
+
+
+# ---- neighbours whose daemon died --------------------------------------------------------
+
+
+def test_a_daemon_that_died_elsewhere_takes_nothing_away() -> None:
+    gateway = Gateway(1).start()
+    assert gateway.mind.settle([], gateway.now)
+    gateway.hear_routes(flood_route(2), mac_route(2, 1), mac_route(2, 2), peer=2)
+    gateway.hear_routes(flood_route(3), peer=3)
+    kernel = dict(gateway.kernel)
+
+    for route in (flood_route(2), mac_route(2, 1), mac_route(2, 2)):
+        gateway.mind.heard(RouteChange(route, True, vtep(2)), gateway.now, frozenset({vtep(2)}))
+    gateway.flush()
+    assert gateway.mind.settle([down(2), established(3)], gateway.now)
+    gateway.flush()
+    assert gateway.kernel == kernel
+
+    gateway.now += 8
+    gateway.hear_routes(flood_route(2), mac_route(2, 1), peer=2)
+    gateway.now += 1
+    assert gateway.mind.settle([established(2), established(3)], gateway.now)
+    gateway.flush()
+    assert gateway.where(1) == vtep(2)
+    assert gateway.where(2) is None, "it did not say that again"
+
+
+def test_a_neighbour_that_does_not_come_back_has_its_time() -> None:
+    gateway = Gateway(1).start()
+    assert gateway.mind.settle([], gateway.now)
+    gateway.hear_routes(flood_route(2), peer=2)
+    gateway.mind.heard(
+        RouteChange(flood_route(2), True, vtep(2)), gateway.now, frozenset({vtep(2)})
+    )
+
+    gateway.now += 119
+    gateway.mind.settle([down(2)], gateway.now)
+    gateway.flush()
+    assert gateway.floods() == {vtep(2)}
+
+    gateway.now += 1
+    gateway.mind.settle([down(2)], gateway.now)
+    gateway.flush()
+    assert not gateway.floods()
+
+
+def seen(messages: int, state: SessionState = SessionState.ESTABLISHED, **more: str) -> PeerState:
+    reason = more.get("reason", "")
+    return PeerState(vtep(2), ASN, state, messages=messages, hold_time=9.0, reason=reason)
+
+
+@pytest.mark.parametrize(("silent", "expected"), [(3.0, True), (5.9, True), (8.5, False)])
+def test_a_neighbour_that_was_heard_a_moment_ago_is_expected_back(
+    silent: float, expected: bool
+) -> None:
+    pulse = Pulse()
+    assert not pulse.look([seen(1)], 100.0)
+    assert not pulse.look([seen(2)], 103.0)
+    assert not pulse.look([seen(2)], 103.5)
+
+    away = seen(2, SessionState.IDLE)
+    assert bool(pulse.look([away], 103.0 + silent)) is expected
+    assert bool(pulse.look([away], 160.0)) is expected, "it stays as it was judged"
+
+    assert not pulse.look([seen(2)], 170.0)
+    assert pulse.look([away], 171.0) == {vtep(2)}
+
+
+def test_a_neighbour_that_was_shut_down_or_never_there_is_not_expected() -> None:
+    pulse = Pulse()
+    assert not pulse.look([seen(0, SessionState.ACTIVE)], 100.0)
+    pulse.look([seen(1)], 101.0)
+
+    assert not pulse.look([seen(1, SessionState.IDLE, reason="it is shut down")], 102.0)

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable
 
 from ..errors import EvpnError
-from ..model import Evpn, PeerState, RouteEvent, SessionState
+from ..model import Evpn, IPAddress, PeerState, RouteEvent, SessionState
 from .gobgp import GobgpClient
 from .instance import EvpnInstance
+from .listener import Listener
 from .view import SpeakerState
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,15 @@ LOOK_SECONDS = 1.0
 """Between two looks at the neighbours."""
 RETRY_SECONDS = 30.0
 """Until routes that the daemon refused are said again."""
-ROOM_SECONDS = 10.0
-"""At least so long between two requests for all routes, because there is room for more."""
+PATIENCE_SECONDS = 30.0
+"""For neighbours to come back, though none of them keeps our routes as long (restart-time: 0)."""
+WITHDRAW_MAX = 2048
+"""Routes at once, where there is not time for all."""
+SHUT_SECONDS = 300.0
+"""That a neighbour which sent more routes than it may is left alone."""
+
+News = tuple[list[RouteEvent], frozenset[IPAddress]]
+"""With the neighbours whose routes are withdrawn only because their daemon went away."""
 
 
 class DaemonLink:
@@ -49,7 +57,9 @@ class DaemonLink:
         self._era = 0
         self._sessions = 0
         self._broken: EvpnError | None = None
-        self._inbox: deque[tuple[int, list[RouteEvent]]] = deque()
+        self._shut: dict[IPAddress, float] = {}
+        """Neighbours that went over their limit, and until when."""
+        self._inbox: deque[tuple[int, News]] = deque()
         self.state = SpeakerState.CONNECTING
         self.since = time.monotonic()
         self.error = ""
@@ -71,22 +81,30 @@ class DaemonLink:
         """Ends the thread within that time; `silence`: the daemon ends its sessions as well."""
         self._stopping = True
         client = self._client
-        if silence and client:
-            with contextlib.suppress(EvpnError):
-                client.stop()
         if client:
+            if silence:
+                with contextlib.suppress(EvpnError):
+                    self._take_back(client, time.monotonic() + seconds / 2)
+                    client.stop()
             client.close()
         self._work.set()
         self._thread.join(seconds)
 
-    def fetch(self, batches: int) -> list[list[RouteEvent]]:
-        """What the daemon told in this session, so many batches at most; with `lock` held."""
-        found: list[list[RouteEvent]] = []
-        while self._inbox and len(found) < batches:
-            era, batch = self._inbox.popleft()
+    def _take_back(self, client: GobgpClient, end: float) -> None:
+        """Neighbours would keep for a while what is not withdrawn before the session ends."""
+        with self._lock:
+            routes = list(self._mind.routes)
+        while routes and time.monotonic() < end:
+            client.withdraw(routes[-WITHDRAW_MAX:])
+            del routes[-WITHDRAW_MAX:]
+
+    def fetch(self) -> News | None:
+        """What the daemon told in this session, a few thousand events at most; with `lock` held."""
+        while self._inbox:
+            era, news = self._inbox.popleft()
             if era == self._era:
-                found.append(batch)
-        return found
+                return news
+        return None
 
     # ---- the thread ---------------------------------------------------------------------
 
@@ -132,17 +150,16 @@ class DaemonLink:
         client = self._client = GobgpClient(self._target)
         if self._stopping:
             return
-        watcher = threading.Thread(target=self._watch, args=(client,), name="evpn-watch")
+        listener: Listener | None = None
         try:
             self._configure(client, section)
-            self._begin(section)
-            watcher.start()
-            self._talk(client, section)
+            listener = self._begin(client, section)
+            self._talk(client, listener, section)
         finally:
             client.close()
             self._client = None
-            if watcher.ident:
-                watcher.join()
+            if listener:
+                listener.join()
 
     def _configure(self, client: GobgpClient, section: Evpn) -> bool:
         """True: the daemon began anew, and tells of that from the beginning."""
@@ -150,30 +167,34 @@ class DaemonLink:
             routes = tuple(self._mind.routes)
         return client.configure(section, routes, restarting=self._sessions > 0)
 
-    def _begin(self, section: Evpn) -> None:
+    def _begin(self, client: GobgpClient, section: Evpn) -> Listener:
         with self._lock:
             self._era += 1
+            era = self._era
             self._inbox.clear()
-            self._mind.begin(time.monotonic(), section.restart_time)
+            patience = max(section.restart_time, PATIENCE_SECONDS)
+            self._mind.begin(time.monotonic(), patience)
         self._sessions += 1
         self._broken = None
         self.error = ""
         self._become(SpeakerState.LEARNING)
 
-    def _watch(self, client: GobgpClient) -> None:
-        """In a thread of its own, as the daemon may have nothing to tell for hours."""
-        era = self._era
-        try:
-            for batch in client.watch():
-                self._inbox.append((era, batch))
-                self._wake()
-        except EvpnError as error:
-            self._broken = error
-            self._work.set()
+        def deliver(events: list[RouteEvent], absent: frozenset[IPAddress]) -> None:
+            kept = self._section is not None and self._section.restart_time > 0
+            self._inbox.append((era, (events, absent if kept else frozenset())))
+            self._wake()
 
-    def _talk(self, client: GobgpClient, section: Evpn | None) -> None:
-        began = look = time.monotonic()
-        retry = began + RETRY_SECONDS
+        listener = Listener(client, deliver, self._end)
+        listener.start()
+        return listener
+
+    def _end(self, error: EvpnError) -> None:
+        self._broken = error
+        self._work.set()
+
+    def _talk(self, client: GobgpClient, listener: Listener, section: Evpn | None) -> None:
+        look = time.monotonic()
+        retry = look + RETRY_SECONDS
         while not self._stopping:
             now = time.monotonic()
             self._work.wait(max(0.0, look - now))
@@ -187,16 +208,15 @@ class DaemonLink:
                     return
                 if self._configure(client, section):
                     return
+                self.pardon()
             self._say(client)
             if time.monotonic() >= look:
                 look = time.monotonic() + LOOK_SECONDS
-                self._look(client)
+                self._look(client, listener)
                 if look >= retry:
                     retry = look + RETRY_SECONDS
                     with self._lock:
                         self._mind.retry()
-                if self._mind.remote.roomy and look > began + ROOM_SECONDS:
-                    return
 
     def _say(self, client: GobgpClient) -> None:
         with self._lock:
@@ -219,9 +239,28 @@ class DaemonLink:
                 log.info("neighbour %s is %s%s", peer.address, "up" if up else "down", reason)
         self.peers = peers
 
-    def _look(self, client: GobgpClient) -> None:
-        self._note(tuple(client.peers()))
+    def _restrain(self, client: GobgpClient, over: frozenset[IPAddress], now: float) -> None:
+        """Ends the sessions of those that went over their limit: the daemon's work grows with
+        what it holds, and others would have to wait for it."""
+        for peer in over - self._shut.keys():
+            log.warning("neighbour %s is shut down: it sends more routes than it may", peer)
+            client.shut(peer, "more routes than routes-max")
+            self._shut[peer] = now + SHUT_SECONDS
+        for peer in [peer for peer, end in self._shut.items() if end <= now]:
+            del self._shut[peer]
+            client.revive(peer)
+
+    def pardon(self) -> None:
+        """Neighbours that were shut down may try again at once."""
+        self._shut = dict.fromkeys(self._shut, 0.0)
+        self._work.set()
+
+    def _look(self, client: GobgpClient, listener: Listener) -> None:
+        self._note(listener.look())
+        now = time.monotonic()
         with self._lock:
-            settled = self._mind.settle(self.peers, time.monotonic())
+            settled = self._mind.settle(self.peers, now)
+            over = self._mind.remote.over_limit()
+        self._restrain(client, over, now)
         self._become(SpeakerState.SYNCHRONIZED if settled else SpeakerState.LEARNING)
         self._wake()

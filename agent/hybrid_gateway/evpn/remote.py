@@ -80,8 +80,8 @@ class Held:
 
     route: EvpnRoute
     peer: IPAddress | None
-    era: int
-    """Of the session with the daemon in which it was said last."""
+    stale: bool = False
+    """It was said before whoever said it had to begin anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,6 @@ class RemoteRoutes:
         self._held: dict[RouteKey, Held] = {}
         self._counts: Counter[IPAddress | None] = Counter()
         self._by_vni: defaultdict[int, dict[RouteKey, EvpnRoute]] = defaultdict(dict)
-        self._era = 0
         self._limited: set[IPAddress | None] = set()
         self.limits: Mapping[IPAddress, int] = {}
 
@@ -122,7 +121,7 @@ class RemoteRoutes:
         old = self._drop(key)
         if change.withdrawn or reason:
             return Update(key, old, None, reason)
-        self._held[key] = Held(change.route, change.peer, self._era)
+        self._held[key] = Held(change.route, change.peer)
         self._counts[change.peer] += 1
         self._by_vni[change.route.vni][key] = change.route
         return Update(key, old, change.route)
@@ -147,27 +146,30 @@ class RemoteRoutes:
             del self._by_vni[held.route.vni]
         return held.route
 
-    @property
-    def roomy(self) -> bool:
-        """A neighbour whose routes were refused for their number has fewer by now: what it said
-        meanwhile is worth asking for again."""
-        return any(
-            self._counts[peer]
-            < (EVPN_ROUTES_MAX if peer is None else self.limits.get(peer, EVPN_ROUTES_MAX)) * 0.9
-            for peer in self._limited
-        )
-
-    def new_era(self) -> None:
-        """The daemon tells everything from the beginning."""
-        self._era += 1
+    def over_limit(self) -> frozenset[IPAddress]:
+        """Neighbours that sent more than they may since this was asked last."""
+        found = frozenset(peer for peer in self._limited if peer is not None)
         self._limited.clear()
+        return found
+
+    def doubt_all(self) -> None:
+        """The daemon tells everything from the beginning."""
+        for held in self._held.values():
+            held.stale = True
+        self._limited.clear()
+
+    def doubt(self, key: RouteKey) -> None:
+        """Whoever said it is away, and expected back; until then it counts as ever."""
+        held = self._held.get(key)
+        if held:
+            held.stale = True
 
     def sweep(self, peers: frozenset[IPAddress] | None) -> Iterator[Update]:
         """Forgets what was not said again: of these neighbours, or (None) of all."""
         gone = [
             key
             for key, held in self._held.items()
-            if held.era != self._era and (peers is None or held.peer in peers)
+            if held.stale and (peers is None or held.peer in peers)
         ]
         for key in gone:
             yield Update(key, self._drop(key))

@@ -13,6 +13,8 @@ from ..model import IPAddress, PeerState, SessionState
 QUIET_SECONDS = 2.0
 """A neighbour that does not mark the end of what it had (End-of-RIB) is taken to have come to it
 when for so long nothing more came."""
+SURE_SECONDS = 20.0
+"""That takes to tell all, even if changes never end."""
 LAG_SECONDS = 0.5
 """That what the daemon has from its neighbours may take to us."""
 
@@ -31,12 +33,16 @@ class Settling:
     settled: bool = False
     """No neighbour has anything more from before."""
 
+    def returned(self, peers: Iterable[PeerState], now: float) -> frozenset[IPAddress]:
+        """The neighbours that are there and have said all."""
+        return frozenset(peer.address for peer in peers if self._finished(peer, now))
+
     def finished(self, peers: Iterable[PeerState], now: float) -> frozenset[IPAddress] | None:
         """The neighbours that have said all; None: all of them have, or had their time."""
         if not self.told:
             return frozenset()
         listed = list(peers)
-        done = frozenset(peer.address for peer in listed if self._finished(peer, now))
+        done = self.returned(listed, now)
         self.settled = self.settled or (
             len(done) == len(listed) or now >= self.began + self.patience
         )
@@ -47,4 +53,5 @@ class Settling:
             return False
         if peer.complete and now >= self.heard + LAG_SECONDS:
             return True
-        return peer.since >= QUIET_SECONDS and now >= self.heard + QUIET_SECONDS
+        quiet = peer.since >= QUIET_SECONDS and now >= self.heard + QUIET_SECONDS
+        return quiet or peer.since >= SURE_SECONDS

@@ -38,8 +38,6 @@ TICK_SECONDS = 1.0
 """Duplicates are released, and what the kernel did not answer is asked again, as often."""
 STOP_SECONDS = 4.0
 """That the threads have to end."""
-NEWS_MAX = 4
-"""Batches of the daemon's news between two looks at everything else."""
 ORDER = {FloodEntry: 0, RemoteMac: 1, Binding: 2, PrefixEntry: 3}
 """What is for all is written first, then stations, then what hangs on them."""
 
@@ -84,6 +82,7 @@ class EvpnSpeaker:
         """Releases duplicates, of one VNI or all, one MAC address or all; how many."""
         with self._lock:
             released = self._mind.clear(vni, mac)
+        self._link.pardon()
         self._rouse()
         return released
 
@@ -215,16 +214,18 @@ class EvpnSpeaker:
         self._count(news.refused)
 
     def _listen(self) -> bool:
-        """Takes in what the daemon told; True: there is more."""
+        """Takes in some of what the daemon told; True: there may be more."""
+        news = self._link.fetch()
+        if news is None:
+            return False
         now = time.monotonic()
-        batches = self._link.fetch(NEWS_MAX)
-        for batch in batches:
-            for news in batch:
-                if isinstance(news, EndOfState):
-                    self._mind.end_of_state(now)
-                else:
-                    self._mind.heard(news, now)
-        return len(batches) == NEWS_MAX
+        events, absent = news
+        for event in events:
+            if isinstance(event, EndOfState):
+                self._mind.end_of_state(now)
+            else:
+                self._mind.heard(event, now, absent)
+        return True
 
     def _write(self, kernel: EvpnKernel, add: list[KernelEntry], remove: list[KernelEntry]) -> None:
         if remove:

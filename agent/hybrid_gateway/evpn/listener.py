@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Hears what the BGP daemon tells, and finds out what its withdrawals mean."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from ..errors import EvpnError
+from ..model import IPAddress, PeerState, RouteChange, RouteEvent
+from .gobgp import GobgpClient
+from .pulse import Pulse
+
+BATCH_MAX = 4096
+"""Events that are handed over at once."""
+
+Deliver = Callable[[list[RouteEvent], frozenset[IPAddress]], None]
+"""Takes events, and the neighbours whose routes are withdrawn only because their daemon went."""
+
+
+class Listener:
+    """Of one session with the daemon; ends with it, when the client is closed."""
+
+    def __init__(
+        self, client: GobgpClient, deliver: Deliver, ended: Callable[[EvpnError], None]
+    ) -> None:
+        self._client = client
+        self._deliver = deliver
+        self._ended = ended
+        self._pulse = Pulse()
+        self._lock = threading.Lock()
+        self._said: queue.SimpleQueue[list[RouteEvent] | EvpnError] = queue.SimpleQueue()
+        # One that only takes in what is told, as asking for neighbours takes longer than a route.
+        self._threads = [
+            threading.Thread(target=target, name=name, daemon=True)
+            for target, name in ((self._watch, "evpn-watch"), (self._sort, "evpn-sort"))
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        for thread in self._threads:
+            if thread.ident:
+                thread.join()
+
+    def look(self) -> tuple[PeerState, ...]:
+        """The neighbours; to be called at least once in a third of the hold time."""
+        peers = tuple(self._client.peers())
+        self._absent(peers)
+        return peers
+
+    def _absent(self, peers: tuple[PeerState, ...]) -> frozenset[IPAddress]:
+        with self._lock:
+            return self._pulse.look(peers, time.monotonic())
+
+    def _watch(self) -> None:
+        try:
+            for batch in self._client.watch():
+                self._said.put(batch)
+        except EvpnError as error:
+            self._said.put(error)
+
+    def _sort(self) -> None:
+        try:
+            while True:
+                events = self._next()
+                absent: frozenset[IPAddress] = frozenset()
+                if any(isinstance(event, RouteChange) and event.withdrawn for event in events):
+                    # The daemon ends the session first, and withdraws then.
+                    absent = self._absent(tuple(self._client.peers()))
+                self._deliver(events, absent)
+        except EvpnError as error:
+            self._ended(error)
+
+    def _next(self) -> list[RouteEvent]:
+        """What was told meanwhile, as one; raises what the daemon ended with."""
+        events: list[RouteEvent] = []
+        while not events or (not self._said.empty() and len(events) < BATCH_MAX):
+            said = self._said.get()
+            if isinstance(said, EvpnError):
+                if not events:
+                    raise said
+                self._said.put(said)
+                break
+            events += said
+        return events

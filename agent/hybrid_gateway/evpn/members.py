@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which VNIs there are, by what names they are announced, and where routes belong. Pure."""
+
+from ..model import Evpn, EvpnRoute, IPAddress, PrefixRoute
+from .domain import Domain
+from .entries import KernelEntry
+from .keys import RouteKey, distinguishers, route_key, target
+from .ledger import Ledger
+from .prefixes import RoutingTable
+from .remote import Refusals, RemoteRoutes, Update
+from .wanted import EvpnSegment, EvpnTable, EvpnWanted
+
+
+class Members:
+    """All VNIs of one gateway, and what is known of them."""
+
+    def __init__(self) -> None:
+        self.routes: Ledger[EvpnRoute] = Ledger(route_key)
+        """What the BGP daemon should announce."""
+        self.entries: Ledger[KernelEntry] = Ledger(lambda entry: entry.key)
+        """What the kernel should have."""
+        self.domains: dict[int, Domain] = {}
+        self.tables: dict[int, RoutingTable] = {}
+        self.remote = RemoteRoutes()
+        self.refusals = Refusals()
+        self._own: frozenset[IPAddress] = frozenset()
+
+    def follow(self, wanted: EvpnWanted | None) -> None:
+        """None: there is no section, and nothing is to be left of what there was."""
+        section = wanted.section if wanted else None
+        segments: dict[int, EvpnSegment] = {}
+        for segment in wanted.segments if wanted else ():
+            segments.setdefault(segment.segment.vni, segment)
+        tables = {table.vni: table for table in wanted.tables} if wanted else {}
+        neighbors = section.neighbors if section else ()
+        self.remote.limits = {one.address: one.routes_max for one in neighbors}
+        own = frozenset(s.segment.local for s in segments.values() if s.segment.local)
+        if own != self._own:
+            self._own = own
+            for update in list(self.remote.recheck(own)):
+                self._update(update, None)
+        self._name(section, segments, set(tables))
+        for vni in self.domains.keys() | segments.keys():
+            self._follow_domain(vni, segments.get(vni))
+        for vni in self.tables.keys() | tables.keys():
+            self._follow_table(vni, tables.get(vni), segments.get(vni))
+
+    def _name(
+        self, section: Evpn | None, segments: dict[int, EvpnSegment], tables: set[int]
+    ) -> None:
+        """Route distinguishers and targets; what was announced by other names is taken back."""
+        if section is None or section.router_id is None:
+            return
+        vnis = segments.keys() | tables
+        names = distinguishers(section.router_id, vnis)
+        known: list[Domain | RoutingTable] = [self._domain(vni) for vni in segments]
+        known += [self._table(vni) for vni in tables]
+        changed = False
+        for one in known:
+            targets = (target(section.asn, one.vni),)
+            if (one.rd, one.targets) != (names[one.vni], targets):
+                changed = changed or bool(one.rd)
+                one.rd, one.targets = names[one.vni], targets
+        if changed:
+            self.routes.want_nothing()
+            for domain in self.domains.values():
+                domain.refresh()
+            for table in self.tables.values():
+                table.refresh()
+
+    def _follow_domain(self, vni: int, segment: EvpnSegment | None) -> None:
+        domain = self._domain(vni)
+        before = domain.segment
+        if segment == before:
+            return
+        domain.segment = segment
+        domain.refresh()
+        if segment is None or (before and before.place != segment.place):
+            domain.forget_local()
+        # What the segment before took this one may refuse, and the other way round.
+        for key, route in list(self.remote.of_vni(vni).items()):
+            if not isinstance(route, PrefixRoute):
+                domain.remove(key, route)
+                self._add(key, route, None)
+
+    def _follow_table(
+        self, vni: int, wanted: EvpnTable | None, segment: EvpnSegment | None
+    ) -> None:
+        table = self._table(vni)
+        if not table.follow(wanted, segment):
+            return
+        for key, route in list(self.remote.of_vni(vni).items()):
+            if isinstance(route, PrefixRoute):
+                table.remove(key, route)
+                self._add(key, route, None)
+
+    def _domain(self, vni: int) -> Domain:
+        found = self.domains.get(vni)
+        if found is None:
+            found = self.domains[vni] = Domain(vni, self.routes, self.entries)
+        return found
+
+    def _table(self, vni: int) -> RoutingTable:
+        found = self.tables.get(vni)
+        if found is None:
+            found = self.tables[vni] = RoutingTable(vni, self.routes, self.entries)
+        return found
+
+    def _update(self, update: Update, peer: IPAddress | None) -> None:
+        if update.reason:
+            self.refusals.add(peer, update.reason)
+        if update.old is not None:
+            self._remove(update.key, update.old)
+        if update.new is not None:
+            self._add(update.key, update.new, peer)
+
+    def _remove(self, key: RouteKey, route: EvpnRoute) -> None:
+        if isinstance(route, PrefixRoute):
+            if route.vni in self.tables:
+                self.tables[route.vni].remove(key, route)
+        elif route.vni in self.domains:
+            self.domains[route.vni].remove(key, route)
+
+    def _add(self, key: RouteKey, route: EvpnRoute, peer: IPAddress | None) -> None:
+        """Where it belongs, if that is here; a VNI that comes later gets its routes then."""
+        if isinstance(route, PrefixRoute):
+            table = self.tables.get(route.vni)
+            if table and not self._refused(table.objection(route), peer):
+                table.add(key, route)
+            return
+        domain = self.domains.get(route.vni)
+        if domain and domain.segment and not self._refused(domain.objection(route), peer):
+            domain.add(key, route)
+
+    def _refused(self, reason: str, peer: IPAddress | None) -> bool:
+        if reason:
+            self.refusals.add(peer, reason)
+        return bool(reason)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether a neighbour that went away is expected back: its daemon died, or its site did. Pure.
+
+gobgpd does not say why a session ended, and its own graceful restart (RFC 4724) ends it for good:
+3.10 crashes when it marks MAC routes as stale. What a neighbour has sent tells as much. When it was
+heard a moment ago, the end of its TCP connection did it, and whatever forwards there still does.
+When it was silent for the hold time, nobody can say that of it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..model import IPAddress, PeerState, SessionState
+
+ALIVE = 2 / 3
+"""Of the hold time: keepalives come three times as often."""
+
+
+@dataclass(slots=True)
+class _Heard:
+    messages: int
+    when: float
+    hold_time: float
+    expected: bool | None = None
+    """Since it went away; None: it is there."""
+
+
+class Pulse:
+    """Of all neighbours; has to look at them a few times in a hold time."""
+
+    def __init__(self) -> None:
+        self._heard: dict[IPAddress, _Heard] = {}
+
+    def look(self, peers: Iterable[PeerState], now: float) -> frozenset[IPAddress]:
+        """Those that are away and expected back. Once that is said of one, it stays."""
+        return frozenset(peer.address for peer in peers if self._expected(peer, now))
+
+    def _expected(self, peer: PeerState, now: float) -> bool:
+        if peer.state is SessionState.ESTABLISHED:
+            self._hear(peer, now)
+            return False
+        heard = self._heard.get(peer.address)
+        if heard is None:
+            return False
+        if heard.expected is None:
+            silent = now - heard.when
+            alive = heard.hold_time == 0 or silent < heard.hold_time * ALIVE
+            heard.expected = alive and not peer.reason
+        return heard.expected
+
+    def _hear(self, peer: PeerState, now: float) -> None:
+        heard = self._heard.get(peer.address)
+        if heard is None or heard.expected is not None or heard.messages != peer.messages:
+            self._heard[peer.address] = _Heard(peer.messages, now, peer.hold_time)
