@@ -57,8 +57,8 @@ gw_nexthop_kind(const struct gw_nexthop *nexthop)
 }
 
 /*
- * Another one after every change of a FIB or of a neighbour, and before what it freed is used again:
- * for those who keep a lookup's answer. 0 is none.
+ * Another one after every change of a FIB, of a neighbour or of a VXLAN sender, and before what it
+ * freed is used again: for those who keep a lookup's answer. 0 is none.
  */
 extern uint32_t gw_ways_version;
 

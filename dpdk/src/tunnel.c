@@ -11,6 +11,7 @@
 #include "error.h"
 #include "hash.h"
 #include "lcore.h"
+#include "nexthop.h"
 
 struct gw_segment gw_segments[GW_SEGMENTS];
 struct gw_tunnel *gw_tunnels;
@@ -150,6 +151,7 @@ gw_sender_set(const struct gw_sender_key *key, uint16_t tunnel)
 
 	if (!result && !known)
 		count_peer(key, 1);
+	gw_ways_changed();
 	return result;
 }
 
@@ -158,6 +160,7 @@ gw_sender_delete(const struct gw_sender_key *key)
 {
 	if (rte_hash_del_key(gw_senders, key) >= 0)
 		count_peer(key, -1);
+	gw_ways_changed();
 }
 
 int

@@ -96,7 +96,7 @@ some(struct rte_mbuf **mbufs, uint16_t count, struct gw_lcore *lcore, uint8_t *n
 
 	for (uint16_t i = 0; i < count; i++)
 		gw_bridge_keys(mbufs[i], slot, &keys[2 * i]);
-	gw_bridge_find(keys, count, places);
+	gw_bridge_find(keys, 2 * count, places);
 	for (uint16_t i = 0; i < count; i++) {
 		struct gw_fdb_entry *source;
 

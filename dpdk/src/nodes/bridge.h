@@ -44,15 +44,15 @@ gw_bridge_keys(const struct rte_mbuf *mbuf, uint16_t bridge, struct gw_fdb_key k
 	keys[1] = (struct gw_fdb_key){.mac = ether->dst_addr, .bridge = bridge};
 }
 
-/* The places of `count` pairs' entries; negative: none. */
+/* The places of `count` entries; negative: none. */
 static inline void
 gw_bridge_find(const struct gw_fdb_key *keys, uint16_t count, int32_t *places)
 {
 	const void *pointers[GW_BRIDGE_KEYS];
 
-	for (uint16_t i = 0; i < 2 * count; i++)
+	for (uint16_t i = 0; i < count; i++)
 		pointers[i] = &keys[i];
-	rte_hash_lookup_bulk(gw_fdb, pointers, 2 * count, places);
+	rte_hash_lookup_bulk(gw_fdb, pointers, count, places);
 }
 
 static inline void
@@ -73,7 +73,9 @@ gw_bridge_local(struct rte_mbuf *mbuf, uint16_t slot)
 	if (unlikely(!rte_is_same_ether_addr(&ether->dst_addr, &bridge->mac)))
 		return gw_bridge_because(mbuf, GW_PUNT_BRIDGE_MISS, GW_BRIDGE_PUNT);
 	gw_mark(mbuf)->interface = slot;
-	return gw_l3_edge(mbuf, ether, bridge->flags);
+	// Out of a tunnel, it has been through there.
+	return *gw_outer(mbuf) ? gw_l3_edge(mbuf, ether, bridge->flags) :
+				 gw_l3_arrives(mbuf, ether, bridge->flags);
 }
 
 /* Out by a port, where the FDB has the destination; counted as `reason` then. */

@@ -47,7 +47,7 @@ one(struct rte_mbuf *mbuf, const struct gw_interface *interface)
 	}
 	if (unlikely(!rte_is_same_ether_addr(&ether->dst_addr, &interface->mac)))
 		return for_others(mbuf, ether, interface->flags);
-	return gw_l3_edge(mbuf, ether, interface->flags);
+	return gw_l3_arrives(mbuf, ether, interface->flags);
 }
 
 // A whole burst that has one way: the port is down, or a bridge's.

@@ -8,6 +8,7 @@
 
 #include "../tunnel.h"
 #include "node.h"
+#include "vxlan_header.h"
 
 enum gw_l3_edge { GW_L3_IP4, GW_L3_IP6, GW_L3_OTHER, GW_L3_PUNT, GW_L3_VXLAN4, GW_L3_VXLAN6 };
 
@@ -61,6 +62,42 @@ gw_l3_edge(struct rte_mbuf *mbuf, const struct rte_ether_hdr *ether, uint32_t fl
 	if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6) && likely(flags & GW_IF_FORWARD6))
 		return GW_L3_IP6;
 	return gw_l3_local(mbuf, ether->ether_type);
+}
+
+/* UDP to a port that VXLAN segments have; what else has to be right is looked at later. */
+static inline bool
+gw_l3_is_vxlan(const struct rte_mbuf *mbuf, const struct rte_ether_hdr *ether)
+{
+	const uint8_t *ip = (const uint8_t *)(ether + 1);
+	rte_be16_t port;
+
+	if (unlikely(rte_pktmbuf_data_len(mbuf) < GW_VXLAN_OUTER6))
+		return false;
+	if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4)) {
+		if (ip[offsetof(struct rte_ipv4_hdr, next_proto_id)] != IPPROTO_UDP)
+			return false;
+		memcpy(&port, ip + sizeof(struct rte_ipv4_hdr) + sizeof(port), sizeof(port));
+	} else if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6)) {
+		if (ip[offsetof(struct rte_ipv6_hdr, proto)] != IPPROTO_UDP)
+			return false;
+		memcpy(&port, ip + sizeof(struct rte_ipv6_hdr) + sizeof(port), sizeof(port));
+	} else {
+		return false;
+	}
+	return gw_is_vxlan_port(port);
+}
+
+/*
+ * For frames from a wire. What looks like VXLAN goes past the FIB: a sender that is believed names an
+ * address of ours itself. What is not believed comes back to IP, see vxlan_decap.h.
+ */
+static inline uint8_t
+gw_l3_arrives(struct rte_mbuf *mbuf, const struct rte_ether_hdr *ether, uint32_t flags)
+{
+	if (!gw_segment_count || !gw_l3_is_vxlan(mbuf, ether))
+		return gw_l3_edge(mbuf, ether, flags);
+	gw_because(mbuf, GW_VXLAN_DECAP);
+	return ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4) ? GW_L3_VXLAN4 : GW_L3_VXLAN6;
 }
 
 #endif

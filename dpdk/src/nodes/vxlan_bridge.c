@@ -13,6 +13,8 @@ struct passage {
 	const struct gw_interface *bridge;
 	uint16_t slot; // of the bridge
 	uint16_t tunnel;
+	uint16_t destination; // place among the keys; that of the source is the next one
+	bool learns; // has one for the source
 };
 
 static inline struct passage
@@ -26,6 +28,7 @@ passage_of(struct rte_mbuf *mbuf)
 		.bridge = &gw_interfaces[device->master],
 		.slot = device->master,
 		.tunnel = mark->nexthop,
+		.learns = gw_segments[device->segment].flags & GW_SEGMENT_LEARNS,
 	};
 }
 
@@ -89,19 +92,26 @@ forward(struct rte_mbuf *mbuf, union gw_fdb_place to, const struct passage *via)
 	return edge == GW_BRIDGE_VXLAN4 || edge == GW_BRIDGE_VXLAN6 ? GW_BRIDGE_PUNT : edge;
 }
 
+// Whether the kernel has to learn from it; a station that is known to be there is seen.
+static inline bool
+is_news(int32_t place, const struct passage *via, uint32_t now)
+{
+	if (place < 0 || !is_behind(&gw_fdb_entries[place], via->tunnel))
+		return true;
+	gw_bridge_seen(&gw_fdb_entries[place], now);
+	return false;
+}
+
 static inline uint8_t
-one(struct rte_mbuf *mbuf, const struct passage *via, struct gw_fdb_entry *source, int32_t place,
-    uint32_t now)
+one(struct rte_mbuf *mbuf, const struct passage *via, const int32_t *places, uint32_t now)
 {
 	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
-	const bool known = source && is_behind(source, via->tunnel);
+	const int32_t place = places[via->destination];
 	uint8_t edge = judge(mbuf, via);
 
 	if (unlikely(edge != GW_BRIDGE_TX))
 		return edge;
-	if (likely(known))
-		gw_bridge_seen(source, now);
-	else if (gw_segments[via->device->segment].flags & GW_SEGMENT_LEARNS)
+	if (via->learns && is_news(places[via->destination + 1], via, now))
 		return gw_bridge_because(mbuf, GW_PUNT_LEARN, GW_BRIDGE_PUNT);
 	if (rte_is_multicast_ether_addr(&ether->dst_addr))
 		return gw_bridge_because(mbuf,
@@ -114,24 +124,36 @@ one(struct rte_mbuf *mbuf, const struct passage *via, struct gw_fdb_entry *sourc
 	return forward(mbuf, gw_fdb_place(&gw_fdb_entries[place]), via);
 }
 
+// Where nothing is learned nothing is forgotten: whoever has written a station there keeps it, and
+// the source need not be looked for.
+static inline uint16_t
+add_keys(const struct rte_mbuf *mbuf, struct passage *via, struct gw_fdb_key *keys, uint16_t count)
+{
+	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+
+	via->destination = count;
+	keys[count] = (struct gw_fdb_key){.mac = ether->dst_addr, .bridge = via->slot};
+	if (!via->learns)
+		return count + 1;
+	keys[count + 1] = (struct gw_fdb_key){.mac = ether->src_addr, .bridge = via->slot};
+	return count + 2;
+}
+
 static void
 some(struct rte_mbuf **mbufs, uint16_t count, uint32_t now, uint8_t *next)
 {
 	struct passage passages[GW_BRIDGE_FRAMES];
 	struct gw_fdb_key keys[GW_BRIDGE_KEYS];
 	int32_t places[GW_BRIDGE_KEYS];
+	uint16_t wanted = 0;
 
 	for (uint16_t i = 0; i < count; i++) {
 		passages[i] = passage_of(mbufs[i]);
-		gw_bridge_keys(mbufs[i], passages[i].slot, &keys[2 * i]);
+		wanted = add_keys(mbufs[i], &passages[i], keys, wanted);
 	}
-	gw_bridge_find(keys, count, places);
-	for (uint16_t i = 0; i < count; i++) {
-		const int32_t source = places[2 * i];
-
-		next[i] = one(mbufs[i], &passages[i], source < 0 ? NULL : &gw_fdb_entries[source],
-			      places[2 * i + 1], now);
-	}
+	gw_bridge_find(keys, wanted, places);
+	for (uint16_t i = 0; i < count; i++)
+		next[i] = one(mbufs[i], &passages[i], places, now);
 }
 
 /* Of any number of bridges. */

@@ -4,9 +4,26 @@
 
 #include "vxlan_way.h"
 
-// The segment that listens at this address, or at whichever is ours; false: nobody has the VNI.
-static bool
-find_segment(const struct gw_arrival *arrival, uint16_t *segment)
+struct gw_decap_memo gw_decap_memos[GW_WORKER_LCORES][GW_DECAP_MEMO];
+
+uint16_t
+gw_decap_look_up(struct gw_decap_memo *memo, const struct gw_arrival *arrival)
+{
+	// Before the table is read: what changes meanwhile has a later version.
+	const uint32_t version = __atomic_load_n(&gw_ways_version, __ATOMIC_ACQUIRE);
+	void *found = NULL;
+
+	if (rte_hash_lookup_data(gw_senders, &arrival->sender, &found) < 0)
+		found = NULL;
+	memcpy(memo->words, arrival->words, sizeof(memo->words));
+	memo->version = version;
+	memo->tunnel = (uintptr_t)found;
+	return memo->tunnel;
+}
+
+// The segment that listens at this address, or at whichever is ours; negative: nobody has the VNI.
+static int
+find_segment(const struct gw_arrival *arrival, uint32_t address)
 {
 	struct gw_arrival_key key = {
 		.vni = arrival->sender.vni,
@@ -15,29 +32,27 @@ find_segment(const struct gw_arrival *arrival, uint16_t *segment)
 	};
 	void *found = NULL;
 
-	memcpy(key.local, arrival->local, arrival->address);
-	if (rte_hash_lookup_data(gw_arrivals, &key, &found) < 0) {
-		memset(key.local, 0, sizeof(key.local));
-		if (rte_hash_lookup_data(gw_arrivals, &key, &found) < 0)
-			return false;
-	}
-	*segment = (uintptr_t)found;
-	return true;
+	memcpy(key.local, arrival->local, address);
+	if (rte_hash_lookup_data(gw_arrivals, &key, &found) >= 0)
+		return (uintptr_t)found;
+	memset(key.local, 0, sizeof(key.local));
+	return rte_hash_lookup_data(gw_arrivals, &key, &found) < 0 ? -1 : (int)(uintptr_t)found;
 }
 
-uint8_t
-gw_decap_unknown(struct rte_mbuf *mbuf, const struct gw_arrival *arrival)
+// The segment whose every sender is believed, or an answer that says why there is none.
+uint16_t
+gw_decap_segment(const struct gw_arrival *arrival, uint32_t address, uint8_t *answer,
+		 struct rte_mbuf *mbuf)
 {
-	uint16_t segment;
+	const int segment = find_segment(arrival, address);
 
-	if (!find_segment(arrival, &segment))
-		return gw_decap_because(mbuf, GW_DROP_VNI, GW_DECAP_DROP);
-	// A VNI of the kernel's own.
-	if (!segment || !gw_segments[segment].interface)
-		return gw_decap_because(mbuf, GW_PUNT_VXLAN, GW_DECAP_PUNT);
-	if (!(gw_segments[segment].flags & GW_SEGMENT_ANY_SOURCE))
-		return gw_decap_because(mbuf, GW_DROP_VTEP, GW_DECAP_DROP);
-	return gw_decap_strip(mbuf, arrival, segment, 0);
+	if (segment < 0)
+		*answer = gw_decap_because(mbuf, GW_DROP_VNI, GW_DECAP_DROP);
+	else if (segment == GW_SEGMENT_OF_KERNEL || !gw_segments[segment].interface)
+		*answer = gw_decap_because(mbuf, GW_PUNT_VXLAN, GW_DECAP_PUNT);
+	else if (!(gw_segments[segment].flags & GW_SEGMENT_ANY_SOURCE))
+		*answer = gw_decap_because(mbuf, GW_DROP_VTEP, GW_DECAP_DROP);
+	return RTE_MAX(segment, 0);
 }
 
 bool
@@ -48,6 +63,7 @@ gw_decap_is_behind(const struct rte_mbuf *mbuf, uint16_t tunnel)
 	return gw_tunnel_leaves_by(&gw_tunnels[tunnel], mark->interface);
 }
 
+// Whether fragments from there are put together here.
 bool
 gw_decap_is_peer(const struct gw_sender_key *sender)
 {
@@ -98,36 +114,35 @@ set_ip6(struct rte_ipv6_hdr *ip, struct rte_udp_hdr *udp, uint8_t tos)
 			0xffff;
 }
 
-uint8_t
-gw_decap_ecn(struct rte_mbuf *mbuf, const struct gw_arrival *arrival)
+// Into the inner packet; false: its ends would never hear of it.
+bool
+gw_decap_ecn(struct rte_mbuf *mbuf, uint32_t size, uint8_t outer)
 {
 	const struct rte_ether_hdr *ether =
-		rte_pktmbuf_mtod_offset(mbuf, const struct rte_ether_hdr *, arrival->size);
+		rte_pktmbuf_mtod_offset(mbuf, const struct rte_ether_hdr *, size);
 	struct rte_udp_hdr *udp =
-		rte_pktmbuf_mtod_offset(mbuf, struct rte_udp_hdr *, arrival->size - GW_VXLAN_UDP);
-	const uint32_t room = mbuf->data_len - arrival->size - RTE_ETHER_HDR_LEN;
+		rte_pktmbuf_mtod_offset(mbuf, struct rte_udp_hdr *, size - GW_VXLAN_UDP);
+	const uint32_t room = mbuf->data_len - size - RTE_ETHER_HDR_LEN;
 	const bool ip4 = ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4) &&
 			 room >= sizeof(struct rte_ipv4_hdr);
 	const bool ip6 = ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6) &&
 			 room >= sizeof(struct rte_ipv6_hdr);
-	struct rte_ipv4_hdr *inner4 = (struct rte_ipv4_hdr *)(uintptr_t)(ether + 1);
-	struct rte_ipv6_hdr *inner6 = (struct rte_ipv6_hdr *)(uintptr_t)(ether + 1);
-	const uint8_t outer = arrival->tos & GW_ECN_MASK;
+	void *packet = rte_pktmbuf_mtod_offset(mbuf, void *, size + RTE_ETHER_HDR_LEN);
 	uint8_t tos, ecn;
 
 	if (!ip4 && !ip6)
-		return GW_DECAP_BRIDGE;
-	tos = ip4 ? inner4->type_of_service : gw_ip6_class(inner6);
+		return true;
+	tos = ip4 ? ((struct rte_ipv4_hdr *)packet)->type_of_service : gw_ip6_class(packet);
 	ecn = tos & GW_ECN_MASK;
-	// Its ends would never hear of it.
+	outer &= GW_ECN_MASK;
 	if (ecn == GW_ECN_NOT_ECT && outer == GW_ECN_CE)
-		return gw_decap_because(mbuf, GW_DROP_ECN, GW_DECAP_DROP);
+		return false;
 	if (combined(outer, ecn) == ecn)
-		return GW_DECAP_BRIDGE;
+		return true;
 	tos = (tos & ~GW_ECN_MASK) | combined(outer, ecn);
 	if (ip4)
-		set_ip4(inner4, tos);
+		set_ip4(packet, tos);
 	else
-		set_ip6(inner6, udp, tos);
-	return GW_DECAP_BRIDGE;
+		set_ip6(packet, udp, tos);
+	return true;
 }

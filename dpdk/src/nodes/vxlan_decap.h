@@ -2,7 +2,11 @@
 /*
  * Out of VXLAN (RFC 7348 section 4); the same for IPv4 and IPv6. A packet is believed if its VNI is
  * one of ours at that address, if its checksum is right, and if its sender is a VTEP of that VNI.
- * What is no VXLAN goes on to the kernel with the mark that it came with.
+ *
+ * A frame comes by once or twice. At first, marked VXLAN_DECAP, straight from its device: it goes
+ * through here if its sender is known and has that destination for its tunnel's own address. All
+ * others go on to IP, and come back if they are for this host, marked with why they are the kernel's:
+ * what is no VXLAN gets there with that mark.
  */
 #ifndef GW_VXLAN_DECAP_H
 #define GW_VXLAN_DECAP_H
@@ -18,33 +22,55 @@ enum gw_decap_edge {
 	GW_DECAP_PUNT,
 	GW_DECAP_DROP,
 	GW_DECAP_PIECE, /* to be put together first */
+	GW_DECAP_IP, /* to be judged as any packet is */
 	GW_DECAP_EDGES,
+};
+
+enum { GW_DECAP_MEMO = 512, GW_DECAP_WORDS = sizeof(struct gw_sender_key) / sizeof(uint64_t) };
+
+static_assert(GW_DECAP_WORDS * sizeof(uint64_t) == sizeof(struct gw_sender_key), "whole words");
+
+/* A sender that was looked up lately: of a lcore, and true as long as the version is. */
+struct gw_decap_memo {
+	uint64_t words[GW_DECAP_WORDS]; /* its struct gw_sender_key */
+	uint32_t version; /* gw_ways_version */
+	uint16_t tunnel; /* 0: it is none */
+	uint16_t pad;
 };
 
 /* What a packet says of itself. */
 struct gw_arrival {
-	struct gw_sender_key sender;
-	const uint8_t *local; /* its destination, 4 or 16 bytes in the frame */
-	uint8_t size; /* of the outer headers */
-	uint8_t address; /* bytes of an address */
-	uint8_t source_at; /* where the tunnel's own header has the address that it sends from */
+	union {
+		struct gw_sender_key sender;
+		uint64_t words[GW_DECAP_WORDS];
+	};
+	const struct rte_udp_hdr *udp;
+	const uint8_t *local; /* its destination */
+	uint32_t room; /* what IP has for UDP, which may be less than the frame has */
 	uint8_t tos;
 };
 
-/* Fills all of it but the sender's VNI and port; an edge other than GW_DECAP_BRIDGE is the
- * answer. `udp` is set with that edge alone. */
-typedef uint8_t (*gw_decap_parse)(struct rte_mbuf *mbuf, struct gw_arrival *arrival,
-				  const struct rte_udp_hdr **udp, uint32_t *room);
-/* Whether the checksum that is there is right. */
-typedef bool (*gw_decap_check)(const struct rte_mbuf *mbuf, const struct rte_udp_hdr *udp);
+/* What differs by the family; constants where it is used. */
+struct gw_decap_family {
+	uint32_t size; /* of the outer headers */
+	uint32_t address; /* bytes of one */
+	uint32_t source_at; /* where the tunnel's own header has the address that it sends from */
+	uint32_t forwards; /* flag of a device that routes it */
+	/* Fills the arrival but for VNI and port; an edge other than GW_DECAP_BRIDGE is the answer.
+	 * `early`: nobody has looked at the IP header. */
+	uint8_t (*parse)(struct rte_mbuf *mbuf, struct gw_arrival *arrival, bool early);
+	/* Of a device with an rp_filter: whether the way back to the tunnel's end is in order. */
+	bool (*filter)(const struct rte_mbuf *mbuf, struct gw_tunnel *tunnel);
+};
 
-/* vxlan_decap.c: one whose sender is not known, or not behind that interface. */
-uint8_t gw_decap_unknown(struct rte_mbuf *mbuf, const struct gw_arrival *arrival);
+/* vxlan_decap.c: what is rare. */
+extern struct gw_decap_memo gw_decap_memos[GW_WORKER_LCORES][GW_DECAP_MEMO];
+uint16_t gw_decap_look_up(struct gw_decap_memo *memo, const struct gw_arrival *arrival);
+uint16_t gw_decap_segment(const struct gw_arrival *arrival, uint32_t address, uint8_t *answer,
+			  struct rte_mbuf *mbuf);
 bool gw_decap_is_behind(const struct rte_mbuf *mbuf, uint16_t tunnel);
-/* Whether fragments from there are put together here. */
 bool gw_decap_is_peer(const struct gw_sender_key *sender);
-/* Carries what congestion the outer packet met into the inner one; an edge. */
-uint8_t gw_decap_ecn(struct rte_mbuf *mbuf, const struct gw_arrival *arrival);
+bool gw_decap_ecn(struct rte_mbuf *mbuf, uint32_t size, uint8_t outer);
 
 static inline uint8_t
 gw_decap_because(struct rte_mbuf *mbuf, enum gw_counter reason, uint8_t edge)
@@ -53,48 +79,41 @@ gw_decap_because(struct rte_mbuf *mbuf, enum gw_counter reason, uint8_t edge)
 	return edge;
 }
 
-static inline bool
-gw_is_vxlan_port(rte_be16_t port)
-{
-	return port && (port == gw_vxlan_ports[0] || port == gw_vxlan_ports[1] ||
-			port == gw_vxlan_ports[2] || port == gw_vxlan_ports[3]);
-}
-
 /* The UDP checksum over the pseudo header, whose addresses are in front of UDP, and the datagram. */
 static inline bool
-gw_decap_checksum(const struct rte_mbuf *mbuf, const void *addresses, uint32_t size,
-		  const struct rte_udp_hdr *udp)
+gw_decap_checksum(const struct rte_mbuf *mbuf, const struct rte_udp_hdr *udp, uint32_t addresses)
 {
+	const uint8_t *start = (const uint8_t *)udp - addresses;
 	const uint32_t length = rte_be_to_cpu_16(udp->dgram_len);
 	uint16_t sum = 0;
 
-	// One run over addresses and datagram, which are next to each other.
+	if ((mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+		return true;
 	if (likely(mbuf->nb_segs == 1))
-		sum = rte_raw_cksum(addresses, size + length);
-	else if (rte_raw_cksum_mbuf(
-			 mbuf, (const uint8_t *)addresses - rte_pktmbuf_mtod(mbuf, const uint8_t *),
-			 size + length, &sum))
+		sum = rte_raw_cksum(start, addresses + length);
+	else if (rte_raw_cksum_mbuf(mbuf, start - rte_pktmbuf_mtod(mbuf, const uint8_t *),
+				    addresses + length, &sum))
 		return false;
 	return gw_fold((uint32_t)sum + udp->dgram_len + RTE_BE16(IPPROTO_UDP)) == 0xffff;
 }
 
-/* UDP and VXLAN; `room` is what IP has for them, which may be less than the frame has. */
+/* UDP and VXLAN. */
 static __rte_always_inline uint8_t
-gw_decap_udp(struct rte_mbuf *mbuf, const struct rte_udp_hdr *udp, uint32_t room,
-	     struct gw_arrival *arrival, gw_decap_check check)
+gw_decap_udp(struct rte_mbuf *mbuf, struct gw_arrival *arrival,
+	     const struct gw_decap_family *family)
 {
+	const struct rte_udp_hdr *udp = arrival->udp;
 	const struct gw_vxlan_header *vxlan = (const struct gw_vxlan_header *)(udp + 1);
 	const uint32_t length = rte_be_to_cpu_16(udp->dgram_len);
-	const uint32_t frame = mbuf->pkt_len - (arrival->size - GW_VXLAN_UDP);
 
 	if (unlikely(!gw_is_vxlan_port(udp->dst_port)))
 		return GW_DECAP_PUNT;
-	if (unlikely(length < GW_VXLAN_UDP || length > room))
+	if (unlikely(length < GW_VXLAN_UDP || length > arrival->room))
 		return gw_decap_because(mbuf, GW_DROP_VXLAN, GW_DECAP_DROP);
-	if (udp->dgram_cksum && unlikely(!check(mbuf, udp)))
+	if (udp->dgram_cksum && unlikely(!gw_decap_checksum(mbuf, udp, 2 * family->address)))
 		return gw_decap_because(mbuf, GW_DROP_CHECKSUM, GW_DECAP_DROP);
 	// With something behind it the inner frame would be longer than it is.
-	if (unlikely(length != frame))
+	if (unlikely(length + family->size - GW_VXLAN_UDP != mbuf->pkt_len))
 		return gw_decap_because(mbuf, GW_PUNT_VXLAN, GW_DECAP_PUNT);
 	if (unlikely(!(vxlan->flags & RTE_BE32(GW_VXLAN_I))))
 		return gw_decap_because(mbuf, GW_DROP_VXLAN, GW_DECAP_DROP);
@@ -103,131 +122,125 @@ gw_decap_udp(struct rte_mbuf *mbuf, const struct rte_udp_hdr *udp, uint32_t room
 	return GW_DECAP_BRIDGE;
 }
 
-/* Whether the packet came to the address that the tunnel sends from, or it has none. */
-static inline bool
-gw_decap_is_local(const struct gw_tunnel *tunnel, const struct gw_arrival *arrival)
+/* The tunnel that it came by; 0: there is none. */
+static __rte_always_inline uint16_t
+gw_decap_sender(const struct gw_arrival *arrival, struct gw_decap_memo *memos)
 {
-	const uint8_t *source = &tunnel->header[arrival->source_at];
+	const uint64_t mixed = arrival->words[0] ^ arrival->words[1] ^ arrival->words[2];
+	struct gw_decap_memo *memo =
+		&memos[(mixed * 0x9e3779b97f4a7c15ULL) >> (64 - rte_bsf32(GW_DECAP_MEMO))];
+	const uint64_t differ = (arrival->words[0] ^ memo->words[0]) |
+				(arrival->words[1] ^ memo->words[1]) |
+				(arrival->words[2] ^ memo->words[2]);
 
-	return likely(!memcmp(source, arrival->local, arrival->address)) ||
-	       tunnel->flags & GW_TUNNEL_KERNEL;
+	if (likely(!differ && memo->version == __atomic_load_n(&gw_ways_version, __ATOMIC_ACQUIRE)))
+		return memo->tunnel;
+	return gw_decap_look_up(memo, arrival);
 }
 
 /* The outer headers off; they are still there in front of the frame. */
-static inline uint8_t
-gw_decap_strip(struct rte_mbuf *mbuf, const struct gw_arrival *arrival, uint16_t segment,
-	       uint16_t tunnel)
+static __rte_always_inline uint8_t
+gw_decap_strip(struct rte_mbuf *mbuf, const struct gw_arrival *arrival,
+	       const struct gw_decap_family *family, uint16_t segment, uint16_t tunnel)
 {
 	struct gw_mark *mark = gw_mark(mbuf);
 
 	// Longer than the headers, or it would have no room for VXLAN in its UDP.
-	if (unlikely(mbuf->pkt_len < arrival->size + (uint32_t)RTE_ETHER_HDR_LEN ||
-		     mbuf->data_len < arrival->size + (uint32_t)RTE_ETHER_HDR_LEN))
+	if (unlikely(mbuf->data_len < family->size + RTE_ETHER_HDR_LEN))
 		return gw_decap_because(mbuf, GW_DROP_VXLAN, GW_DECAP_DROP);
-	if (arrival->tos & GW_ECN_MASK && gw_decap_ecn(mbuf, arrival) != GW_DECAP_BRIDGE)
-		return GW_DECAP_DROP;
-	rte_pktmbuf_adj(mbuf, arrival->size);
-	*gw_outer(mbuf) = arrival->size;
+	if (unlikely(arrival->tos & GW_ECN_MASK) && !gw_decap_ecn(mbuf, family->size, arrival->tos))
+		return gw_decap_because(mbuf, GW_DROP_ECN, GW_DECAP_DROP);
+	rte_pktmbuf_adj(mbuf, family->size);
+	*gw_outer(mbuf) = family->size;
 	mark->interface = gw_segments[segment].interface;
 	mark->nexthop = tunnel;
 	mark->reason = GW_VXLAN_DECAP;
 	return GW_DECAP_BRIDGE;
 }
 
-/* Of a sender that was found. */
-static inline uint8_t
-gw_decap_believe(struct rte_mbuf *mbuf, const struct gw_arrival *arrival, uint16_t slot)
+/* One whose sender is not known, or not at that address. */
+static __rte_always_inline uint8_t
+gw_decap_unknown(struct rte_mbuf *mbuf, const struct gw_arrival *arrival,
+		 const struct gw_decap_family *family)
 {
-	const struct gw_tunnel *tunnel = &gw_tunnels[slot];
-	const uint16_t segment = __atomic_load_n(&tunnel->segment, __ATOMIC_ACQUIRE);
+	uint8_t answer = GW_DECAP_BRIDGE;
+	const uint16_t segment = gw_decap_segment(arrival, family->address, &answer, mbuf);
 
-	if (unlikely(!segment || !gw_decap_is_local(tunnel, arrival)))
-		return gw_decap_unknown(mbuf, arrival);
+	return answer == GW_DECAP_BRIDGE ? gw_decap_strip(mbuf, arrival, family, segment, 0) :
+					   answer;
+}
+
+static __rte_always_inline uint8_t
+gw_decap_believe(struct rte_mbuf *mbuf, const struct gw_arrival *arrival,
+		 const struct gw_decap_family *family, uint16_t slot, bool early)
+{
+	struct gw_tunnel *tunnel = &gw_tunnels[slot];
+	const uint16_t segment = __atomic_load_n(&tunnel->segment, __ATOMIC_ACQUIRE);
+	const uint32_t flags = gw_interfaces[gw_mark(mbuf)->interface].flags;
+	const bool exact =
+		!memcmp(&tunnel->header[family->source_at], arrival->local, family->address);
+
+	// A tunnel without an address of its own takes what is for any of ours.
+	if (unlikely(!slot || !segment || (!exact && !(tunnel->flags & GW_TUNNEL_KERNEL))))
+		return early ? GW_DECAP_IP : gw_decap_unknown(mbuf, arrival, family);
+	if (early && unlikely(!exact || (flags & GW_IF_RP_FILTER && !family->filter(mbuf, tunnel))))
+		return GW_DECAP_IP;
 	// A host of a bridge may claim any source address: there a VTEP is one that is answered by it.
-	if (unlikely(gw_interfaces[gw_mark(mbuf)->interface].flags & GW_IF_BRIDGE) &&
+	if (unlikely(flags & GW_IF_BRIDGE) &&
 	    !(gw_segments[segment].flags & GW_SEGMENT_ANY_SOURCE) &&
 	    !gw_decap_is_behind(mbuf, slot))
 		return gw_decap_because(mbuf, GW_DROP_VTEP, GW_DECAP_DROP);
-	return gw_decap_strip(mbuf, arrival, segment, slot);
+	return gw_decap_strip(mbuf, arrival, family, segment, slot);
 }
 
-/* Senders of frames in a row are the same one as often as not, and looked up once. */
-struct gw_decap_senders {
-	struct gw_sender_key keys[RTE_HASH_LOOKUP_BULK_MAX];
-	void *found[RTE_HASH_LOOKUP_BULK_MAX];
-	uint64_t hits;
-	uint16_t count;
-};
-
-static inline uint16_t
-gw_decap_note(struct gw_decap_senders *senders, const struct gw_sender_key *key)
+static __rte_always_inline uint8_t
+gw_decap_judge(struct rte_mbuf *mbuf, const struct gw_decap_family *family,
+	       struct gw_decap_memo *memos, bool early)
 {
-	if (senders->count && !memcmp(&senders->keys[senders->count - 1], key, sizeof(*key)))
-		return senders->count - 1;
-	senders->keys[senders->count] = *key;
-	return senders->count++;
+	struct gw_arrival arrival;
+	uint8_t edge = family->parse(mbuf, &arrival, early);
+
+	if (unlikely(edge != GW_DECAP_BRIDGE))
+		return edge;
+	edge = gw_decap_udp(mbuf, &arrival, family);
+	if (unlikely(edge != GW_DECAP_BRIDGE))
+		return edge;
+	return gw_decap_believe(mbuf, &arrival, family, gw_decap_sender(&arrival, memos), early);
 }
 
-static inline void
-gw_decap_find(struct gw_decap_senders *senders)
+static __rte_always_inline uint8_t
+gw_decap_one(struct rte_mbuf *mbuf, const struct gw_decap_family *family,
+	     struct gw_decap_memo *memos)
 {
-	const void *pointers[RTE_HASH_LOOKUP_BULK_MAX];
+	uint8_t edge;
 
-	senders->hits = 0;
-	for (uint16_t i = 0; i < senders->count; i++)
-		pointers[i] = &senders->keys[i];
-	if (likely(senders->count))
-		rte_hash_lookup_bulk_data(gw_senders, pointers, senders->count, &senders->hits,
-					  senders->found);
-}
-
-/* At most as many frames as one lookup takes. */
-static __rte_always_inline void
-gw_decap_some(struct rte_mbuf **mbufs, uint16_t count, uint8_t *next, gw_decap_parse parse,
-	      gw_decap_check check)
-{
-	struct gw_arrival arrivals[RTE_HASH_LOOKUP_BULK_MAX];
-	uint8_t whose[RTE_HASH_LOOKUP_BULK_MAX];
-	struct gw_decap_senders senders;
-
-	senders.count = 0;
-	for (uint16_t i = 0; i < count; i++) {
-		const struct rte_udp_hdr *udp = NULL;
-		uint32_t room = 0;
-
-		if (likely(i + GW_AHEAD < count))
-			rte_prefetch0(rte_pktmbuf_mtod_offset(mbufs[i + GW_AHEAD], void *,
-							      RTE_CACHE_LINE_SIZE));
-		next[i] = parse(mbufs[i], &arrivals[i], &udp, &room);
-		if (likely(next[i] == GW_DECAP_BRIDGE))
-			next[i] = gw_decap_udp(mbufs[i], udp, room, &arrivals[i], check);
-		if (likely(next[i] == GW_DECAP_BRIDGE))
-			whose[i] = gw_decap_note(&senders, &arrivals[i].sender);
-	}
-	gw_decap_find(&senders);
-	for (uint16_t i = 0; i < count; i++) {
-		if (unlikely(next[i] != GW_DECAP_BRIDGE))
-			continue;
-		if (likely(senders.hits >> whose[i] & 1))
-			next[i] = gw_decap_believe(mbufs[i], &arrivals[i],
-						   (uintptr_t)senders.found[whose[i]]);
-		else
-			next[i] = gw_decap_unknown(mbufs[i], &arrivals[i]);
-	}
+	if (unlikely(gw_mark(mbuf)->reason != GW_VXLAN_DECAP))
+		return gw_decap_judge(mbuf, family, memos, false);
+	edge = gw_decap_judge(mbuf, family, memos, true);
+	if (likely(edge == GW_DECAP_BRIDGE))
+		return edge;
+	if (gw_interfaces[gw_mark(mbuf)->interface].flags & family->forwards)
+		return GW_DECAP_IP;
+	gw_because(mbuf, GW_PUNT_NOT_FORWARDING);
+	return gw_decap_judge(mbuf, family, memos, false);
 }
 
 static __rte_always_inline uint16_t
 gw_decap_burst(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t count,
-	       gw_decap_parse parse, gw_decap_check check)
+	       const struct gw_decap_family *family)
 {
+	struct gw_decap_memo *memos = gw_decap_memos[gw_node_lcore(node)->index];
 	uint8_t next[GW_BURST];
 	int mixed = 0;
 
-	for (uint16_t i = 0; i < count; i += RTE_HASH_LOOKUP_BULK_MAX)
-		gw_decap_some((struct rte_mbuf **)&objs[i],
-			      RTE_MIN(count - i, RTE_HASH_LOOKUP_BULK_MAX), &next[i], parse, check);
-	for (uint16_t i = 1; i < count; i++)
+	for (uint16_t i = 0; i < count; i++) {
+		// Where the inner frame goes on.
+		if (likely(i + GW_AHEAD < count))
+			rte_prefetch0(rte_pktmbuf_mtod_offset((struct rte_mbuf *)objs[i + GW_AHEAD],
+							      void *, RTE_CACHE_LINE_SIZE));
+		next[i] = gw_decap_one(objs[i], family, memos);
 		mixed |= next[i] ^ next[0];
+	}
 	gw_node_send(graph, node, objs, next, count, mixed);
 	return count;
 }

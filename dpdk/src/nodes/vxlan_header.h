@@ -9,6 +9,8 @@
 #include <rte_ip.h>
 #include <rte_udp.h>
 
+#include "../tunnel.h"
+
 struct gw_vxlan_header {
 	rte_be32_t flags; /* GW_VXLAN_I; the rest is reserved, and ignored */
 	rte_be32_t vni; /* 24 bits, and a reserved byte */
@@ -22,6 +24,14 @@ enum gw_vxlan_sizes {
 	GW_VXLAN_OUTER4 = RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr) + GW_VXLAN_UDP,
 	GW_VXLAN_OUTER6 = RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv6_hdr) + GW_VXLAN_UDP,
 };
+
+/* Whether segments have it for their UDP destination port. */
+static inline bool
+gw_is_vxlan_port(rte_be16_t port)
+{
+	return port && (port == gw_vxlan_ports[0] || port == gw_vxlan_ports[1] ||
+			port == gw_vxlan_ports[2] || port == gw_vxlan_ports[3]);
+}
 
 enum gw_ecn {
 	GW_ECN_NOT_ECT = 0,
