@@ -11,9 +11,11 @@ from dataclasses import replace
 import pytest
 
 from hybrid_gateway.lab import namespaces
+from hybrid_gateway.worker_values import WorkerSegment
 from tests.dpdk.harness import SMALL, Bench
 from tests.dpdk.kernel_routes import KernelRoutes
 from tests.dpdk.test_mirror_random import Changes, compare, populate, try_all
+from tests.dpdk.vxlan import ifindexes
 from tests.lib.gateway import eventually
 
 pytestmark = [pytest.mark.dpdk, pytest.mark.slow]
@@ -25,6 +27,8 @@ KINDS = {
     *("blackhole", "unreachable", "prohibit", "throw"),
 }
 STATION = "02:00:00:00:0c:0c"
+REMOTE = "02:00:00:00:0c:0d"
+VTEPS = "198.51.100.201", "198.51.100.202"
 
 
 @contextmanager
@@ -86,16 +90,46 @@ def agrees(bench: Bench) -> bool:
     return mirrored == wanted
 
 
+def make_vxlan(bench: Bench) -> None:
+    """In br0, which p2 is in too."""
+    bench.ip(
+        "link add vx0 type vxlan id 100 dstport 4789 local 198.51.100.1 nolearning",
+        "link set vx0 master br0 up",
+    )
+    devices = ifindexes(bench)
+    segment = WorkerSegment(
+        devices["vx0"], devices["br0"], 100, 4, 4789, 49152, 65535, 1500, 64, local="198.51.100.1"
+    )
+    bench.client.set_segments([segment])
+
+
+def put_remote(bench: Bench, vtep: str) -> None:
+    """The station is behind that VTEP, and nobody else is named."""
+    bench.run("bridge", "fdb", "replace", REMOTE, "dev", "vx0", "dst", vtep, "self", "static")
+    bench.run("bridge", "fdb", "replace", REMOTE, "dev", "vx0", "master", "static")
+
+
+def remote(bench: Bench) -> tuple[str, int]:
+    """Where the worker has it, and how many VTEPs may send."""
+    bench.settle(30)
+    (place,) = bench.client.locate(ifindexes(bench)["br0"], [REMOTE])
+    (segment,) = bench.client.status().segments
+    return place.vtep, segment.vteps
+
+
 def test_all_tables_after_lost_events() -> None:
-    options = replace(SMALL, routes4=MANY + 4096, memory_mb=256)
+    options = replace(SMALL, routes4=MANY + 4096, memory_mb=256, tunnels=16)
     changes = Changes(77)
     with Bench.running("lost", options) as bench, ExitStack() as stack:
         kernel = KernelRoutes(bench.gw, stack)
         populate(bench)
         bench.run("bridge", "fdb", "add", STATION, "dev", "p2", "master", "static")
+        make_vxlan(bench)
+        put_remote(bench, VTEPS[0])
         for _ in range(3):
             try_all(bench.gw, list(changes.some()))
         eventually(lambda: agrees(bench), "the tables say what the kernel's say")
+        assert remote(bench) == (VTEPS[0], 1)
         bridge = bench.run("ip", "-o", "link", "show", "dev", "br0").split(":")[0]
         resyncs = status_resyncs(bench)
 
@@ -111,10 +145,13 @@ def test_all_tables_after_lost_events() -> None:
                 "link set p2 master br0",
                 "link set br0 up",
                 "address add 192.0.2.1/24 dev br0",
+                "link set vx0 master br0",
             )
+            put_remote(bench, VTEPS[1])
 
         eventually(lambda: agrees(bench), "the tables say what the kernel's say")
         assert status_resyncs(bench) > resyncs
+        assert remote(bench) == (VTEPS[1], 1)
         compare(bench, kernel, [*changes.addresses(4), *changes.addresses(6)])
 
 
