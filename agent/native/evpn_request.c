@@ -166,6 +166,13 @@ put_gateway(struct nlmsghdr *message, const struct gw_evpn_write *write)
 	mnl_attr_put(message, RTA_VIA, sizeof(via.family) + size, &via);
 }
 
+static bool
+is_link_local(const struct gw_evpn_write *write)
+{
+	return write->family == 6 && write->address[0] == 0xfe &&
+	       (write->address[1] & 0xc0) == 0x80;
+}
+
 static void
 put_route(struct evpn_batch *batch)
 {
@@ -185,7 +192,8 @@ put_route(struct evpn_batch *batch)
 	mnl_attr_put_u32(message, RTA_TABLE, write->table);
 	mnl_attr_put_u32(message, RTA_PRIORITY, write->metric);
 	if (!deleting) {
-		route->rtm_flags = RTNH_F_ONLINK;
+		if (!is_link_local(write))
+			route->rtm_flags = RTNH_F_ONLINK;
 		mnl_attr_put_u32(message, RTA_OIF, write->ifindex);
 		put_gateway(message, write);
 	}

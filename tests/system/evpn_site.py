@@ -38,7 +38,7 @@ class Site:
         stack.callback(namespaces.delete, self.name)
         namespaces.add(self.name)
         namespaces.write_sysctl(self.name, "net/ipv6/conf/default/accept_dad", "0")
-        namespaces.write_sysctl(self.name, "net/ipv6/conf/all/forwarding", "1")
+        namespaces.write_sysctl(self.name, "net/ipv4/ip_forward", "1")
         self.ip(
             "link set lo up",
             f"addr add {HERE[4]}/32 dev lo",

@@ -33,6 +33,8 @@ from tests.system.evpn_site import (
 
 STATION = "02:00:00:00:00:99"
 ROUTER, ROUTER2 = "02:00:00:00:0a:01", "02:00:00:00:0a:02"
+ROUTER_LL = "fe80::ff:fe00:a01"
+"""Link-local, of that MAC address."""
 REMOTE = RemoteMac(VNI, mac(STATION), FAR[4])
 HOST, HOST6 = ip_address("10.55.0.9"), ip_address("2001:db8:55::9")
 BINDING = Binding(VNI, HOST, mac(STATION))
@@ -234,18 +236,19 @@ def test_prefixes_share_the_way_to_their_router(site: Site, follower: Follower) 
         {"dst": "10.77.0.0/16", "gateway": "192.0.2.2", **rest, **more},
         {
             "dst": "2001:db8:77::/48",
-            "gateway": "::ffff:192.0.2.2",
+            "gateway": ROUTER_LL,
             "pref": "medium",
             **rest,
-            **more,
+            "metric": 2000,
+            "flags": [],
         },
     ]
-    assert {row["dst"] for row in site.neighbours("br5000")} == {"192.0.2.2", "::ffff:192.0.2.2"}
+    assert {row["dst"] for row in site.neighbours("br5000")} == {"192.0.2.2", ROUTER_LL}
     assert len(site.macs("vx5000", ROUTER)) == 2
 
     follower.kernel.delete([PREFIX])
     assert [row["dst"] for row in site.routes()] == ["2001:db8:77::/48"]
-    assert [row["dst"] for row in site.neighbours("br5000")] == ["::ffff:192.0.2.2"]
+    assert [row["dst"] for row in site.neighbours("br5000")] == [ROUTER_LL]
     assert len(site.macs("vx5000", ROUTER)) == 2
     follower.kernel.delete([second])
     assert (site.routes(), site.neighbours("br5000")) == ([], [])
@@ -256,16 +259,28 @@ def test_a_prefix_of_ipv4_goes_over_ipv6(site: Site, follower: Follower) -> None
     entry = PrefixEntry(ip_network("10.78.0.0/16"), VNI6, FAR[6], mac(ROUTER))
     assert follower.kernel.put([entry]) == []
     [route] = site.routes()
-    assert route["via"] == {"family": "inet6", "host": str(FAR[6])}
-    assert [row["dst"] for row in site.neighbours("br660")] == [str(FAR[6])]
+    assert route["via"] == {"family": "inet6", "host": ROUTER_LL}
+    [neighbour] = site.neighbours("br660")
+    assert (neighbour["dst"], neighbour["lladdr"]) == (ROUTER_LL, ROUTER)
 
 
 def test_a_router_gets_another_mac_address(site: Site, follower: Follower) -> None:
-    follower.kernel.put([PREFIX])
-    follower.kernel.put([PrefixEntry(PREFIX.prefix, ROUTED, FAR[4], mac(ROUTER2))])
-    assert [row["lladdr"] for row in site.neighbours("br5000")] == [ROUTER2]
+    prefix6 = ip_network("2001:db8:77::/48")
+    follower.kernel.put([PREFIX, PrefixEntry(prefix6, ROUTED, FAR[4], mac(ROUTER))])
+    entries = [PrefixEntry(one, ROUTED, FAR[4], mac(ROUTER2)) for one in (PREFIX.prefix, prefix6)]
+    assert follower.kernel.put(entries) == []
+    assert {row["lladdr"] for row in site.neighbours("br5000")} == {ROUTER2}
+    assert len(site.neighbours("br5000")) == 2
     assert not site.macs("vx5000", ROUTER)
     assert len(site.macs("vx5000", ROUTER2)) == 2
+
+
+def test_a_router_moves_with_its_mac_address(site: Site, follower: Follower) -> None:
+    prefix6 = ip_network("2001:db8:77::/48")
+    follower.kernel.put([PrefixEntry(prefix6, ROUTED, FAR[4], mac(ROUTER))])
+    assert follower.kernel.put([PrefixEntry(prefix6, ROUTED, OTHER[4], mac(ROUTER))]) == []
+    assert [row["dst"] for row in site.macs("vx5000", ROUTER) if "dst" in row] == [str(OTHER[4])]
+    assert len(site.neighbours("br5000")) == 1
 
 
 def test_a_prefix_moves_to_another_router(site: Site, follower: Follower) -> None:

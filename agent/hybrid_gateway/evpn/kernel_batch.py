@@ -8,7 +8,7 @@ from .entries import Binding, EntryRefused, FloodEntry, KernelEntry, PrefixEntry
 from .kernel_places import Places
 from .kernel_record import FloodRecord
 from .kernel_socket import KernelSocket, Write
-from .kernel_ways import WayChange, Ways
+from .kernel_ways import WayChange, Ways, place_of
 from .kernel_writes import delete_route, write_binding, write_flood, write_mac, write_route
 
 Key = tuple[str, int, object]
@@ -79,10 +79,7 @@ class Batch:
         change = self._ways.take(entry)
         self._change_way(entry, change)
         self._add(entry, write_route(segment, entry))
-        if isinstance(before, PrefixEntry) and (before.vni, before.vtep) != (
-            entry.vni,
-            entry.vtep,
-        ):
+        if isinstance(before, PrefixEntry) and place_of(before) != place_of(entry):
             self._change_way(before, self._ways.release(before))
 
     def _change_way(self, entry: PrefixEntry, change: WayChange) -> None:

@@ -19,8 +19,8 @@ FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 def our_routes(rtnl: Rtnl, places: Places) -> Iterator[PrefixEntry]:
-    """Of every table; `vni` 0: through a device that is no segment's bridge. The router's MAC
-    address is not in them."""
+    """Of every table, as far as is needed to delete them: `vni` 0 is through a device that is no
+    segment's bridge, `vtep` the next hop, and the router's MAC address is not in them."""
     bridges = {segment.bridge: segment.vni for segment in places.segments.values()}
     for family in FAMILIES:
         body = ROUTE.pack(family, 0, 0, 0, 0, ROUTE_PROTOCOL, 0, 0, 0)
@@ -58,6 +58,4 @@ def _gateway(found: dict[int, bytes]) -> IPAddress | None:
     packed = found.get(RTA_GATEWAY) or found.get(RTA_VIA, b"")[2:]
     if len(packed) not in (4, 16):
         return None
-    address = _address(packed)
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    return _address(packed)

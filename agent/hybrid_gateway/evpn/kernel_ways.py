@@ -11,6 +11,11 @@ from .kernel_writes import gateway
 PrefixKey = tuple[str, int, object]
 
 
+def place_of(entry: PrefixEntry) -> tuple[int, IPAddress]:
+    """What tells one way from another."""
+    return entry.vni, gateway(entry)
+
+
 @dataclass(slots=True)
 class _Way:
     vtep: IPAddress
@@ -34,9 +39,10 @@ class Ways:
 
     def take(self, entry: PrefixEntry) -> WayChange:
         """The way that the route is about to need; the last that says another MAC is believed."""
-        place = entry.vni, gateway(entry)
+        place = place_of(entry)
         way = self._ways.setdefault(place, _Way(entry.vtep, entry.router_mac))
         before, way.mac = way.mac, entry.router_mac
+        way.vtep = entry.vtep
         way.users.add(entry.key)
         put = (
             RemoteMac(entry.vni, way.mac, way.vtep),
@@ -48,7 +54,7 @@ class Ways:
 
     def release(self, entry: PrefixEntry) -> WayChange:
         """The way that the route needs no more."""
-        place = entry.vni, gateway(entry)
+        place = place_of(entry)
         way = self._ways.get(place)
         if way is None:
             return WayChange()

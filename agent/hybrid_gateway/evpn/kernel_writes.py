@@ -10,6 +10,8 @@ from .kernel_socket import Write, WriteKind
 ROUTE_METRIC = 2000
 """Higher than what DHCP, router advertisements and people's routes have: theirs win."""
 
+LINK_LOCAL = bytes.fromhex("fe80000000000000")
+
 
 def write_mac(segment: Segment, entry: RemoteMac, delete: bool = False) -> Write:
     return Write(
@@ -47,11 +49,16 @@ def write_binding(segment: Segment, entry: Binding, delete: bool = False) -> Wri
 
 
 def gateway(entry: PrefixEntry) -> IPAddress:
-    """The VTEP as next hop. IPv4 has next hops of IPv6 (RFC 8950), IPv6 none of IPv4: these are
-    mapped (RFC 4291 section 2.5.5.2), as zebra does it."""
-    if isinstance(entry.vtep, IPv4Address) and entry.prefix.version == 6:
-        return IPv6Address(f"::ffff:{entry.vtep}")
-    return entry.vtep
+    """The next hop: of IPv4 the VTEP; else the router's link-local address, as its MAC address
+    would have it (RFC 4291 section 2.5.1), also for IPv4 (RFC 8950).
+
+    The kernel takes no global address of IPv6 that the same table reaches by another device, and
+    VTEPs are reached by the underlay.
+    """
+    if isinstance(entry.vtep, IPv4Address) and entry.prefix.version == 4:
+        return entry.vtep
+    first, rest = entry.router_mac[0] ^ 2, entry.router_mac[1:]
+    return IPv6Address(LINK_LOCAL + bytes([first, *rest[:2], 0xFF, 0xFE, *rest[2:]]))
 
 
 def write_route(segment: Segment, entry: PrefixEntry) -> Write:
