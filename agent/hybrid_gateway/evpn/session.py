@@ -15,6 +15,11 @@ DEFERRAL_SECONDS = 10
 (Selection_Deferral_Timer, RFC 4724 section 4.1). They keep what it announced before meanwhile; one
 that never comes back would hold it up for gobgpd's own six minutes."""
 
+GRACEFUL = False
+"""Whether gobgpd is asked to do graceful restart. 3.10 crashes when a neighbour that does it goes
+away: handleMacMobility meets MAC routes that were marked as stale, which have no source. Neighbours
+of ours keep routes by themselves (pulse.py)."""
+
 CONNECT_RETRY_SECONDS = 5
 """gobgpd takes no less."""
 NO_LISTENER = -1
@@ -60,13 +65,17 @@ def peers(evpn: Evpn, *, restarting: bool) -> dict[str, api.Peer]:
         text = peer.SerializeToString(deterministic=True) + bytes([neighbor.pmsi_compat])
         peer.conf.description = "gw " + hashlib.sha256(text).hexdigest()[:32]
         # Not part of what the neighbour is: it is so for the first session only.
-        peer.graceful_restart.local_restarting = restarting and evpn.restart_time > 0
+        peer.graceful_restart.local_restarting = restarting and _graceful(evpn)
         wanted[str(neighbor.address)] = peer
     return wanted
 
 
+def _graceful(evpn: Evpn) -> bool:
+    return GRACEFUL and evpn.restart_time > 0
+
+
 def _peer(evpn: Evpn, neighbor: EvpnNeighbor) -> api.Peer:
-    graceful = evpn.restart_time > 0
+    graceful = _graceful(evpn)
     return api.Peer(
         conf=api.PeerConf(
             neighbor_address=str(neighbor.address),
