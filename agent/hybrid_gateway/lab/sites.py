@@ -13,19 +13,13 @@ gateway: each has an instance by its own name, if it has a gateway of ours at al
 who forwards there, see `Kind`.
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Interface, ip_interface
-from pathlib import Path
 
-from . import leftovers
-from .daemon import Daemon
 from .extension import PLAIN, Cable, End, Extension
-from .namespaces import write_sysctl
 from .network import Lab
-from .places import PYTHON
 from .second import BRIDGE_KIND, QUIET
 from .topology import OFFLOADS, Interface
 
@@ -180,98 +174,6 @@ def _settings(site: Site, learning: bool) -> list[tuple[str, str]]:
     if not learning:
         lines.append(f"link set {VXLAN} type bridge_slave learning off neigh_suppress on")
     return [(site.gateway, line) for line in lines]
-
-
-GATEWAY_SYSCTLS = {
-    "net/ipv6/conf/all/forwarding": "1",
-    # What takes a port's place has its addresses at once, not after two seconds.
-    "net/ipv6/conf/all/accept_dad": "0",
-    "net/ipv6/conf/default/accept_dad": "0",
-    "net/ipv4/conf/all/rp_filter": "0",
-    "net/ipv4/conf/default/rp_filter": "0",
-}
-_XDP_PORTS = "".join(f"  {port}: {{device: {port}, plane: xdp}}\n" for port in (ACCESS, UPLINK))
-_WORKER_PORTS = "".join(
-    f'  {port}: {{vdev: "net_af_packet{number},iface={port}", plane: dpdk}}\n'
-    for number, port in enumerate((ACCESS, UPLINK))
-)
-_WORKER = "worker: {hugepages: 160M, routes: {ipv4: 1000, ipv6: 1000}}\n"
-
-
-def configuration(site: Site, *sections: str) -> str:
-    """The segment, by the site's own kind of ports, and further sections."""
-    ports = _XDP_PORTS
-    head = "version: 1\n"
-    if site.kind is Kind.WORKER:
-        head, ports = head + _WORKER, _WORKER_PORTS
-    vxlan = f"vxlan:\n  - {{device: {VXLAN}, vni: {VNI}}}\n"
-    return f"{head}ports:\n{ports}{vxlan}{''.join(sections)}"
-
-
-def evpn_section(site: Site, peers: Sequence[Site], family: Family = Family.IPV6) -> str:
-    """iBGP with every other site."""
-    lines = [f"    - {{address: {_quoted(peer.vtep(family))}}}\n" for peer in peers]
-    return (
-        f"evpn:\n  asn: {ASN}\n  router-id: {site.router_id}\n  hold-time: 3\n"
-        f"  neighbors:\n{''.join(lines)}"
-    )
-
-
-def _quoted(address: str) -> str:
-    return f'"{address}"'
-
-
-class SiteLab(Lab):
-    """A site as its own agent sees it: an instance of its own, whose `gw` is the site's gateway."""
-
-    def __init__(self, lab: Lab, site: Site) -> None:
-        super().__init__(f"{lab.name}-{site.gateway}", lab.directory / site.gateway)
-        self._lab = lab
-        self.site = site
-
-    def namespace(self, host: str) -> str:
-        return self._lab.namespace(self.site.gateway if host == "gw" else host)
-
-    def prepare(self, text: str) -> None:
-        """Its configuration, and the settings that a gateway has; the devices are there."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.config.write_text(text)
-        for key, value in GATEWAY_SYSCTLS.items():
-            write_sysctl(self.namespace("gw"), key, value)
-
-    def down(self) -> None:
-        """The namespaces are the extension's."""
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-
-class PlainProcess(Daemon):
-    """EVPN at a site of plain Linux, by gobgpd as an independent peer: see plain.py."""
-
-    name = "plain"
-
-    def __init__(self, lab: SiteLab, peers: Sequence[Site], family: Family = Family.IPV6) -> None:
-        super().__init__(lab)
-        self._site = lab.site
-        self._peers = [peer.vtep(family) for peer in peers]
-        self._vtep = lab.site.vtep(family)
-
-    def argv(self) -> Sequence[str]:
-        argv = [PYTHON, "-I", str(Path(__file__).with_name("plain.py"))]
-        argv += ["--instance", self._lab.name, "--directory", str(self._lab.directory)]
-        argv += ["--vtep", self._vtep, "--vni", str(VNI), "--device", VXLAN, "--access", ACCESS]
-        argv += ["--asn", str(ASN), "--router-id", self._site.router_id]
-        return argv + [word for peer in self._peers for word in ("--peer", peer)]
-
-    @property
-    def target(self) -> str:
-        """For `gobgp --target`."""
-        return f"unix://{self._lab.directory}/bgp.sock"
-
-
-def remove(lab: Lab, sites: Sequence[Site] = SITES) -> None:
-    """What runs at the sites of a lab; its namespaces go with the lab."""
-    for site in sites:
-        leftovers.remove(SiteLab(lab, site))
 
 
 def flood_to(lab: Lab, site: Site, *vteps: str) -> None:
