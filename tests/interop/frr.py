@@ -83,8 +83,8 @@ class Frr:
         self.vtysh("--config_dir", FILES, "-b")
 
     def show(self, what: str) -> Any:
-        """What `show … json` says."""
-        return json.loads(self.vtysh("-c", f"show {what} json"))
+        """What `show … json` says; an empty table is nothing at all."""
+        return json.loads(self.vtysh("-c", f"show {what} json") or "{}")
 
     def tell(self, *lines: str) -> None:
         """Configuration, line by line."""

@@ -6,8 +6,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybrid_gateway.lab import sites
-from hybrid_gateway.lab.sites import VXLAN, Family, Kind, PlainProcess, SiteLab
+from hybrid_gateway.lab import BgpProcess, sites
+from hybrid_gateway.lab.segment import PlainProcess, SiteLab, evpn_section
+from hybrid_gateway.lab.sites import VXLAN, Family, Kind, Site
 from hybrid_gateway.lab.sniff import PacketSocket
 from tests.interop import frr
 from tests.interop.frr import BOOKWORM, FORKY, Frr, Release
@@ -28,6 +29,11 @@ class Peers:
     three: Three
     frr: Frr
     plain: PlainProcess
+
+    @property
+    def bgp(self) -> BgpProcess:
+        """The gobgpd of ours."""
+        return self.three.daemons[OURS]
 
     def told_by(self, number: int) -> dict[str, str]:
         """VTEP by MAC address as the kernel of a site has been told it."""
@@ -74,7 +80,11 @@ def joined(name: str, directory: Path, kind: Kind, family: Family) -> Iterator[P
     """`kind` is that of our site; a plain one stands for it with Kind.KERNEL."""
     kinds = (kind, Kind.KERNEL, Kind.KERNEL)
     with ExitStack() as stack:
-        three = stack.enter_context(standing(name, directory, kinds, family))
+
+        def section(site: Site) -> str:
+            return evpn_section(site, [Site(FRR), Site(PLAIN)], family)
+
+        three = stack.enter_context(standing(name, directory, kinds, family, section=section))
         plains = [PLAIN, OURS] if kind is Kind.KERNEL else [PLAIN]
         plain, *_ = [_plain(three, number, stack) for number in plains]
         daemon = Frr(RELEASES[family], three.lab, three.site(FRR), directory / "frr")

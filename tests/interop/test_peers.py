@@ -1,38 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """EVPN with other people's daemons: FRR 8.4 and gobgpd over IPv4, FRR 10.7 and gobgpd over IPv6."""
 
-import os
-from collections.abc import Iterator
 from itertools import permutations
 
 import pytest
 
-from hybrid_gateway.lab.sites import ACCESS, VNI, Family, Kind
-from tests.interop.peers import FRR, OURS, PLAIN, Peers, joined
+from hybrid_gateway.lab.sites import ACCESS, VNI
+from tests.interop.peers import FRR, OURS, PLAIN, Peers
 from tests.lib.gateway import eventually
 
 NEWCOMER = "02:00:c6:12:32:{:02x}"
-CASES = {
-    "frr-8.4-ipv4": (Kind.KERNEL, Family.IPV4),
-    "frr-10.7-ipv6": (Kind.KERNEL, Family.IPV6),
-}
-
-
-@pytest.fixture(scope="module", params=list(CASES.values()), ids=list(CASES))
-def built(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Peers]:
-    kind, family = request.param
-    name = f"i{family.value}p{os.getpid()}"
-    with joined(name, tmp_path_factory.mktemp("peers"), kind, family) as peers:
-        yield peers
-
-
-@pytest.fixture
-def peers(built: Peers) -> Iterator[Peers]:
-    built.converge()
-    with built.three.watched():
-        yield built
 
 
 def test_stations_reach_each_other(peers: Peers) -> None:

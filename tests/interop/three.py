@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise, permutations
 from pathlib import Path
 
-from hybrid_gateway.lab import Lab, WorkerProcess, leftovers, sites
+from hybrid_gateway.lab import BgpProcess, Lab, WorkerProcess, leftovers, segment, sites
 from hybrid_gateway.lab.extension import ExtendedLab, extended
+from hybrid_gateway.lab.segment import SiteLab
 from hybrid_gateway.lab.services import servers
-from hybrid_gateway.lab.sites import Family, Kind, Site, SiteLab
+from hybrid_gateway.lab.sites import Family, Kind, Site
 from tests.forward.fixtures import watch_over
 from tests.lib.gateway import Counting, Gateway, eventually
 from tests.lib.programs import blob_digest, curl, digest, pinged
@@ -31,6 +32,8 @@ class Three:
     sites: tuple[Site, ...]
     gateways: dict[int, Gateway]
     """Ours, by the number of the site."""
+    daemons: dict[int, BgpProcess]
+    """The gobgpd of each, if it has one."""
 
     def site(self, number: int) -> Site:
         return self.sites[number - 1]
@@ -109,7 +112,8 @@ def standing(
     learning: bool = False,
     section: Callable[[Site], str] = lambda _: "",
 ) -> Iterator[Three]:
-    """The sites by their kinds, first to third; `section` is what else is configured at one."""
+    """The sites by their kinds, first to third; `section` is that of EVPN at one,
+    where a gobgpd of ours runs if there is any."""
     chosen = tuple(Site(number + 1, kind) for number, kind in enumerate(kinds))
     lab = Lab(name, directory)
     with ExitStack() as stack:
@@ -117,18 +121,22 @@ def standing(
         built = stack.enter_context(
             extended(lab, sites.three_sites(family, chosen, learning=learning))
         )
-        stack.callback(sites.remove, built, chosen)
-        gateways = {
-            site.number: _gateway(SiteLab(built, site), section(site), stack)
-            for site in chosen
-            if site.kind is not Kind.KERNEL
-        }
-        yield Three(built, family, chosen, gateways)
+        stack.callback(segment.remove, built, chosen)
+        three = Three(built, family, chosen, {}, {})
+        for site in chosen:
+            if site.kind is not Kind.KERNEL:
+                _start(three, SiteLab(built, site), section(site), stack)
+        yield three
 
 
-def _gateway(place: SiteLab, section: str, stack: ExitStack) -> Gateway:
-    text = sites.configuration(place.site, section)
+def _start(three: Three, place: SiteLab, section: str, stack: ExitStack) -> None:
+    text = segment.configuration(place.site, section)
     place.prepare(text)
+    if section:
+        daemon = BgpProcess(place)
+        stack.callback(daemon.stop)
+        daemon.start()
+        three.daemons[place.site.number] = daemon
     if place.site.kind is Kind.WORKER:
         worker = WorkerProcess(place)
         stack.callback(worker.stop)
@@ -136,4 +144,4 @@ def _gateway(place: SiteLab, section: str, stack: ExitStack) -> Gateway:
     gateway = Gateway(place, text)
     stack.callback(gateway.process.stop)
     gateway.start()
-    return gateway
+    three.gateways[place.site.number] = gateway
