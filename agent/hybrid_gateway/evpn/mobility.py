@@ -4,7 +4,6 @@
 All VTEPs come to the same owner, as all rank the same claims in the same order.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -48,7 +47,8 @@ class Station:
     """Of `routes`."""
     since: float = 0.0
     """When it came to its owner, of the clock that decisions are given."""
-    moves: deque[float] = field(default_factory=lambda: deque(maxlen=MOVES_MAX))
+    moves: tuple[float, ...] = ()
+    """The latest; as there may be 50 k stations, and few move, nothing bigger."""
     until: float | None = None
     """A duplicate, until then."""
     conflict: bool = False
@@ -96,7 +96,7 @@ def judge(station: Station, vtep: IPAddress | None, now: float) -> bool:
     if station.owner is not before:
         station.since = now
         if Owner.NOBODY not in (before, station.owner):
-            station.moves.append(now)
+            station.moves = (*station.moves[1 - MOVES_MAX :], now)
             if _too_often(station, now):
                 station.owner = Owner.HERE
                 return True
@@ -128,10 +128,10 @@ def _too_often(station: Station, now: float) -> bool:
 def release(station: Station) -> None:
     """No duplicate any more: a station that the kernel still has here is claimed anew."""
     station.until = station.sequence = None
-    station.moves.clear()
+    station.moves = ()
 
 
 def forget_moves(station: Station, now: float) -> None:
     """Those that are too long ago to count."""
-    while station.moves and station.moves[0] <= now - MOVES_SECONDS:
-        station.moves.popleft()
+    if station.moves and station.moves[0] <= now - MOVES_SECONDS:
+        station.moves = tuple(move for move in station.moves if move > now - MOVES_SECONDS)

@@ -4,6 +4,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ..model import (
     EVPN_ROUTES_MAX,
@@ -32,13 +33,18 @@ def objection(route: EvpnRoute, own: frozenset[IPAddress]) -> str:
         return "no route target for its VNI"
     if route.next_hop in own:
         return "our own address as its VTEP"
-    if not _unicast(route.next_hop) or route.next_hop.is_link_local:
+    if not _vtep(route.next_hop):
         return "a VTEP that is no unicast address"
     if isinstance(route, MacRoute):
         return _mac_objection(route)
     if isinstance(route, PrefixRoute):
         return _prefix_objection(route)
     return ""
+
+
+@lru_cache(maxsize=4096)
+def _vtep(address: IPAddress) -> bool:
+    return _unicast(address) and not address.is_link_local
 
 
 def _unicast(address: IPAddress) -> bool:
@@ -127,10 +133,8 @@ class RemoteRoutes:
         return Update(key, old, change.route)
 
     def _full(self, peer: IPAddress | None, before: Held | None) -> bool:
-        if before and before.peer == peer:
-            return False
         limit = EVPN_ROUTES_MAX if peer is None else self.limits.get(peer, EVPN_ROUTES_MAX)
-        if self._counts[peer] < limit:
+        if self._counts[peer] < limit or (before and before.peer == peer):
             return False
         self._limited.add(peer)
         return True

@@ -86,7 +86,7 @@ def _mac(domain: Domain, mac: bytes, station: Station, now: float) -> MacView:
         away.sequence if away else station.sequence or 0,
         away.sticky if away else bool(local and local.static),
         max(0.0, now - station.since),
-        sum(1 for move in station.moves if move > now - MOVES_SECONDS),
+        sum(move > now - MOVES_SECONDS for move in station.moves) if station.moves else 0,
         max(0.0, station.until - now) if station.until is not None else 0.0,
         domain.bindings.of(mac) if away is None else _addresses(station, away.next_hop),
     )
