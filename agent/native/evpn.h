@@ -64,6 +64,8 @@ struct evpn_batch {
 void fact_seen(struct gw_evpn *evpn, const struct gw_evpn_key *key,
 	       const struct gw_evpn_value *value);
 void fact_gone(struct gw_evpn *evpn, const struct gw_evpn_key *key);
+/* Of something of which only the end is kept, until it is told. */
+void fact_ended(struct gw_evpn *evpn, const struct gw_evpn_key *key);
 /* NULL: nothing of the kind is there. */
 const struct gw_evpn_value *fact_find(const struct gw_evpn *evpn, const struct gw_evpn_key *key);
 /* What the dump of this round did not see is gone. */

@@ -11,7 +11,7 @@
 
 enum {
 	EXT_LOCKED = 1 << 1, /* NTF_EXT_LOCKED, in no header of Debian 12: not let in (802.1X) */
-	ATTRIBUTES = NDA_NH_ID + 3 + 1, /* as far as NDA_FLAGS_EXT, which is 15 */
+	ATTRIBUTES = NDA_NH_ID + 3 + 1, /* as far as NDA_FLAGS_EXT and RTA_TABLE, which are 15 */
 	VALID = NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY,
 	STAYS = NUD_PERMANENT | NUD_NOARP,
 };
@@ -192,7 +192,7 @@ decode_nd(struct gw_evpn *evpn, const struct nlmsghdr *message)
 		decode_entry(evpn, nd, attr, gone);
 }
 
-/* ---- addresses and links ------------------------------------------------------------------ */
+/* ---- addresses, links and routes ---------------------------------------------------------- */
 
 static void
 decode_address(struct gw_evpn *evpn, const struct nlmsghdr *message)
@@ -239,6 +239,27 @@ decode_link(struct gw_evpn *evpn, const struct nlmsghdr *message)
 		fact_seen(evpn, &key, &value);
 }
 
+/* Of ours alone: see evpn_open.c. */
+static void
+decode_route(struct gw_evpn *evpn, const struct nlmsghdr *message)
+{
+	const struct nlattr *attr[ATTRIBUTES] = {};
+	const struct rtmsg *route = mnl_nlmsg_get_payload(message);
+	struct gw_evpn_key key = {.kind = GW_EVPN_ROUTE};
+
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*route) ||
+	    route->rtm_protocol != evpn->protocol)
+		return;
+	mnl_attr_parse(message, sizeof(*route), keep_attribute, attr);
+	key.vni = attr[RTA_TABLE] ? number(attr[RTA_TABLE]) : route->rtm_table;
+	key.vlan = route->rtm_dst_len;
+	key.family = route->rtm_family == AF_INET6 ? 6 : 4;
+	/* The default route names no destination. */
+	if (attr[RTA_DST] && read_address(attr[RTA_DST], key.address) != key.family)
+		return;
+	fact_ended(evpn, &key);
+}
+
 void
 evpn_decode(struct gw_evpn *evpn, const struct nlmsghdr *message)
 {
@@ -255,6 +276,9 @@ evpn_decode(struct gw_evpn *evpn, const struct nlmsghdr *message)
 	case RTM_NEWADDR:
 	case RTM_DELADDR:
 		decode_address(evpn, message);
+		break;
+	case RTM_DELROUTE:
+		decode_route(evpn, message);
 		break;
 	default:
 		break;

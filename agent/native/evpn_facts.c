@@ -109,6 +109,19 @@ fact_gone(struct gw_evpn *evpn, const struct gw_evpn_key *key)
 		gone(evpn, fact);
 }
 
+void
+fact_ended(struct gw_evpn *evpn, const struct gw_evpn_key *key)
+{
+	struct fact *fact = table_find(&evpn->facts, key);
+
+	if (!fact)
+		fact = table_add(&evpn->facts, key);
+	if (fact)
+		gone(evpn, fact);
+	else
+		evpn->status.refused++;
+}
+
 const struct gw_evpn_value *
 fact_find(const struct gw_evpn *evpn, const struct gw_evpn_key *key)
 {

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+#include <arpa/inet.h>
+#include <linux/filter.h>
 #include <linux/rtnetlink.h>
 #include "evpn.h"
 
@@ -28,11 +30,33 @@ receive_buffer(const struct mnl_socket *socket, int size)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 }
 
+/* A full table of the Internet's routes comes by without a trace. */
+static int
+filter_routes(const struct mnl_socket *socket, __u8 protocol)
+{
+	enum { TYPE = offsetof(struct nlmsghdr, nlmsg_type) };
+	enum { PROTOCOL = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_protocol) };
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, TYPE),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 0, 3),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, PROTOCOL),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, protocol, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, ~0U),
+	};
+	const struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+
+	return setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_ATTACH_FILTER, &program,
+			  sizeof(program));
+}
+
 static int
 open_sockets(struct gw_evpn *evpn)
 {
 	unsigned int groups = 1U << (RTNLGRP_NEIGH - 1) | 1U << (RTNLGRP_LINK - 1) |
-			      1U << (RTNLGRP_IPV4_IFADDR - 1) | 1U << (RTNLGRP_IPV6_IFADDR - 1);
+			      1U << (RTNLGRP_IPV4_IFADDR - 1) | 1U << (RTNLGRP_IPV6_IFADDR - 1) |
+			      1U << (RTNLGRP_IPV4_ROUTE - 1) | 1U << (RTNLGRP_IPV6_ROUTE - 1);
 	int on = 1;
 
 	evpn->events = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -41,7 +65,8 @@ open_sockets(struct gw_evpn *evpn)
 		return -errno;
 	receive_buffer(evpn->events, EVENT_BUFFER);
 	receive_buffer(evpn->requests, ANSWER_BUFFER);
-	if (setsockopt(mnl_socket_get_fd(evpn->requests), SOL_NETLINK, CAP_ACK, &on, sizeof(on)) ||
+	if (filter_routes(evpn->events, evpn->protocol) ||
+	    setsockopt(mnl_socket_get_fd(evpn->requests), SOL_NETLINK, CAP_ACK, &on, sizeof(on)) ||
 	    mnl_socket_bind(evpn->events, groups, MNL_SOCKET_AUTOPID) ||
 	    mnl_socket_bind(evpn->requests, 0, MNL_SOCKET_AUTOPID))
 		return -errno;

@@ -24,6 +24,7 @@ enum gw_evpn_kind {
 	GW_EVPN_NEIGHBOUR = 4, /* that has a MAC address */
 	GW_EVPN_LINK = 5,
 	GW_EVPN_ADDRESS = 6, /* of a bridge */
+	GW_EVPN_ROUTE = 7, /* of ours, that is gone */
 };
 
 enum gw_evpn_flag {
@@ -39,13 +40,13 @@ enum gw_evpn_flag {
 /* Zero where it says nothing of a kind. */
 struct gw_evpn_key {
 	__u32 ifindex; /* bridge of a station, VXLAN device, device of what else there is */
-	__u32 vni; /* of a single VXLAN device */
-	__u16 vlan; /* of a station */
+	__u32 vni; /* of a single VXLAN device; table of a route */
+	__u16 vlan; /* of a station; length of a route's prefix */
 	__u8 kind; /* enum gw_evpn_kind */
 	__u8 family; /* of `address`: 4 or 6 */
 	__u8 mac[6];
 	__u8 pad[2];
-	__u8 address[16]; /* VTEP of a flood list; of a neighbour; of the bridge */
+	__u8 address[16]; /* VTEP of a flood list; of what else has one */
 };
 
 struct gw_evpn_value {

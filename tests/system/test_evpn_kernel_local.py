@@ -239,6 +239,45 @@ def test_what_somebody_flushed_is_back(site: Site, follower: Follower) -> None:
     assert follower.refused == []
 
 
+def test_routes_that_somebody_flushed_are_back(
+    site: Site, follower: Follower, stack: ExitStack
+) -> None:
+    """systemd-networkd does so with what it does not know, on devices of its own."""
+    entries = [
+        PREFIX,
+        PrefixEntry(ip_network("0.0.0.0/0"), ROUTED, FAR[4], mac(ROUTER)),
+        PrefixEntry(ip_network("2001:db8:77::/48"), ROUTED, FAR[4], mac(ROUTER)),
+        PrefixEntry(PREFIX.prefix, ROUTED, FAR[4], mac(ROUTER), table=1077),
+    ]
+    follower.kernel.put(entries)
+    before = site.routes(), site.routes("1077")
+    # Also those that are from before a restart.
+    follower = Follower(stack)
+    follower.follow(site.segments())
+    assert follower.kernel.put(entries) == []
+    for family in ("-4", "-6"):
+        site.run("ip", family, "route", "flush", "table", "all", "proto", "179")
+    assert (site.routes(), site.routes("1077")) == ([], [])
+    follower.until(lambda: (site.routes(), site.routes("1077")) == before, "they are back")
+    # What we delete ourselves stays away.
+    follower.kernel.delete(entries)
+    site.ip(f"neigh add {HOST} lladdr {STATION} dev br550 nud reachable")
+    follower.until(lambda: follower.changes, "all of it was heard")
+    assert (site.routes(), site.routes("1077")) == ([], [])
+    assert site.neighbours("br5000") == []
+
+
+def test_routes_of_others_are_not_listened_to(site: Site, follower: Follower) -> None:
+    follower.kernel.read()
+    before = follower.kernel.status
+    assert before
+    site.ip(*(f"route add 10.{i}.0.0/16 via 10.55.0.77" for i in range(100, 200)))
+    site.ip(f"neigh add {HOST} lladdr {STATION} dev br550 nud reachable")
+    follower.until(lambda: follower.changes, "all of it was heard")
+    assert follower.kernel.status
+    assert follower.kernel.status.messages < before.messages + 100
+
+
 @pytest.mark.parametrize("devices", ["vx550 vx660 vx5000", "br550 br660 br5000"])
 def test_devices_go_down_and_up(site: Site, follower: Follower, devices: str) -> None:
     follower.kernel.put([*ENTRIES, PREFIX])

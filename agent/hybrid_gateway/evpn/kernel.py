@@ -11,6 +11,7 @@ import errno
 import os
 import select
 from collections.abc import Iterable
+from ipaddress import ip_network
 from pathlib import Path
 
 from ..model import Segment
@@ -102,7 +103,11 @@ class EvpnKernel:
     def read(self) -> KernelNews:
         """What changed, and whether that is all. KernelError: it is not, call again."""
         self._clear()
+        lost = self.status.lost if self.status else 0
         self.status = self._socket.read()
+        if self.status.lost != lost:
+            # It may have been about routes, which no dump looks at.
+            self._missing |= {key: None for key, _ in self._prefixes()}
         for fact in self._socket.take():
             self._take(fact)
         self._make_way()
@@ -154,6 +159,9 @@ class EvpnKernel:
     def _take(self, fact: Fact) -> None:
         if fact.kind == FactKind.LINK:
             self._take_link(fact)
+            return
+        if fact.kind == FactKind.ROUTE and fact.address:
+            self._lost(("prefix", fact.vni, ip_network((fact.address, fact.vlan))))
             return
         vni = self._places.vni(fact)
         self._local.take(fact, self._places)

@@ -27,6 +27,7 @@ class FactKind(IntEnum):
     NEIGHBOUR = lib.GW_EVPN_NEIGHBOUR
     LINK = lib.GW_EVPN_LINK
     ADDRESS = lib.GW_EVPN_ADDRESS
+    ROUTE = lib.GW_EVPN_ROUTE
 
 
 class FactFlag(IntFlag):
@@ -46,11 +47,13 @@ class Fact:
     kind: int
     ifindex: int
     vni: int
+    """Of a single VXLAN device; of a route, its table."""
     vlan: int
+    """Of a route, the length of its prefix."""
     mac: bytes
     """Of a station or an entry; of a neighbour, what its address resolves to."""
     address: IPAddress | None
-    """VTEP of an entry or a flood list, address of a neighbour or of the bridge."""
+    """VTEP of an entry or a flood list, address of a neighbour, the bridge or a route."""
     port: int
     flags: int
     gone: bool
