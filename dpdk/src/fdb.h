@@ -13,7 +13,11 @@ struct gw_fdb_key {
 	struct rte_ether_addr mac;
 	uint16_t vlan; /* 0 as long as VLAN-aware bridges are the kernel's */
 	uint32_t bridge; /* slot of the interface */
-};
+	/* rte_hash compares keys of sixteen bytes itself, and calls memcmp() for twelve. */
+	uint32_t pad;
+} __rte_aligned(8);
+
+static_assert(sizeof(struct gw_fdb_key) == 16, "two words");
 
 enum gw_fdb_flags {
 	GW_FDB_LOCAL = 1, /* the bridge's own address: route it */

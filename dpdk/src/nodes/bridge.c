@@ -94,8 +94,13 @@ some(struct rte_mbuf **mbufs, uint16_t count, struct gw_lcore *lcore, uint8_t *n
 	struct gw_fdb_key keys[GW_BRIDGE_KEYS];
 	int32_t places[GW_BRIDGE_KEYS];
 
-	for (uint16_t i = 0; i < count; i++)
-		gw_bridge_keys(mbufs[i], slot, &keys[2 * i]);
+	for (uint16_t i = 0; i < count; i++) {
+		const struct rte_ether_hdr *ether =
+			rte_pktmbuf_mtod(mbufs[i], const struct rte_ether_hdr *);
+
+		gw_bridge_key(&keys[2 * i], &ether->src_addr, slot);
+		gw_bridge_key(&keys[2 * i + 1], &ether->dst_addr, slot);
+	}
 	gw_bridge_find(keys, 2 * count, places);
 	for (uint16_t i = 0; i < count; i++) {
 		struct gw_fdb_entry *source;

@@ -34,14 +34,18 @@ gw_bridge_because(struct rte_mbuf *mbuf, enum gw_counter reason, uint8_t edge)
 	return edge;
 }
 
-/* Stations are looked up by pairs: where the source is, and where the destination. */
+/* Of an address in a frame's Ethernet header: the two bytes behind it are read as well. Written as
+ * words, for as words it is read again soon. */
 static inline void
-gw_bridge_keys(const struct rte_mbuf *mbuf, uint16_t bridge, struct gw_fdb_key keys[2])
+gw_bridge_key(struct gw_fdb_key *key, const struct rte_ether_addr *mac, uint16_t bridge)
 {
-	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+	const uint64_t rest = bridge;
+	uint64_t address;
 
-	keys[0] = (struct gw_fdb_key){.mac = ether->src_addr, .bridge = bridge};
-	keys[1] = (struct gw_fdb_key){.mac = ether->dst_addr, .bridge = bridge};
+	memcpy(&address, mac, sizeof(address));
+	address &= RTE_LE64(0xffffffffffff);
+	memcpy(key, &address, sizeof(address));
+	memcpy((uint8_t *)key + sizeof(address), &rest, sizeof(rest));
 }
 
 /* The places of `count` entries; negative: none. */

@@ -37,8 +37,8 @@ parse(struct rte_mbuf *mbuf, struct gw_arrival *arrival, bool early)
 	if (unlikely(ip->next_proto_id != IPPROTO_UDP))
 		return GW_DECAP_PUNT;
 	arrival->words[0] = ip->src_addr;
-	arrival->words[1] = arrival->words[2] = 0;
-	arrival->sender.family = 4;
+	arrival->words[1] = 0;
+	arrival->words[2] = 4ULL << GW_DECAP_FAMILY_SHIFT;
 	if (unlikely(ip->fragment_offset & RTE_BE16(FRAGMENT)))
 		return gw_decap_is_peer(&arrival->sender) ? GW_DECAP_PIECE : GW_DECAP_PUNT;
 	arrival->room = rte_be_to_cpu_16(ip->total_length) - sizeof(*ip);

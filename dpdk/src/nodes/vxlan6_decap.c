@@ -41,8 +41,7 @@ parse(struct rte_mbuf *mbuf, struct gw_arrival *arrival, bool early)
 	if (unlikely(*gw_outer(mbuf) || !in_order(mbuf, ip, early)))
 		return GW_DECAP_PUNT;
 	memcpy(arrival->words, (const uint8_t *)ip + SOURCE, ADDRESS);
-	arrival->words[2] = 0;
-	arrival->sender.family = 6;
+	arrival->words[2] = 6ULL << GW_DECAP_FAMILY_SHIFT;
 	if (unlikely(ip->proto == IPPROTO_FRAGMENT && gw_decap_is_peer(&arrival->sender)))
 		return GW_DECAP_PIECE;
 	if (unlikely(ip->proto != IPPROTO_UDP))

@@ -7,29 +7,31 @@
  */
 #include "bridge.h"
 
-// From where a frame came, and for which bridge it is.
+// A VXLAN device that frames came out of, and the bridge that they are for.
 struct passage {
 	const struct gw_interface *device;
 	const struct gw_interface *bridge;
+	uint16_t interface; // slot of the device
 	uint16_t slot; // of the bridge
-	uint16_t tunnel;
-	uint16_t destination; // place among the keys; that of the source is the next one
-	bool learns; // has one for the source
+	bool learns;
 };
 
-static inline struct passage
-passage_of(struct rte_mbuf *mbuf)
-{
-	const struct gw_mark *mark = gw_mark(mbuf);
-	const struct gw_interface *device = &gw_interfaces[mark->interface];
+/* A frame's part in a bulk lookup. */
+struct question {
+	uint8_t passage;
+	uint8_t destination; // place among the keys; where it learns, that of the source is the next one
+};
 
-	return (struct passage){
-		.device = device,
-		.bridge = &gw_interfaces[device->master],
-		.slot = device->master,
-		.tunnel = mark->nexthop,
-		.learns = gw_segments[device->segment].flags & GW_SEGMENT_LEARNS,
-	};
+static void
+find_passage(uint16_t interface, struct passage *via)
+{
+	const struct gw_interface *device = &gw_interfaces[interface];
+
+	via->device = device;
+	via->bridge = &gw_interfaces[device->master];
+	via->interface = interface;
+	via->slot = device->master;
+	via->learns = gw_segments[device->segment].flags & GW_SEGMENT_LEARNS;
 }
 
 static inline bool
@@ -94,9 +96,9 @@ forward(struct rte_mbuf *mbuf, union gw_fdb_place to, const struct passage *via)
 
 // Whether the kernel has to learn from it; a station that is known to be there is seen.
 static inline bool
-is_news(int32_t place, const struct passage *via, uint32_t now)
+is_news(struct rte_mbuf *mbuf, int32_t place, uint32_t now)
 {
-	if (place < 0 || !is_behind(&gw_fdb_entries[place], via->tunnel))
+	if (place < 0 || !is_behind(&gw_fdb_entries[place], gw_mark(mbuf)->nexthop))
 		return true;
 	gw_bridge_seen(&gw_fdb_entries[place], now);
 	return false;
@@ -106,12 +108,11 @@ static inline uint8_t
 one(struct rte_mbuf *mbuf, const struct passage *via, const int32_t *places, uint32_t now)
 {
 	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
-	const int32_t place = places[via->destination];
 	uint8_t edge = judge(mbuf, via);
 
 	if (unlikely(edge != GW_BRIDGE_TX))
 		return edge;
-	if (via->learns && is_news(places[via->destination + 1], via, now))
+	if (via->learns && is_news(mbuf, places[1], now))
 		return gw_bridge_because(mbuf, GW_PUNT_LEARN, GW_BRIDGE_PUNT);
 	if (rte_is_multicast_ether_addr(&ether->dst_addr))
 		return gw_bridge_because(mbuf,
@@ -119,41 +120,47 @@ one(struct rte_mbuf *mbuf, const struct passage *via, const int32_t *places, uin
 						 GW_PUNT_ARP :
 						 GW_PUNT_MULTICAST,
 					 GW_BRIDGE_PUNT);
-	if (unlikely(place < 0))
+	if (unlikely(places[0] < 0))
 		return gw_bridge_because(mbuf, GW_PUNT_BRIDGE_MISS, GW_BRIDGE_PUNT);
-	return forward(mbuf, gw_fdb_place(&gw_fdb_entries[place]), via);
+	return forward(mbuf, gw_fdb_place(&gw_fdb_entries[places[0]]), via);
 }
 
 // Where nothing is learned nothing is forgotten: whoever has written a station there keeps it, and
 // the source need not be looked for.
 static inline uint16_t
-add_keys(const struct rte_mbuf *mbuf, struct passage *via, struct gw_fdb_key *keys, uint16_t count)
+add_keys(const struct rte_mbuf *mbuf, const struct passage *via, struct gw_fdb_key *keys)
 {
 	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
 
-	via->destination = count;
-	keys[count] = (struct gw_fdb_key){.mac = ether->dst_addr, .bridge = via->slot};
+	gw_bridge_key(&keys[0], &ether->dst_addr, via->slot);
 	if (!via->learns)
-		return count + 1;
-	keys[count + 1] = (struct gw_fdb_key){.mac = ether->src_addr, .bridge = via->slot};
-	return count + 2;
+		return 1;
+	gw_bridge_key(&keys[1], &ether->src_addr, via->slot);
+	return 2;
 }
 
 static void
 some(struct rte_mbuf **mbufs, uint16_t count, uint32_t now, uint8_t *next)
 {
 	struct passage passages[GW_BRIDGE_FRAMES];
+	struct question questions[GW_BRIDGE_FRAMES];
 	struct gw_fdb_key keys[GW_BRIDGE_KEYS];
 	int32_t places[GW_BRIDGE_KEYS];
-	uint16_t wanted = 0;
+	uint8_t wanted = 0, last = 0;
 
+	find_passage(gw_mark(mbufs[0])->interface, &passages[0]);
 	for (uint16_t i = 0; i < count; i++) {
-		passages[i] = passage_of(mbufs[i]);
-		wanted = add_keys(mbufs[i], &passages[i], keys, wanted);
+		const uint16_t interface = gw_mark(mbufs[i])->interface;
+
+		if (unlikely(interface != passages[last].interface))
+			find_passage(interface, &passages[++last]);
+		questions[i] = (struct question){last, wanted};
+		wanted += add_keys(mbufs[i], &passages[last], &keys[wanted]);
 	}
 	gw_bridge_find(keys, wanted, places);
 	for (uint16_t i = 0; i < count; i++)
-		next[i] = one(mbufs[i], &passages[i], places, now);
+		next[i] = one(mbufs[i], &passages[questions[i].passage],
+			      &places[questions[i].destination], now);
 }
 
 /* Of any number of bridges. */

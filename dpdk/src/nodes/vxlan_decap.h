@@ -30,6 +30,14 @@ enum { GW_DECAP_MEMO = 512, GW_DECAP_WORDS = sizeof(struct gw_sender_key) / size
 
 static_assert(GW_DECAP_WORDS * sizeof(uint64_t) == sizeof(struct gw_sender_key), "whole words");
 
+/* What is written as words[2] of a sender, and where that has the family; VNI and port come first. */
+enum { GW_DECAP_FAMILY_SHIFT = 48 };
+
+static_assert(offsetof(struct gw_sender_key, vni) == 16 &&
+		      offsetof(struct gw_sender_key, port) == 20 &&
+		      offsetof(struct gw_sender_key, family) == 22,
+	      "the last word, as little-endian machines have it");
+
 /* A sender that was looked up lately: of a lcore, and true as long as the version is. */
 struct gw_decap_memo {
 	uint64_t words[GW_DECAP_WORDS]; /* its struct gw_sender_key */
@@ -117,8 +125,8 @@ gw_decap_udp(struct rte_mbuf *mbuf, struct gw_arrival *arrival,
 		return gw_decap_because(mbuf, GW_PUNT_VXLAN, GW_DECAP_PUNT);
 	if (unlikely(!(vxlan->flags & RTE_BE32(GW_VXLAN_I))))
 		return gw_decap_because(mbuf, GW_DROP_VXLAN, GW_DECAP_DROP);
-	arrival->sender.vni = vxlan->vni & RTE_BE32(GW_VXLAN_VNI);
-	arrival->sender.port = udp->dst_port;
+	// As a word, for as a word it is compared at once.
+	arrival->words[2] |= (vxlan->vni & RTE_BE32(GW_VXLAN_VNI)) | (uint64_t)udp->dst_port << 32;
 	return GW_DECAP_BRIDGE;
 }
 
@@ -219,8 +227,9 @@ gw_decap_one(struct rte_mbuf *mbuf, const struct gw_decap_family *family,
 	edge = gw_decap_judge(mbuf, family, memos, true);
 	if (likely(edge == GW_DECAP_BRIDGE))
 		return edge;
+	// Who puts pieces together looks first whether they are for this host.
 	if (gw_interfaces[gw_mark(mbuf)->interface].flags & family->forwards)
-		return GW_DECAP_IP;
+		return edge == GW_DECAP_PIECE ? GW_DECAP_PIECE : GW_DECAP_IP;
 	gw_because(mbuf, GW_PUNT_NOT_FORWARDING);
 	return gw_decap_judge(mbuf, family, memos, false);
 }
