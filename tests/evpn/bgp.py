@@ -217,3 +217,11 @@ def together(left: Speaker, right: Speaker) -> None:
         "a session",
         SESSION_SECONDS,
     )
+
+
+Pair = tuple[Speaker, Speaker]
+Following = Callable[[Speaker], Watch]
+
+
+def withdrawn(events: Iterable[RouteEvent]) -> list[RouteChange]:
+    return [event for event in events if isinstance(event, RouteChange) and event.withdrawn]

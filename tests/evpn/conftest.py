@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Two gobgpds that talk to each other, for all tests of a file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from .bgp import Speaker, Watch, neighbor, together, wired
+from .bgp import Following, Pair, Speaker, Watch, neighbor, together, wired
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Speaker, Speaker]]:
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """A session between two; of the left one the right one says that it is a neighbour with
     `pmsi-compat`."""
     directory = tmp_path_factory.mktemp("bgp")
@@ -25,7 +25,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Speaker, Sp
 
 
 @pytest.fixture
-def watch() -> Iterator[Callable[[Speaker], Watch]]:
+def watch() -> Iterator[Following]:
     """Follows a speaker until the test ends."""
     with ExitStack() as stack:
 

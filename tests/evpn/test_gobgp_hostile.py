@@ -2,7 +2,7 @@
 """Neighbours that send nonsense: it is refused with its reason, and nobody else is harmed."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
@@ -26,7 +26,7 @@ from hybrid_gateway.model import (
     RouteTarget,
 )
 
-from .bgp import ASN, Speaker, Watch, neighbor, wired
+from .bgp import ASN, Following, Speaker, Watch, neighbor, wired
 from .raw import RawNeighbor
 
 VTEP = ip_address("2001:db8:0:66::11")
@@ -102,7 +102,7 @@ REFUSED = [
 @pytest.mark.parametrize(("update", "reason"), REFUSED)
 def test_what_makes_no_sense_is_refused(
     site: Site,
-    watch: Callable[[Speaker], Watch],
+    watch: Following,
     update: tuple[bytes, ...],
     reason: str,
 ) -> None:
@@ -132,9 +132,7 @@ def withdraw(site: Site, told: Watch) -> None:
     )
 
 
-def test_a_bad_route_takes_the_place_of_a_good_one(
-    site: Site, watch: Callable[[Speaker], Watch]
-) -> None:
+def test_a_bad_route_takes_the_place_of_a_good_one(site: Site, watch: Following) -> None:
     told = watch(site.gateway)
     site.bad.update(reach(MAC_NLRI), EXTENDED)
     told.routes([STATION], peer=site.address)
@@ -148,9 +146,7 @@ def test_a_bad_route_takes_the_place_of_a_good_one(
     withdraw(site, told)
 
 
-def test_the_mark_of_our_own_routes_hides_nobody_elses(
-    site: Site, watch: Callable[[Speaker], Watch]
-) -> None:
+def test_the_mark_of_our_own_routes_hides_nobody_elses(site: Site, watch: Following) -> None:
     told = watch(site.gateway)
     mark = attributes.communities(0xFFFE_0009)
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Routes from one gobgpd of ours to another."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
@@ -16,10 +15,7 @@ from hybrid_gateway.model import (
     RouteTarget,
 )
 
-from .bgp import ASN, Speaker, Watch
-
-Pair = tuple[Speaker, Speaker]
-Following = Callable[[Speaker], Watch]
+from .bgp import ASN, Following, Pair
 
 VTEP6 = ip_address("2001:db8:0:1::11")
 VTEP4 = ip_address("198.51.100.11")

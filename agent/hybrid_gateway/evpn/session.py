@@ -15,10 +15,10 @@ DEFERRAL_SECONDS = 10
 (Selection_Deferral_Timer, RFC 4724 section 4.1). They keep what it announced before meanwhile; one
 that never comes back would hold it up for gobgpd's own six minutes."""
 
-GRACEFUL = False
-"""Whether gobgpd is asked to do graceful restart. 3.10 crashes when a neighbour that does it goes
-away: handleMacMobility meets MAC routes that were marked as stale, which have no source. Neighbours
-of ours keep routes by themselves (pulse.py)."""
+GRACEFUL = "batch_size" in api.WatchEventRequest.DESCRIPTOR.fields_by_name
+"""Whether gobgpd is asked to do graceful restart: not 3.10, whose interface lacks that field. It
+crashes when a neighbour goes away that does it too, in handleMacMobility, by MAC routes that it has
+marked as stale. The speaker keeps routes of neighbours by itself in any case (pulse.py)."""
 
 CONNECT_RETRY_SECONDS = 5
 """gobgpd takes no less."""
