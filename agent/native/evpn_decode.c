@@ -160,7 +160,8 @@ decode_neighbour(struct gw_evpn *evpn, const struct ndmsg *nd, const struct nlat
 		memcpy(value.mac, mnl_attr_get_payload(attr[NDA_LLADDR]), EVPN_MAC);
 	if (nd->ndm_flags & NTF_ROUTER)
 		value.flags |= GW_EVPN_ROUTER;
-	if (has(attr[NDA_PROTOCOL], sizeof(__u8)) &&
+	/* The number stays with what somebody else made of the entry, the flag does not. */
+	if (value.flags & GW_EVPN_EXTERN && has(attr[NDA_PROTOCOL], sizeof(__u8)) &&
 	    mnl_attr_get_u8(attr[NDA_PROTOCOL]) == evpn->protocol)
 		value.flags |= GW_EVPN_OURS;
 	if (gone || value.mac[0] & 1 || is_zero_mac(value.mac) || !(nd->ndm_state & VALID))

@@ -6,13 +6,19 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from hybrid_gateway.evpn.entries import LocalChange, LocalFact
+from hybrid_gateway.evpn.entries import (
+    EntryRefused,
+    KernelEntry,
+    LocalChange,
+    LocalFact,
+    RemoteMac,
+)
 from hybrid_gateway.evpn.kernel import EvpnKernel
 from hybrid_gateway.lab import namespaces
 from hybrid_gateway.model import IPAddress, Segment
@@ -22,6 +28,8 @@ HERE = {4: ip_address("192.0.2.1"), 6: ip_address("2001:db8:0:1::11")}
 FAR = {4: ip_address("192.0.2.2"), 6: ip_address("2001:db8:0:2::11")}
 OTHER = {4: ip_address("192.0.2.3"), 6: ip_address("2001:db8:0:3::11")}
 DEVICES = {VNI: ("vx550", "br550"), VNI6: ("vx660", "br660"), ROUTED: ("vx5000", "br5000")}
+SMALL = 4096
+"""Bytes."""
 ALL = "00:00:00:00:00:00"
 
 
@@ -77,11 +85,20 @@ class Site:
             f"link set {bridge} up",
         )
 
-    def ip(self, *lines: str) -> None:
-        namespaces.ip_batch(self.name, list(lines))
+    def ip(self, *lines: str, force: bool = False) -> None:
+        self._batch("ip", lines, force=force)
 
-    def bridge(self, *lines: str) -> None:
-        namespaces.run(["bridge", "-n", self.name, "-batch", "-"], stdin="\n".join(lines) + "\n")
+    def bridge(self, *lines: str, force: bool = False) -> None:
+        self._batch("bridge", lines, force=force)
+
+    def _batch(self, tool: str, lines: Sequence[str], *, force: bool) -> None:
+        """`force`: what fails does not matter."""
+        argv = [tool, "-n", self.name, *(["-force"] if force else []), "-batch", "-"]
+        if lines:
+            namespaces.run(argv, stdin="\n".join(lines) + "\n", check=not force)
+
+    def index(self, device: str) -> int:
+        return socket.if_nametoindex(device)
 
     def run(self, *argv: str) -> str:
         return namespaces.run([argv[0], "-n", self.name, *argv[1:]])
@@ -143,7 +160,7 @@ class Follower:
         self.kernel = EvpnKernel(record)
         stack.callback(self.kernel.close)
         self.changes: list[LocalChange] = []
-        self.refused: list[Any] = []
+        self.refused: list[EntryRefused] = []
         self.synced = 0
 
     def follow(self, segments: Iterable[Segment]) -> None:
@@ -151,6 +168,16 @@ class Follower:
         before = self.synced
         self.kernel.follow(segments)
         self.until(lambda: self.synced > before, "it is synced")
+
+    def put(self, entries: Iterable[KernelEntry]) -> list[EntryRefused]:
+        """A station of this side that becomes a remote one is forgotten, without a word."""
+        wanted = list(entries)
+        refused = self.kernel.put(wanted)
+        stations = {("station", one.vni, one.mac) for one in wanted if isinstance(one, RemoteMac)}
+        self.changes += [
+            LocalChange(fact, gone=True) for fact in self.facts() if fact.key in stations
+        ]
+        return refused
 
     def until(self, true: Callable[[], object], what: str, seconds: float = 10.0) -> None:
         """Reads whenever the descriptor says so, as a thread does that waits for it."""
@@ -172,6 +199,28 @@ class Follower:
             else:
                 there[change.fact.key] = change.fact
         return set(there.values())
+
+
+@contextmanager
+def small_buffers(*, on: bool = True) -> Iterator[None]:
+    """Netlink sockets that are made meanwhile have room for a few events, where there is for some
+    ten thousand otherwise."""
+    before = _netlink_sockets()
+    yield
+    for descriptor in _netlink_sockets() - before if on else ():
+        with socket.socket(fileno=os.dup(descriptor)) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+
+
+def _netlink_sockets() -> set[int]:
+    found = set()
+    for path in Path("/proc/self/fd").iterdir():
+        if not path.is_socket():
+            continue
+        with socket.socket(fileno=os.dup(int(path.name))) as one:
+            if one.family == socket.AF_NETLINK:
+                found.add(int(path.name))
+    return found
 
 
 def eventually(true: Callable[[], object], what: str, seconds: float = 10.0) -> None:

@@ -2,7 +2,6 @@
 """EVPN's side of the kernel with fifty thousand stations, and with events that were lost."""
 
 import json
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,13 +12,11 @@ import pytest
 
 from hybrid_gateway.evpn.entries import FloodEntry, LocalStation, RemoteMac
 from hybrid_gateway.model import Segment
-from tests.system.evpn_site import HERE, Follower, Site, mac
+from tests.system.evpn_site import HERE, Follower, Site, mac, small_buffers
 
 VNIS, VTEPS, STATIONS = 64, 64, 50_000
 FIRST_VNI = 20_000
 STORM = 100
-SMALL = 4096
-"""Bytes: room for a few events, where there is for some ten thousand otherwise."""
 HOSTS = ip_address("10.200.0.0")
 NEIGHBOUR = "dev wild lladdr 02:00:00:02:00:00 nud permanent"
 
@@ -108,25 +105,11 @@ def test_fifty_thousand_stations(site: Site, stack: ExitStack, tmp_path: Path) -
     assert site.floods(f"x{FIRST_VNI}") == set()
 
 
-def netlink_sockets() -> set[int]:
-    found = set()
-    for path in Path("/proc/self/fd").iterdir():
-        if not path.is_socket():
-            continue
-        with socket.socket(fileno=os.dup(int(path.name))) as one:
-            if one.family == socket.AF_NETLINK:
-                found.add(int(path.name))
-    return found
-
-
 def test_lost_events_are_made_good(site: Site, stack: ExitStack) -> None:
     """More happens between two looks than the kernel keeps for us."""
     site.bridge(*(f"fdb add 02:00:00:01:00:{i:02x} dev p0 master static" for i in range(8)))
-    before = netlink_sockets()
-    follower = Follower(stack)
-    for descriptor in netlink_sockets() - before:
-        with socket.socket(fileno=os.dup(descriptor)) as one:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+    with small_buffers():
+        follower = Follower(stack)
     follower.follow(site.segments())
     assert len(follower.facts()) == 8
 
