@@ -341,3 +341,31 @@ def test_a_worker_without_room_for_vxlan() -> None:
             bench.client.set_segments([wanted])
         bench.client.set_segments([])
         assert bench.client.status().segments == ()
+
+
+# ---- groups of next hops ------------------------------------------------------------------
+
+
+def test_a_group_of_next_hops(bench: Bench) -> None:
+    """As FRR writes a station behind two VTEPs of one site (RFC 7432 section 8.4)."""
+    with segment(bench, vteps=()) as made, ExitStack() as stack:
+        flush = ["ip", "-n", bench.gw, "nexthop", "flush"]
+        stack.callback(namespaces.run, flush, check=False)
+        bench.ip(
+            f"nexthop add id 1 via {PEER[4]} fdb",
+            f"nexthop add id 2 via {OTHER[4]} fdb",
+            "nexthop add id 10 group 1/2 fdb",
+        )
+        made.fdb("add", FAR.mac, "dev", made.device, "nhid", "10", "self")
+        made.fdb("add", FAR.mac, "dev", made.device, "master", "static")
+        # Which one it is for a flow the kernel knows; both may send.
+        assert place(made).kind is PlaceKind.KERNEL
+        assert status(bench).vteps == 2
+        bench.ip("nexthop replace id 10 group 2 fdb")
+        assert place(made).vtep == OTHER[4]
+        assert status(bench).vteps == 1
+        bench.ip(f"nexthop replace id 2 via {PEER[4]} fdb")
+        assert place(made).vtep == PEER[4]
+        made.fdb("del", FAR.mac, "dev", made.device, "self")
+        assert place(made).kind is PlaceKind.KERNEL
+        assert status(bench).vteps == 0

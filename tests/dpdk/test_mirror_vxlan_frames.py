@@ -143,7 +143,8 @@ def ages(bench: Bench, mac: str) -> list[int]:
 
 
 def test_who_sends_does_not_age(bench: Bench) -> None:
-    with segment(bench) as made:
+    """Where something is learned; elsewhere nothing ages by itself."""
+    with segment(bench, learns=True) as made:
         for mac in (FAR.mac, FARTHER.mac):
             made.fdb("add", mac, "dev", "vx0", "dst", PEER[4], "self", "dynamic")
             made.fdb("add", mac, "dev", "vx0", "master", "dynamic")

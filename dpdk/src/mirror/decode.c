@@ -209,6 +209,25 @@ decode_members(const struct nlattr *attr, struct object *object, uint32_t *membe
 	}
 }
 
+// For the FDBs of VXLAN devices.
+static void
+decode_fdb_nexthop(uint32_t id, const struct nlattr **attr)
+{
+	uint32_t size = attr[NHA_GATEWAY] ? mnl_attr_get_payload_len(attr[NHA_GATEWAY]) : 0;
+	uint32_t members[WAY_HOPS + 1];
+	uint16_t weights[WAY_HOPS + 1];
+	struct object object = {};
+	struct place place = {};
+
+	if (attr[NHA_GROUP])
+		decode_members(attr[NHA_GROUP], &object, members, weights);
+	if (size == 4 || size == 16) {
+		place.family = size == 4 ? 4 : 6;
+		memcpy(place.address, mnl_attr_get_payload(attr[NHA_GATEWAY]), size);
+	}
+	fdb_nexthop_seen(id, &place, members, object.count);
+}
+
 void
 decode_object(const struct nlmsghdr *message)
 {
@@ -223,10 +242,15 @@ decode_object(const struct nlmsghdr *message)
 		return;
 	attributes(nh + 1, mnl_nlmsg_get_payload_len(message) - sizeof(*nh), attr, RTE_DIM(attr));
 	object.id = attribute_u32(attr[NHA_ID], 0);
-	if (!object.id || attr[NHA_FDB])
+	if (!object.id)
 		return;
 	if (message->nlmsg_type == RTM_DELNEXTHOP) {
 		object_gone(object.id);
+		fdb_nexthop_gone(object.id);
+		return;
+	}
+	if (attr[NHA_FDB]) {
+		decode_fdb_nexthop(object.id, attr);
 		return;
 	}
 	object.ifindex = attribute_u32(attr[NHA_OIF], 0);

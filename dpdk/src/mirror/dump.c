@@ -161,6 +161,7 @@ sweep(void)
 		break;
 	case STEP_OBJECTS:
 		objects_sweep();
+		fdb_nexthops_sweep();
 		break;
 	case STEP_NEIGHBOURS4:
 	case STEP_NEIGHBOURS6:

@@ -32,13 +32,14 @@ struct mirror {
 	uint32_t ports; /* a bit for each port that is there */
 	uint32_t wires, cut; /* of those, whose device below has changed, or has gone */
 	struct table links, hops, paths, objects, stations;
-	struct table entries, members, remotes, vteps, arrivals, bindings; /* of VXLAN */
+	/* Of VXLAN. */
+	struct table entries, members, remotes, vteps, arrivals, bindings, fdb_nexthops, fdb_groups;
 	struct table routes[FAMILIES];
 	int32_t forwarding6; /* net.ipv6.conf.all.forwarding */
 	int32_t rp_filter; /* net.ipv4.conf.all.rp_filter */
 	bool ignores[FAMILIES]; /* conf.all.ignore_routes_with_linkdown */
 	bool review; /* slots may have to change */
-	bool arrivals_dirty;
+	bool arrivals_dirty, groups_dirty; /* those of VXLAN */
 	bool overrun; /* events were lost, and older ones still wait to be read */
 	bool failed; /* no memory for something: to be tried again */
 	uint32_t punting[FAMILIES]; /* enum punting */

@@ -48,7 +48,7 @@ struct entry {
 	uint32_t link[2]; /* table.h */
 	struct entry_key key;
 	uint32_t remote; /* 1 + index, 0: nowhere, or a group of next hops */
-	uint32_t group; /* 1 + index, of those */
+	uint32_t group; /* 1 + index, of those; then `remote` is 0 */
 	struct stamp stamp;
 	uint8_t ages;
 };
@@ -80,6 +80,29 @@ struct remote {
 	uint32_t vtep; /* 1 + index; 0: multicast, or of the other family */
 	uint16_t tunnel; /* its own, if it is not just the VTEP's; 0: none */
 	uint8_t odd; /* it should have one of its own */
+};
+
+/* A next hop for FDBs: a VTEP, or a group of such. */
+struct fdb_nexthop {
+	uint32_t link[2]; /* table.h */
+	uint32_t id;
+	struct place place;
+	uint32_t count; /* of a group's members */
+	uint32_t *ids;
+	struct stamp stamp;
+};
+
+struct fdb_group_key {
+	uint32_t ifindex, id;
+};
+
+/* A group, as the entries of one VXLAN device use it. */
+struct fdb_group {
+	uint32_t link[2]; /* table.h */
+	struct fdb_group_key key;
+	uint32_t references;
+	uint32_t count;
+	uint32_t *members; /* 1 + indices of remotes */
 };
 
 struct vtep_key {
@@ -129,6 +152,8 @@ const struct gw_worker_address *segment_addresses(void);
 /* Of a VXLAN device, or of a slot of gw_segments; NULL: none that is active. */
 struct segment *segment_of(uint32_t ifindex);
 struct segment *segment_at(uint16_t slot);
+/* What was allocated becomes segment.c's; nothing that is not in there may be active. */
+void segments_replace(struct segment *by, uint32_t count, struct gw_worker_address *list);
 void segments_open(void);
 void segments_close(void);
 
@@ -167,6 +192,16 @@ void vteps_retry(void);
 /* Those that nothing refers to become free, after a grace period. */
 void tunnels_purge(void);
 
+/* fdb_group.c. 1 + index, with a reference more; 0: no memory. */
+uint32_t fdb_group_get(uint32_t ifindex, uint32_t id);
+void fdb_group_put(uint32_t group);
+uint32_t fdb_group_remote(uint32_t group); /* of one that has just one member; 0: of others */
+void fdb_groups_resolve(void);
+void fdb_groups_close(void);
+void fdb_nexthop_seen(uint32_t id, const struct place *place, const uint32_t *ids, uint32_t count);
+void fdb_nexthop_gone(uint32_t id);
+void fdb_nexthops_sweep(void);
+
 /* tunnel_header.c: what `header`, `length` and `flags` of a tunnel are. */
 void tunnel_fill(struct gw_tunnel *tunnel, const struct segment *segment, const struct place *to);
 
@@ -180,6 +215,7 @@ void entries_sweep(void);
 void entries_forget(uint32_t ifindex);
 /* NULL: there is none. */
 struct entry *entry_find(uint32_t ifindex, const uint8_t *mac);
+uint32_t entry_remote(const struct entry *entry); /* 0: nowhere, or in several places */
 /* The tunnel to a station behind a VXLAN device, 0: none. */
 uint16_t station_tunnel(uint32_t ifindex, const uint8_t *mac);
 

@@ -15,6 +15,12 @@ entry_find(uint32_t ifindex, const uint8_t *mac)
 	return entry && !(entry->stamp.flags & STAMP_GONE) ? entry : NULL;
 }
 
+uint32_t
+entry_remote(const struct entry *entry)
+{
+	return entry->group ? fdb_group_remote(entry->group) : entry->remote;
+}
+
 uint16_t
 station_tunnel(uint32_t ifindex, const uint8_t *mac)
 {
@@ -24,7 +30,7 @@ station_tunnel(uint32_t ifindex, const uint8_t *mac)
 	if (!segment)
 		return 0;
 	// The device floods to what it has no entry for; where one is all, that is where it is.
-	return entry ? remote_tunnel(entry->remote) : segment->only;
+	return entry ? remote_tunnel(entry_remote(entry)) : segment->only;
 }
 
 /* ---- entries ---------------------------------------------------------------------------------- */
@@ -44,49 +50,48 @@ station_follows(const struct entry_key *key)
 
 // Leads elsewhere from now on. The old remote goes last: frames may be on their way there.
 static void
-entry_turn(struct entry *entry, uint32_t remote)
+entry_turn(struct entry *entry, uint32_t remote, uint32_t group)
 {
-	uint32_t before = entry->remote;
+	const struct entry before = *entry;
 
 	entry->remote = remote;
+	entry->group = group;
 	station_follows(&entry->key);
-	remote_put(before);
+	remote_put(before.remote);
+	fdb_group_put(before.group);
 }
 
 void
 entry_seen(const struct entry_key *key, const struct place *place, uint32_t nexthop, bool ages)
 {
 	struct entry *entry = table_find(&mirror.entries, key);
-	bool fresh = !entry;
-	uint32_t remote;
+	uint32_t remote = 0, group = 0;
 
-	if (fresh)
+	if (!entry)
 		entry = table_add(&mirror.entries, key, NULL);
 	if (!entry) {
 		mirror.failed = true;
 		return;
 	}
-	fresh |= entry->stamp.flags & STAMP_GONE;
 	if (!stamp_news(&entry->stamp, STEP_STATIONS))
 		return;
 	entry->ages = ages;
-	// Of a group of next hops the kernel chooses one for each flow.
-	remote = nexthop || !place->family ? 0 : remote_get(key->ifindex, place);
-	if (remote == entry->remote && !fresh)
-		remote_put(remote);
-	else
-		entry_turn(entry, remote);
+	if (nexthop)
+		group = fdb_group_get(key->ifindex, nexthop);
+	else if (place->family)
+		remote = remote_get(key->ifindex, place);
+	entry_turn(entry, remote, group);
 }
 
 static void
 entry_drop(struct entry *entry)
 {
-	const struct entry_key key = entry->key;
-	uint32_t before = entry->remote;
+	const struct entry before = *entry;
 
 	table_remove(&mirror.entries, entry);
-	station_follows(&key);
-	remote_put(before);
+	station_follows(&before.key);
+	remote_put(before.remote);
+	fdb_group_put(before.group);
 }
 
 void
@@ -101,7 +106,7 @@ entry_gone(const struct entry_key *key)
 	if (stamp_gone(&entry->stamp, STEP_STATIONS))
 		entry_drop(entry);
 	else
-		entry_turn(entry, 0);
+		entry_turn(entry, 0, 0);
 }
 
 /* ---- members of flood lists, and of groups ---------------------------------------------------- */
