@@ -101,10 +101,11 @@ class GobgpClient:
             yield answer.peer
 
     def peers(self, *, advertised: bool = False) -> list[PeerState]:
-        """Of all neighbours. `advertised` are counted on request: it takes gobgpd a walk of its
-        table for each of them."""
+        """Of all neighbours, by address. `advertised` are counted on request: it takes gobgpd a
+        walk of its table for each of them."""
         now = time.time()
-        return [session.peer_state(peer, now) for peer in self._listed(advertised=advertised)]
+        states = [session.peer_state(peer, now) for peer in self._listed(advertised=advertised)]
+        return sorted(states, key=lambda state: (state.address.version, int(state.address)))
 
     def stop(self) -> None:
         """Ends all sessions, and the daemon forgets everything; one that has none is as good."""
