@@ -39,14 +39,9 @@ NEIGHBOR = """
     keepalive-interval = 1
     connect-retry = 1
     idle-hold-time-after-reset = 1
-  [neighbors.graceful-restart.config]
-    enabled = true
-    restart-time = 20
   [[neighbors.afi-safis]]
     [neighbors.afi-safis.config]
       afi-safi-name = "l2vpn-evpn"
-    [neighbors.afi-safis.mp-graceful-restart.config]
-      enabled = true
 """
 EVERYWHERE = "00:00:00:00:00:00"
 MAC, FLOOD = 2, 3
