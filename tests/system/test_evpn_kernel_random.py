@@ -34,6 +34,7 @@ MACS = [f"02:00:00:00:00:{i:02x}" for i in range(12)]
 ADDRESSES = [ip_address(f"10.55.0.{10 + i}") for i in range(6)]
 VTEPS = [FAR[4], OTHER[4]]
 ROUNDS, STEPS = 6, 40
+STORM = 50
 
 
 @pytest.fixture
@@ -144,7 +145,11 @@ def test_what_is_told_is_what_is_there(
         follower = Follower(stack, tmp_path / "floods")
     follower.follow(site.segments(VNI))
     play = Play(site, follower, seed)
-    for _ in range(ROUNDS):
+    for i in range(ROUNDS):
+        if losing:
+            # Of a bridge that is not followed: what comes after them is dropped.
+            rest = f"lladdr 02:00:00:00:01:{i:02x} dev br5000 nud permanent"
+            site.ip(*(f"neigh replace 10.9.0.{j} {rest}" for j in range(STORM)))
         play.round()
         follower.until(
             lambda: not select.select([follower.kernel], [], [], 0)[0], "all of it was read"
