@@ -34,7 +34,7 @@ gw_piece_is_vxlan(const struct gw_piece *piece, const struct rte_mbuf *mbuf)
 	return false;
 }
 
-/* Before which part it belongs; -1: it is one of them, -2: it overlaps with one. */
+// Before which part it belongs; -1: it is one of them, -2: it overlaps with one.
 static int
 place_of(const struct gw_packet *packet, const struct gw_piece *piece)
 {
@@ -53,7 +53,7 @@ place_of(const struct gw_packet *packet, const struct gw_piece *piece)
 	return at;
 }
 
-/* What the last piece says about the others, and they about it. */
+// What the last piece says about the others, and they about it.
 static bool
 ends_right(const struct gw_packet *packet, const struct gw_piece *piece)
 {
@@ -90,7 +90,7 @@ gw_packet_place(struct gw_packet *packet, const struct gw_piece *piece, struct r
 	return packet->have == packet->total ? GW_PLACED_ALL : GW_PLACED;
 }
 
-/* Routers mark congestion on any piece, but all or none of them can be marked (RFC 3168 5.3). */
+// Routers mark congestion on any piece, but all or none of them can be marked (RFC 3168 5.3).
 static bool
 ecn_makes_sense(uint8_t seen)
 {

@@ -24,6 +24,7 @@ from tests.dpdk.vxlan import (
     OTHER,
     PEER,
     STRANGER,
+    TTL,
     Segment,
     between,
     stretch,
@@ -260,6 +261,21 @@ def test_more_than_an_mbuf_has_room_for(site: Site) -> None:
     counting = site.bench.counting()
     site.passed(pieces(whole, (1000, 2000), 54))
     counting.expect(PUNT_LOCAL=3)
+
+
+def test_pieces_for_somebody_else(site: Site) -> None:
+    """They are routed one by one, also those of a VTEP."""
+    target = {4: "198.51.100.9", 6: "2001:db8:2::9"}[site.family]
+    beyond = site.bench.port("p1", "198.51.100.1/24", "2001:db8:2::1/64")
+    site.bench.neighbour(beyond, target)
+    site.bench.settle()
+    sent = pieces(site.segment.arriving(inner(), target=target), (800,), 56)
+    counting = site.bench.counting()
+    seen = site.bench.burst(built(sent), via=site.core.far, at=beyond.far)
+    counting.expect(**{f"FORWARD_IP{site.family}": 2})
+    ends = (beyond.mac, beyond.far_mac)
+    whole = site.segment.arriving(inner(), target=target, macs=ends, ttl=TTL - 1)
+    assert [bytes(part) for part in seen] == built(pieces(whole, (800,), 56))
 
 
 def test_another_protocol(site: Site) -> None:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* IPv4: pieces of UDP packets from VTEPs (RFC 791 section 3.2). */
+#include "../fib.h"
 #include "ip_reassemble.h"
 
 static const uint8_t PLAIN = 0x45; /* version 4, no options */
@@ -48,10 +49,26 @@ mend(struct rte_mbuf *mbuf, uint32_t length, bool congested)
 	ip->hdr_checksum = rte_ipv4_cksum(ip);
 }
 
+static bool
+is_ours(const uint8_t *address)
+{
+	uint32_t word;
+
+	memcpy(&word, address, sizeof(word));
+	return !__atomic_load_n(&gw_fib4_closed, __ATOMIC_ACQUIRE) &&
+	       gw_fib4_find(rte_be_to_cpu_32(word)) == GW_NEXTHOP_LOCAL;
+}
+
 static uint16_t
 ip4_reassemble(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t count)
 {
-	static const struct gw_reassemble_family family = {.read = read_piece, .mend = mend};
+	static struct gw_reassemble_memo memos[GW_WORKER_LCORES];
+	static const struct gw_reassemble_family family = {
+		.read = read_piece,
+		.is_ours = is_ours,
+		.mend = mend,
+		.memos = memos,
+	};
 
 	return gw_reassemble_burst(graph, node, objs, count, &family);
 }
@@ -61,6 +78,11 @@ static struct rte_node_register registration = {
 	.process = ip4_reassemble,
 	.init = gw_node_init,
 	.nb_edges = GW_REASSEMBLE_EDGES,
-	.next_nodes = {[GW_REASSEMBLE_DECAP] = "vxlan4-decap", [GW_REASSEMBLE_PUNT] = "punt"},
+	.next_nodes =
+		{
+			[GW_REASSEMBLE_DECAP] = "vxlan4-decap",
+			[GW_REASSEMBLE_PUNT] = "punt",
+			[GW_REASSEMBLE_IP] = "ip4-lookup",
+		},
 };
 RTE_NODE_REGISTER(registration)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* IPv6: pieces of UDP packets from VTEPs (RFC 8200 section 4.5). */
+#include "../fib.h"
 #include "ip_fragment.h"
 #include "ip_reassemble.h"
 
-enum { OFFSET_MASK = 0xfff8, CLASS_SHIFT = 20 };
+enum { OFFSET_MASK = 0xfff8 };
 
 /* A frame whose headers are nothing but these. */
 struct headers {
@@ -37,11 +38,11 @@ read_piece(const struct rte_mbuf *mbuf, struct gw_piece *piece)
 	piece->more = place & GW_FRAGMENT6_MORE;
 	piece->length = length - sizeof(headers->fragment);
 	piece->headers = sizeof(*headers);
-	piece->ecn = rte_be_to_cpu_32(headers->ip.vtc_flow) >> CLASS_SHIFT & GW_ECN_MASK;
+	piece->ecn = gw_ip6_class(&headers->ip) & GW_ECN_MASK;
 	return true;
 }
 
-/* What is in front of the fragment header takes its place. */
+// What is in front of the fragment header takes its place.
 static void
 mend(struct rte_mbuf *mbuf, uint32_t length, bool congested)
 {
@@ -50,16 +51,29 @@ mend(struct rte_mbuf *mbuf, uint32_t length, bool congested)
 	headers->ip.proto = headers->fragment.next;
 	headers->ip.payload_len = rte_cpu_to_be_16(length);
 	if (congested)
-		headers->ip.vtc_flow |= rte_cpu_to_be_32(GW_ECN_CE << CLASS_SHIFT);
+		headers->ip.vtc_flow |= rte_cpu_to_be_32(GW_ECN_CE << GW_IP6_CLASS_SHIFT);
 	memmove((char *)headers + sizeof(headers->fragment), headers,
 		sizeof(*headers) - sizeof(headers->fragment));
 	rte_pktmbuf_adj(mbuf, sizeof(headers->fragment));
 }
 
+static bool
+is_ours(const uint8_t *address)
+{
+	return !__atomic_load_n(&gw_fib6_closed, __ATOMIC_ACQUIRE) &&
+	       gw_fib6_find(address) == GW_NEXTHOP_LOCAL;
+}
+
 static uint16_t
 ip6_reassemble(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t count)
 {
-	static const struct gw_reassemble_family family = {.read = read_piece, .mend = mend};
+	static struct gw_reassemble_memo memos[GW_WORKER_LCORES];
+	static const struct gw_reassemble_family family = {
+		.read = read_piece,
+		.is_ours = is_ours,
+		.mend = mend,
+		.memos = memos,
+	};
 
 	return gw_reassemble_burst(graph, node, objs, count, &family);
 }
@@ -69,6 +83,11 @@ static struct rte_node_register registration = {
 	.process = ip6_reassemble,
 	.init = gw_node_init,
 	.nb_edges = GW_REASSEMBLE_EDGES,
-	.next_nodes = {[GW_REASSEMBLE_DECAP] = "vxlan6-decap", [GW_REASSEMBLE_PUNT] = "punt"},
+	.next_nodes =
+		{
+			[GW_REASSEMBLE_DECAP] = "vxlan6-decap",
+			[GW_REASSEMBLE_PUNT] = "punt",
+			[GW_REASSEMBLE_IP] = "ip6-lookup",
+		},
 };
 RTE_NODE_REGISTER(registration)

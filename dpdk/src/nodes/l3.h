@@ -64,7 +64,18 @@ gw_l3_edge(struct rte_mbuf *mbuf, const struct rte_ether_hdr *ether, uint32_t fl
 	return gw_l3_local(mbuf, ether->ether_type);
 }
 
-/* UDP to a port that VXLAN segments have; what else has to be right is looked at later. */
+/* One of several. */
+static inline bool
+gw_ip4_is_piece(const uint8_t *ip)
+{
+	rte_be16_t place;
+
+	memcpy(&place, ip + offsetof(struct rte_ipv4_hdr, fragment_offset), sizeof(place));
+	return place & RTE_BE16(RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK);
+}
+
+/* UDP to a port that VXLAN segments have, or a piece that may be of such a packet; what else has to be
+ * right is looked at later. */
 static inline bool
 gw_l3_is_vxlan(const struct rte_mbuf *mbuf, const struct rte_ether_hdr *ether)
 {
@@ -76,10 +87,14 @@ gw_l3_is_vxlan(const struct rte_mbuf *mbuf, const struct rte_ether_hdr *ether)
 	if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4)) {
 		if (ip[offsetof(struct rte_ipv4_hdr, next_proto_id)] != IPPROTO_UDP)
 			return false;
+		if (unlikely(gw_ip4_is_piece(ip)))
+			return true;
 		memcpy(&port, ip + sizeof(struct rte_ipv4_hdr) + sizeof(port), sizeof(port));
 	} else if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6)) {
-		if (ip[offsetof(struct rte_ipv6_hdr, proto)] != IPPROTO_UDP)
-			return false;
+		const uint8_t next = ip[offsetof(struct rte_ipv6_hdr, proto)];
+
+		if (next != IPPROTO_UDP)
+			return next == IPPROTO_FRAGMENT;
 		memcpy(&port, ip + sizeof(struct rte_ipv6_hdr) + sizeof(port), sizeof(port));
 	} else {
 		return false;

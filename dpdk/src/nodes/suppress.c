@@ -29,7 +29,7 @@ station(const struct rte_ether_addr *mac, uint16_t bridge)
 	return place < 0 ? NULL : &gw_fdb_entries[place];
 }
 
-/* The kernel learns where stations are: it has to see those that it does not know there. */
+// The kernel learns where stations are: it has to see those that it does not know there.
 static inline bool
 is_known(struct rte_mbuf *mbuf, uint16_t bridge, uint32_t now)
 {
@@ -47,7 +47,7 @@ is_known(struct rte_mbuf *mbuf, uint16_t bridge, uint32_t now)
 	return true;
 }
 
-/* The one whose address it is; false: nobody that is known to be behind a VTEP, or the asker. */
+// The one whose address it is; false: nobody that is known to be behind a VTEP, or the asker.
 static inline bool
 binding_of(const struct question *question, union gw_binding *binding)
 {
@@ -63,7 +63,7 @@ binding_of(const struct question *question, union gw_binding *binding)
 	return place && gw_fdb_place(place).flags & GW_FDB_TUNNEL;
 }
 
-/* Whether the frame has become the answer. */
+// Whether the frame has become the answer.
 static inline bool
 answer(struct rte_mbuf *mbuf, uint32_t now)
 {

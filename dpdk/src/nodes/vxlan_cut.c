@@ -87,7 +87,7 @@ identification(uint16_t lcore, const struct rte_mbuf *mbuf, bool ip6)
 	return own->ip4[ip->dst_addr * 0x9e3779b1U / (UINT32_MAX / COUNTERS + 1)] += step();
 }
 
-/* Of a frame whose headers are in its first segment. */
+// Of a frame whose headers are in its first segment.
 static inline void
 make_plan(const struct rte_mbuf *mbuf, struct plan *plan)
 {
@@ -107,7 +107,7 @@ make_plan(const struct rte_mbuf *mbuf, struct plan *plan)
 	plan->pieces = (plan->payload - 1) / plan->chunk;
 }
 
-/* The IP header of a piece, behind its Ethernet header, from that of the whole packet. */
+// The IP header of a piece, behind its Ethernet header, from that of the whole packet.
 static inline void
 write_ip(struct rte_mbuf *piece, const struct plan *plan, uint32_t offset, uint32_t length)
 {
@@ -133,7 +133,7 @@ write_ip(struct rte_mbuf *piece, const struct plan *plan, uint32_t offset, uint3
 	ip6->proto = GW_NEXT_FRAGMENT;
 }
 
-/* A further piece, out of the frame, which is whole yet. */
+// A further piece, out of the frame, which is whole yet.
 static inline void
 copy_piece(struct rte_mbuf *piece, const struct rte_mbuf *mbuf, const struct plan *plan,
 	   uint32_t offset)
@@ -152,7 +152,7 @@ copy_piece(struct rte_mbuf *piece, const struct rte_mbuf *mbuf, const struct pla
 	write_ip(piece, plan, offset, length);
 }
 
-/* The frame becomes the first piece. There is room for a header more, see GW_TUNNEL_HEADER. */
+// The frame becomes the first piece. There is room for a header more, see GW_TUNNEL_HEADER.
 static inline bool
 shrink(struct rte_mbuf *mbuf, const struct plan *plan)
 {
@@ -170,7 +170,7 @@ shrink(struct rte_mbuf *mbuf, const struct plan *plan)
 	return true;
 }
 
-/* GW_VXLAN_ENCAP, or why it is not sent; the frame is the caller's then, whole or not. */
+// GW_VXLAN_ENCAP, or why it is not sent; the frame is the caller's then, whole or not.
 static inline enum gw_counter
 cut(struct rte_mbuf *mbuf, uint16_t lcore, struct output *out)
 {
