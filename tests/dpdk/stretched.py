@@ -43,7 +43,8 @@ class Stretched:
     @classmethod
     @contextmanager
     def running(cls, name: str) -> Iterator["Stretched"]:
-        with Bench.running(name, with_tunnels()) as bench:
+        options = replace(with_tunnels(), memory_mb=192, mbufs=20480)
+        with Bench.running(name, options) as bench:
             core = underlay(bench)
             access = {family: bench.port(f"p{family}") for family in FAMILIES}
             second = {family: bench.port(f"q{family}") for family in FAMILIES}
