@@ -8,6 +8,7 @@ side takes the place of a remote one in just that way.
 
 import contextlib
 import errno
+import logging
 import os
 import select
 from collections.abc import Iterable
@@ -33,6 +34,8 @@ from .kernel_record import FloodRecord
 from .kernel_routes import our_routes
 from .kernel_socket import Fact, FactFlag, FactKind, KernelSocket, SocketStatus
 from .kernel_ways import Ways
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, int, object]
 WAITING = (errno.ENETDOWN, errno.ENODEV)
@@ -103,17 +106,24 @@ class EvpnKernel:
     def read(self) -> KernelNews:
         """What changed, and whether that is all. KernelError: it is not, call again."""
         self._clear()
-        lost = self.status.lost if self.status else 0
-        self.status = self._socket.read()
-        if self.status.lost != lost:
-            # It may have been about routes, which no dump looks at.
-            self._missing |= {key: None for key, _ in self._prefixes()}
+        self._note(self._socket.read())
         for fact in self._socket.take():
             self._take(fact)
         self._make_way()
         refused = self._put_back()
         synced, self._fresh = self._fresh, False
         return KernelNews(self._local.changes(), synced, tuple(refused))
+
+    def _note(self, status: SocketStatus) -> None:
+        before, self.status = self.status, status
+        if before and status.lost != before.lost:
+            log.warning("the kernel dropped events about stations: they are read again")
+            # It may have been about routes, which no dump looks at.
+            self._missing |= {key: None for key, _ in self._prefixes()}
+        if status.refused and not (before and before.refused):
+            log.warning(
+                "no room for %d stations or neighbours: EVPN does not know them", status.refused
+            )
 
     def _put_back(self) -> list[EntryRefused]:
         """What is missing. Returns the news of what is refused, without what waits for its device,
