@@ -190,9 +190,12 @@ def test_a_neighbour_that_does_not_come_back_has_its_time() -> None:
     assert not gateway.floods()
 
 
-def seen(messages: int, state: SessionState = SessionState.ESTABLISHED, **more: str) -> PeerState:
-    reason = more.get("reason", "")
-    return PeerState(vtep(2), ASN, state, messages=messages, hold_time=9.0, reason=reason)
+def seen(
+    messages: int, state: SessionState = SessionState.ESTABLISHED, notifications: int = 0
+) -> PeerState:
+    return PeerState(
+        vtep(2), ASN, state, messages=messages, notifications=notifications, hold_time=9.0
+    )
 
 
 @pytest.mark.parametrize(("silent", "expected"), [(3.0, True), (5.9, True), (8.5, False)])
@@ -212,9 +215,11 @@ def test_a_neighbour_that_was_heard_a_moment_ago_is_expected_back(
     assert pulse.look([away], 171.0) == {vtep(2)}
 
 
-def test_a_neighbour_that_was_shut_down_or_never_there_is_not_expected() -> None:
+def test_a_neighbour_that_left_in_good_order_or_never_came_is_not_expected() -> None:
     pulse = Pulse()
     assert not pulse.look([seen(0, SessionState.ACTIVE)], 100.0)
     pulse.look([seen(1)], 101.0)
+    assert not pulse.look([seen(2, SessionState.IDLE, 1)], 102.0)
 
-    assert not pulse.look([seen(1, SessionState.IDLE, reason="it is shut down")], 102.0)
+    pulse.look([seen(4, notifications=1)], 110.0)
+    assert pulse.look([seen(4, SessionState.IDLE, 1)], 111.0), "of the session before"

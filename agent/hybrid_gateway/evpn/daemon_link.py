@@ -22,13 +22,12 @@ BACKOFF_SECONDS = 0.2
 BACKOFF_SECONDS_MAX = 2.0
 """Between two attempts; the daemon is on this host, and an attempt is cheap."""
 LOOK_SECONDS = 1.0
-"""Between two looks at the neighbours."""
+LOOKS_MIN = 9
+"""Neighbours are looked at every second, or so many times in a hold time if that is shorter."""
 RETRY_SECONDS = 30.0
 """Until routes that the daemon refused are said again."""
 PATIENCE_SECONDS = 30.0
 """For neighbours to come back, though none of them keeps our routes as long (restart-time: 0)."""
-WITHDRAW_MAX = 2048
-"""Routes at once, where there is not time for all."""
 SHUT_SECONDS = 300.0
 """That a neighbour which sent more routes than it may is left alone."""
 
@@ -79,24 +78,16 @@ class DaemonLink:
 
     def stop(self, seconds: float, *, silence: bool) -> None:
         """Ends the thread within that time; `silence`: the daemon ends its sessions as well."""
-        self._stopping = True
         client = self._client
-        if client:
-            if silence:
-                with contextlib.suppress(EvpnError):
-                    self._take_back(client, time.monotonic() + seconds / 2)
-                    client.stop()
+        if silence and client:
+            # Before the thread is told, which would close the client.
+            with contextlib.suppress(EvpnError):
+                client.stop()
+        self._stopping = True
+        if client := self._client:
             client.close()
         self._work.set()
         self._thread.join(seconds)
-
-    def _take_back(self, client: GobgpClient, end: float) -> None:
-        """Neighbours would keep for a while what is not withdrawn before the session ends."""
-        with self._lock:
-            routes = list(self._mind.routes)
-        while routes and time.monotonic() < end:
-            client.withdraw(routes[-WITHDRAW_MAX:])
-            del routes[-WITHDRAW_MAX:]
 
     def fetch(self) -> News | None:
         """What the daemon told in this session, a few thousand events at most; with `lock` held."""
@@ -195,6 +186,7 @@ class DaemonLink:
     def _talk(self, client: GobgpClient, listener: Listener, section: Evpn | None) -> None:
         look = time.monotonic()
         retry = look + RETRY_SECONDS
+        pause = _pause(section)
         while not self._stopping:
             now = time.monotonic()
             self._work.wait(max(0.0, look - now))
@@ -209,9 +201,10 @@ class DaemonLink:
                 if self._configure(client, section):
                     return
                 self.pardon()
+                pause = _pause(section)
             self._say(client)
             if time.monotonic() >= look:
-                look = time.monotonic() + LOOK_SECONDS
+                look = time.monotonic() + pause
                 self._look(client, listener)
                 if look >= retry:
                     retry = look + RETRY_SECONDS
@@ -264,3 +257,9 @@ class DaemonLink:
         self._restrain(client, over, now)
         self._become(SpeakerState.SYNCHRONIZED if settled else SpeakerState.LEARNING)
         self._wake()
+
+
+def _pause(section: Evpn | None) -> float:
+    """Between two looks at the neighbours."""
+    hold = section.hold_time if section else 0
+    return min(LOOK_SECONDS, hold / LOOKS_MIN) if hold else LOOK_SECONDS

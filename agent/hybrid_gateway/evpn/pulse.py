@@ -2,9 +2,10 @@
 """Whether a neighbour that went away is expected back: its daemon died, or its site did. Pure.
 
 gobgpd does not say why a session ended, and its own graceful restart (RFC 4724) ends it for good:
-3.10 crashes when it marks MAC routes as stale. What a neighbour has sent tells as much. When it was
-heard a moment ago, the end of its TCP connection did it, and whatever forwards there still does.
-When it was silent for the hold time, nobody can say that of it.
+3.10 crashes when it marks MAC routes as stale. What it counts tells as much. A session that either
+side ended in good order has a NOTIFICATION, also one whose hold time was over. If there was none,
+and the neighbour was heard a moment ago, the end of its TCP connection did it, and whatever
+forwards there still does.
 """
 
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ ALIVE = 2 / 3
 @dataclass(slots=True)
 class _Heard:
     messages: int
+    notifications: int
     when: float
     hold_time: float
     expected: bool | None = None
@@ -45,10 +47,12 @@ class Pulse:
         if heard.expected is None:
             silent = now - heard.when
             alive = heard.hold_time == 0 or silent < heard.hold_time * ALIVE
-            heard.expected = alive and not peer.reason
+            heard.expected = alive and peer.notifications == heard.notifications
         return heard.expected
 
     def _hear(self, peer: PeerState, now: float) -> None:
         heard = self._heard.get(peer.address)
         if heard is None or heard.expected is not None or heard.messages != peer.messages:
-            self._heard[peer.address] = _Heard(peer.messages, now, peer.hold_time)
+            self._heard[peer.address] = _Heard(
+                peer.messages, peer.notifications, now, peer.hold_time
+            )

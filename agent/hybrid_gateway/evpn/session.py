@@ -128,6 +128,8 @@ def peer_state(peer: api.Peer, now: float) -> PeerState:
         flaps=peer.state.flops,
         complete=established and family.mp_graceful_restart.state.end_of_rib_received,
         messages=peer.state.messages.received.total,
+        notifications=peer.state.messages.received.notification
+        + peer.state.messages.sent.notification,
         hold_time=float(peer.timers.state.negotiated_hold_time),
         reason=_reason(peer),
     )

@@ -203,6 +203,8 @@ class PeerState:
     """It has sent all that it had when the session began (End-of-RIB, RFC 4724 section 2)."""
     messages: int = 0
     """That came from it, of whatever kind: one that is alive sends keepalives."""
+    notifications: int = 0
+    """That either side ended a session with, since the daemon began."""
     hold_time: float = 0.0
     """Seconds, as it was agreed upon; 0: there is none."""
     reason: str = ""
