@@ -3,20 +3,23 @@
 
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hybrid_gateway.evpn.speaker import EvpnSpeaker
 from hybrid_gateway.evpn.view import EvpnView, MacState, MacView, SpeakerState
-from hybrid_gateway.evpn.wanted import EvpnSegment, EvpnWanted
+from hybrid_gateway.evpn.wanted import EvpnSegment, EvpnTable, EvpnWanted
 from hybrid_gateway.lab import namespaces
 from hybrid_gateway.model import Evpn, Segment
 from tests.lib.gateway import eventually
 
 from .bgp import SESSION_SECONDS, Speaker, neighbor, wired
 
-VNI = 550
-DEVICE, BRIDGE, PORT = "vni550", "br550", "p0"
+VNI, ROUTED = 550, 900
+DEVICES = {VNI: ("vni550", "br550"), ROUTED: ("vni900", "br900")}
+DEVICE, PORT = "vni550", "p0"
+HOLD_SECONDS = 6
 NOBODY = "00:00:00:00:00:00"
 
 
@@ -39,13 +42,10 @@ class Site:
         namespaces.ip_batch(
             self.bgp.namespace,
             [
-                f"link add {BRIDGE} type bridge",
-                f"link add {DEVICE} type vxlan id {VNI} local {self.bgp.address} dstport 4789 "
-                "nolearning udp6zerocsumrx",
+                *(line for vni in DEVICES for line in self._device(vni)),
                 f"link add {PORT} type veth peer name {PORT} netns {self.host}",
-                *(f"link set {one} addrgenmode none" for one in (BRIDGE, DEVICE, PORT)),
-                *(f"link set {one} master {BRIDGE}" for one in (DEVICE, PORT)),
-                *(f"link set {one} up" for one in (DEVICE, PORT, BRIDGE)),
+                f"link set {PORT} addrgenmode none master {DEVICES[VNI][1]}",
+                f"link set {PORT} up",
             ],
         )
         namespaces.ip_batch(
@@ -57,20 +57,29 @@ class Site:
             ],
         )
 
+    def _device(self, vni: int) -> list[str]:
+        device, bridge = DEVICES[vni]
+        return [
+            f"link add {bridge} type bridge",
+            f"link add {device} type vxlan id {vni} local {self.bgp.address} dstport 4789 "
+            "nolearning",
+            *(f"link set {one} addrgenmode none" for one in (bridge, device)),
+            f"link set {device} master {bridge}",
+            *(f"link set {one} up" for one in (device, bridge)),
+        ]
+
     def _wanted(self) -> EvpnWanted:
         links = {link["ifname"]: link for link in self.ip("link", "show")}
+        segments = tuple(self._segment(vni, links) for vni in DEVICES)
+        return EvpnWanted(self.bgp.section(), segments, (EvpnTable(ROUTED),))
+
+    def _segment(self, vni: int, links: dict[str, dict[str, Any]]) -> EvpnSegment:
+        device, bridge = DEVICES[vni]
+        indexes = links[device]["ifindex"], links[bridge]["ifindex"]
         segment = Segment(
-            links[DEVICE]["ifindex"],
-            DEVICE,
-            VNI,
-            links[BRIDGE]["ifindex"],
-            BRIDGE,
-            4789,
-            6,
-            local=self.bgp.address,
+            indexes[0], device, vni, indexes[1], bridge, 4789, 6, local=self.bgp.address
         )
-        mac = bytes.fromhex(links[BRIDGE]["address"].replace(":", ""))
-        return EvpnWanted(self.bgp.section(), (EvpnSegment(segment, True, mac),))
+        return EvpnSegment(segment, True, bytes.fromhex(links[bridge]["address"].replace(":", "")))
 
     def ip(self, *argv: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(
@@ -82,7 +91,7 @@ class Site:
 
     def start(self, section: Evpn) -> None:
         record = Path(self.bgp.directory) / f"{self.bgp.name}.floods"
-        self.wanted = EvpnWanted(section, self.wanted.segments)
+        self.wanted = replace(self.wanted, section=replace(section, hold_time=HOLD_SECONDS))
         with namespaces.entered(self.bgp.namespace):
             self.speaker = EvpnSpeaker(f"unix://{self.bgp.socket}", record)
             self.speaker.follow(self.wanted)
@@ -121,6 +130,11 @@ class Site:
         """Where the VXLAN device sends what is for this address."""
         return {row["dst"] for row in self.fdb() if row["mac"] == mac and "dst" in row}
 
+    def routes(self) -> set[str]:
+        """Of ours, in the main table."""
+        show = ("-4", "route", "show", "proto", "179")
+        return {route["dst"] for route in self.ip(*show)}
+
     def learned(self, mac: str) -> bool:
         return any(row["mac"] == mac for row in self.fdb(PORT))
 
@@ -139,6 +153,15 @@ class Site:
         namespaces.run(namespaces.inside(self.host, argv), check=False)
         if mac:
             namespaces.ip_batch(self.host, [f"link set {PORT} address {self.mac}"])
+
+    def mute(self, mute: bool) -> None:
+        """Whether the gateway neither says nor hears anything at the underlay."""
+        rule = "table netdev mute { chain in { type filter hook ingress device wire priority 0; "
+        rule += "policy drop; }; chain out { type filter hook egress device wire priority 0; "
+        rule += "policy drop; }; }"
+        if not mute:
+            rule = "delete table netdev mute"
+        namespaces.run(namespaces.inside(self.bgp.namespace, ["nft", "-f", "-"]), stdin=rule)
 
     def cable(self, up: bool) -> None:
         namespaces.ip_batch(self.host, [f"link set {PORT} {'up' if up else 'down'}"])

@@ -4,14 +4,16 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 
 from hybrid_gateway.evpn.view import MacState, SpeakerState
+from hybrid_gateway.evpn.wanted import EvpnTable
 from tests.lib.gateway import eventually
 
 from .bgp import ASN, ROUTE_SECONDS, SESSION_SECONDS, neighbor
-from .stretch import NOBODY, Site, stretched, together
+from .stretch import NOBODY, ROUTED, Site, stretched, together
 
 MOVING = "02:00:00:00:55:aa"
 Sites = tuple[Site, Site]
@@ -35,7 +37,7 @@ def test_hosts_of_two_sites_talk(sites: Sites) -> None:
     eventually(lambda: east.vteps(west.mac) == {str(west.bgp.address)}, "and in the kernel")
     bridged = [row for row in east.fdb() if row["mac"] == west.mac and row.get("master")]
     assert "extern_learn" in bridged[0]["flags"]
-    (vni,) = east.view().vnis
+    vni, _ = east.view().vnis
     assert (vni.vteps, vni.local_macs, vni.remote_macs) == (1, 1, 1)
 
 
@@ -84,6 +86,36 @@ def test_what_is_known_outlives_the_daemon(sites: Sites) -> None:
     assert east.view().error == ""
     assert east.vteps(west.mac) == {str(west.bgp.address)}
     eventually(lambda: bool(west.vteps("02:00:00:00:55:bb")), "what came meanwhile is announced")
+
+
+def test_a_site_that_falls_silent_is_forgotten(sites: Sites) -> None:
+    """When the hold time is over: it is not known of its daemon alone that it is away."""
+    east, west = sites
+    east.ping(west)
+    eventually(lambda: bool(east.vteps(west.mac)), "it is known")
+
+    west.mute(True)
+    eventually(lambda: not east.vteps(west.mac), "it is forgotten", SESSION_SECONDS)
+    assert not east.vteps(NOBODY)
+
+    west.mute(False)
+    together(east, west)
+
+
+def test_prefixes_of_one_site_are_routes_of_the_other(sites: Sites) -> None:
+    east, west = sites
+    assert east.speaker
+    tables = (EvpnTable(ROUTED, present=(ip_network("10.1.0.0/16"), ip_network("10.2.0.0/16"))),)
+
+    east.speaker.follow(replace(east.wanted, tables=tables))
+    eventually(lambda: west.routes() == {"10.1.0.0/16", "10.2.0.0/16"}, "both are there")
+    theirs = {view.prefix: view.vtep for view in west.view().prefixes}
+    assert theirs == dict.fromkeys(tables[0].present, east.bgp.address)
+    ours = {view.prefix: view.vtep for view in east.view().prefixes}
+    assert ours == dict.fromkeys(tables[0].present)
+
+    east.speaker.follow(east.wanted)
+    eventually(lambda: not west.routes(), "and gone")
 
 
 def test_what_is_over_is_swept_after_a_restart_of_the_agent(sites: Sites) -> None:
