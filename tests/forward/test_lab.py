@@ -5,18 +5,33 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 
 from hybrid_gateway.instance import Instance
-from hybrid_gateway.lab import HOSTS, LAN, WEST, GatewayProcess, Lab, WorkerProcess, leftovers
+from hybrid_gateway.lab import (
+    HOSTS,
+    LAN,
+    WEST,
+    GatewayProcess,
+    Lab,
+    WorkerProcess,
+    leftovers,
+    segment,
+)
 from hybrid_gateway.lab.namespaces import LabError, run
+from hybrid_gateway.lab.segment import SiteLab
 from hybrid_gateway.lab.sfp import stand
+from hybrid_gateway.lab.sites import SITES
 from tests.lib.ctl import gwctl
+from tests.lib.gateway import eventually
 from tests.lib.programs import pinged
 
 NR_HUGEPAGES = Path("/proc/sys/vm/nr_hugepages")
+MEET_SECONDS = 30.0
+"""A BGP session that was refused is tried again after some seconds."""
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +116,34 @@ def test_the_workers_ports_come_and_go(bare: Lab) -> None:
         assert not leftovers.keeper_pids(lab.name)
         assert not list(Path("/run/netns").glob(f"{lab.name}-*"))
         assert not Instance(lab.name).run_dir.exists()
+        assert NR_HUGEPAGES.read_text() == reserved
+
+
+def test_the_three_sites_come_and_go(bare: Lab) -> None:
+    """`gwctl lab up --sites`: EVPN joins them, and `down` leaves nothing of it."""
+    lab = Lab(bare.name)
+    reserved = NR_HUGEPAGES.read_text()
+    places = [SiteLab(lab, site) for site in SITES]
+    with ExitStack() as stack:
+        stack.callback(leftovers.remove, lab)
+        stack.callback(segment.remove, lab)
+        gwctl(lab, "lab", "up", "--name", lab.name, "--sites")
+        pids = [leftovers.agent_pids(place.name) for place in places]
+        assert [len(found) for found in pids] == [1, 1, 0]
+        gwctl(lab, "lab", "up", "--name", lab.name, "--sites")
+        assert [leftovers.agent_pids(place.name) for place in places] == pids
+        for here, there in permutations(SITES, 2):
+            eventually(
+                lambda here=here, there=there: pinged(lab, here.host.host, there.host.ip, 1) == 1,  # type: ignore[misc]
+                f"{here.host.host} reaches {there.host.host}",
+                MEET_SECONDS,
+            )
+        gwctl(lab, "lab", "down", "--name", lab.name)
+        for place in places:
+            assert not leftovers.keeper_pids(place.name)
+            assert not leftovers.bgp_pids(place.name)
+            assert not Instance(place.name).run_dir.exists()
+        assert not list(Path("/run/netns").glob(f"{lab.name}-*"))
         assert NR_HUGEPAGES.read_text() == reserved
 
 

@@ -19,12 +19,14 @@ from ..lab import (
     WorkerProcess,
     leftovers,
     second,
+    segment,
     sfp,
+    sites,
 )
 from ..lab.daemon import Daemon
 from ..lab.namespaces import LabError
 from ..lab.network import DEFAULT_NAME
-from ..lab.topology import ALL_HOSTS
+from ..lab.topology import ALL_HOSTS, SITES_HOSTS
 from .base import output
 
 NAME = click.option(
@@ -57,12 +59,15 @@ def _lab(name: str) -> Lab:
     help="A segment stretched to a second site, by VXLAN over that.",
 )
 @click.option("--sfp", "with_sfp", is_flag=True, help="Two ports of the DPDK worker, too.")
-def up(name: str, agent: bool, second_site: str | None, with_sfp: bool) -> None:
+@click.option("--sites", "with_sites", is_flag=True, help="Three sites of one segment, too.")
+def up(name: str, agent: bool, second_site: str | None, with_sfp: bool, with_sites: bool) -> None:
     """Build the lab; repair it when it stands already.
 
     With a second site there are left, left2 and right, too: hosts of one segment, the first two
     at this gateway and the third at a plain Linux bridge, gw2, behind the router core. With SFP
-    ports there are east and west, between which gw-worker forwards.
+    ports there are east and west, between which gw-worker forwards. With sites there are site1
+    with XDP, site2 with gw-worker and site3 of plain Linux, joined by EVPN over IPv6, with host1,
+    host2 and host3 on their segment; they have agents of their own.
     """
     site = _lab(name)
     site.up()
@@ -80,12 +85,16 @@ def up(name: str, agent: bool, second_site: str | None, with_sfp: bool) -> None:
             client.call("apply")
     if agent and not pids:
         pids = [_started(GatewayProcess(site))]
+    if with_sites and not segment.runs(site):
+        segment.stand(site)
+        if agent:
+            segment.start(site)
     workers = leftovers.worker_pids(name)
     answer = asdict(site.state()) | {
         "agent": pids[0] if pids else None,
         "worker": workers[0] if workers else None,
     }
-    lines = _to_try(name, second_site=bool(second_site), with_sfp=with_sfp)
+    lines = _to_try(name, second_site=bool(second_site), with_sfp=with_sfp, with_sites=with_sites)
     lines.append(f"configuration: {site.config}")
     if pids:
         lines.append(f"gw-agent: process {pids[0]}, log {site.directory / 'agent.log'}")
@@ -94,7 +103,7 @@ def up(name: str, agent: bool, second_site: str | None, with_sfp: bool) -> None:
     output().show(answer, "\n".join(lines))
 
 
-def _to_try(name: str, *, second_site: bool, with_sfp: bool) -> list[str]:
+def _to_try(name: str, *, second_site: bool, with_sfp: bool, with_sites: bool) -> list[str]:
     execute, ctl = f"  gwctl lab exec{_option(name)}", f"  gwctl --instance {name}"
     lines = [
         f"lab {name} is up, its hosts are {', '.join(HOSTS)}; try",
@@ -113,6 +122,12 @@ def _to_try(name: str, *, second_site: bool, with_sfp: bool) -> list[str]:
             f"{execute} east -- ping -c 3 {WEST.ip}",
             f"{ctl} show graph",
         ]
+    if with_sites:
+        lines += [
+            f"the three sites' hosts are {', '.join(SITES_HOSTS)}; try",
+            f"{execute} host1 -- ping -c 3 {sites.SITES[1].host.ip}",
+            f"{ctl}-{sites.SITES[0].gateway} show evpn",
+        ]
     return lines
 
 
@@ -124,8 +139,10 @@ def _started(daemon: Daemon) -> int:
 @lab.command()
 @NAME
 def down(name: str) -> None:
-    """Stop the lab's agent and worker and remove everything."""
-    leftovers.remove(_lab(name))
+    """Stop the lab's agents and daemons and remove everything."""
+    site = _lab(name)
+    segment.remove(site)
+    leftovers.remove(site)
     output().show({"name": name, "up": False}, f"lab {name} is gone")
 
 

@@ -148,6 +148,11 @@ def start(lab: Lab, family: Family = Family.IPV6) -> list[Daemon]:
     return started
 
 
+def runs(lab: Lab) -> bool:
+    """Whether there is an agent at any of them."""
+    return any(leftovers.agent_pids(SiteLab(lab, site).name) for site in SITES)
+
+
 def remove(lab: Lab, sites: Sequence[Site] = SITES) -> None:
     """What runs at the sites of a lab; its namespaces go with the lab."""
     for site in sites:
