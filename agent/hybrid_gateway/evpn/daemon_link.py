@@ -2,7 +2,6 @@
 """The speaker's session with the BGP daemon, in a thread of its own: a daemon that is slow, hangs
 or is away keeps nobody else waiting."""
 
-import contextlib
 import logging
 import threading
 import time
@@ -50,6 +49,7 @@ class DaemonLink:
         self._wake = wake
         self._work = threading.Event()
         self._stopping = False
+        self._silence = False
         self._thread = threading.Thread(target=self._run, name="evpn-bgp", daemon=True)
         self._client: GobgpClient | None = None
         self._section: Evpn | None = None
@@ -78,15 +78,11 @@ class DaemonLink:
 
     def stop(self, seconds: float, *, silence: bool) -> None:
         """Ends the thread within that time; `silence`: the daemon ends its sessions as well."""
-        client = self._client
-        if silence and client:
-            # Before the thread is told, which would close the client.
-            with contextlib.suppress(EvpnError):
-                client.stop()
+        self._silence = silence
         self._stopping = True
-        if client := self._client:
-            client.close()
         self._work.set()
+        if not silence and (client := self._client):
+            client.close()
         self._thread.join(seconds)
 
     def fetch(self) -> News | None:
@@ -100,6 +96,18 @@ class DaemonLink:
     # ---- the thread ---------------------------------------------------------------------
 
     def _run(self) -> None:
+        self._serve()
+        if self._silence:
+            # By a client of its own, whatever became of the last one.
+            client = GobgpClient(self._target)
+            try:
+                client.stop()
+            except EvpnError as error:
+                log.warning("sessions are left as they are: %s", error)
+            finally:
+                client.close()
+
+    def _serve(self) -> None:
         delay = BACKOFF_SECONDS
         while not self._stopping:
             sessions = self._sessions
