@@ -189,3 +189,31 @@ def test_bindings_come_and_go(bench: Bench) -> None:
         assert bindings(bench) == 0
         bench.ip("link set p0 master br0")
         assert bindings(bench) == 2
+
+
+def neighbours(bench: Bench) -> int:
+    bench.settle()
+    mirror = bench.client.status().mirror
+    assert mirror
+    return mirror.neighbours4
+
+
+def test_bindings_leave_room_for_other_neighbours(bench: Bench) -> None:
+    half = bench.options.neighbours // 2
+    bound = [f"10.9.{i >> 8}.{i & 255}" for i in range(1, half + 9)]
+    with segment(bench):
+        before = neighbours(bench)
+        bench.ip(
+            *(f"neigh add {one} lladdr {FAR.mac} dev br0 nud noarp extern_learn" for one in bound),
+        )
+        assert neighbours(bench) == half
+        assert bindings(bench) == len(bound)
+        # Those that no control plane has put there find room still.
+        bench.ip(f"neigh add 10.9.99.99 lladdr {FARTHER.mac} dev br0 nud permanent")
+        assert neighbours(bench) == half + 1
+        gone = half // 4
+        bench.ip(
+            "neigh del 10.9.99.99 dev br0", *(f"neigh del {one} dev br0" for one in bound[:gone])
+        )
+        left = before + len(bound) - gone
+        eventually(lambda: neighbours(bench) == left, "those that were left out are in")

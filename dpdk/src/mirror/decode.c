@@ -134,6 +134,7 @@ decode_neighbour(const struct nlmsghdr *message)
 	bool gone = message->nlmsg_type == RTM_DELNEIGH;
 	struct hop_key key = {};
 	const void *address;
+	uint8_t flags = 0;
 
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*nd))
 		return;
@@ -153,11 +154,15 @@ decode_neighbour(const struct nlmsghdr *message)
 		return;
 	memcpy(key.address, address, key.family == FAMILY4 ? 4 : 16);
 	decode_binding(nd, &key, attribute_bytes(attr[NDA_LLADDR], 6), gone);
-	if (gone)
+	if (gone) {
 		neighbour_gone(&key);
-	else
-		neighbour_seen(&key, nd->ndm_state, attribute_bytes(attr[NDA_LLADDR], 6),
-			       attribute_u32(attr[FLAGS_EXT], 0) & NTF_EXT_MANAGED);
+		return;
+	}
+	if (attribute_u32(attr[FLAGS_EXT], 0) & NTF_EXT_MANAGED)
+		flags |= NEIGHBOUR_MANAGED;
+	if (nd->ndm_flags & NTF_EXT_LEARNED)
+		flags |= NEIGHBOUR_BOUND;
+	neighbour_seen(&key, nd->ndm_state, attribute_bytes(attr[NDA_LLADDR], 6), flags);
 }
 
 /* ---- switches ---------------------------------------------------------------------------------------- */

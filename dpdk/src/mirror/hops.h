@@ -53,12 +53,19 @@ void hops_free_idle(void);
 void hops_retry(bool nexthops);
 /* Whether frames can be sent there; the MAC address may be NULL. */
 bool neighbour_usable(uint16_t state, const uint8_t *mac);
-/* A MAC address or NULL; `managed`: NTF_EXT_MANAGED. */
-void neighbour_seen(const struct hop_key *key, uint16_t state, const uint8_t *mac, bool managed);
+/* A MAC address or NULL; `flags`: enum neighbour_flags. */
+void neighbour_seen(const struct hop_key *key, uint16_t state, const uint8_t *mac, uint8_t flags);
+/* Those that were left out, if there is room for some now. */
+void neighbours_retry(enum family family);
 void neighbour_gone(const struct hop_key *key);
 void neighbours_sweep(enum family family);
 
 enum { WAY_HOPS = GW_GROUP_BUCKETS };
+
+enum neighbour_flags {
+	NEIGHBOUR_MANAGED = 1, /* NTF_EXT_MANAGED */
+	NEIGHBOUR_BOUND = 2, /* NTF_EXT_LEARNED: a control plane has put it there */
+};
 
 struct way_hop {
 	struct hop_key key;

@@ -4,9 +4,13 @@
 
 #include <linux/neighbour.h>
 
+#include "../worker.h"
 #include "parts.h"
 
-enum { USABLE = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP };
+enum {
+	USABLE = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP,
+	SLACK = 8, /* part of their room that has to be free before those left out are looked for */
+};
 
 static enum step
 step_of(const struct hop_key *key)
@@ -32,12 +36,38 @@ resolve_all(const struct hop_key *key)
 		hop_resolve(hop);
 }
 
+/*
+ * A control plane tells of every host of every site, of which few are routed to from here: those may
+ * take half of the room, and leave the rest to who has been asked for.
+ */
+static bool
+is_left_out(const struct hop_key *key, uint8_t flags)
+{
+	if (!(flags & NEIGHBOUR_BOUND) ||
+	    mirror.listed.neighbours[key->family] < gw_the_worker.options.neighbours / 2)
+		return false;
+	mirror.left_out[key->family] = true;
+	return true;
+}
+
 void
-neighbour_seen(const struct hop_key *key, uint16_t state, const uint8_t *mac, bool managed)
+neighbours_retry(enum family family)
+{
+	const uint32_t most = gw_the_worker.options.neighbours / 2;
+
+	if (!mirror.left_out[family] || mirror.listed.neighbours[family] >= most - most / SLACK)
+		return;
+	mirror.left_out[family] = false;
+	dump_want(WANT(family == FAMILY4 ? STEP_NEIGHBOURS4 : STEP_NEIGHBOURS6));
+}
+
+void
+neighbour_seen(const struct hop_key *key, uint16_t state, const uint8_t *mac, uint8_t flags)
 {
 	struct hop *hop = table_find(&mirror.hops, key);
+	const bool managed = flags & NEIGHBOUR_MANAGED;
 
-	if (!slot_of(key->ifindex))
+	if (!slot_of(key->ifindex) || (!hop && is_left_out(key, flags)))
 		return;
 	if (!hop) {
 		hop = hop_get(key);

@@ -39,6 +39,7 @@ struct mirror {
 	int32_t rp_filter; /* net.ipv4.conf.all.rp_filter */
 	bool ignores[FAMILIES]; /* conf.all.ignore_routes_with_linkdown */
 	bool review; /* slots may have to change */
+	bool left_out[FAMILIES]; /* neighbours of a control plane, see neighbour.c */
 	bool arrivals_dirty, groups_dirty; /* those of VXLAN */
 	bool overrun; /* events were lost, and older ones still wait to be read */
 	bool failed; /* no memory for something: to be tried again */

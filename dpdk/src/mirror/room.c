@@ -38,6 +38,8 @@ room_retry(void)
 	}
 	if (has_room(crowded->stations, mirror.listed.stations, gw_the_worker.options.stations))
 		stations_retry();
+	neighbours_retry(FAMILY4);
+	neighbours_retry(FAMILY6);
 	if (crowded->tunnels)
 		vteps_retry();
 	if (has_room(crowded->bindings, mirror.listed.bindings, gw_the_worker.options.stations))
