@@ -38,20 +38,23 @@ class _Planes:
     """Bridge ports of the worker's."""
     segments: frozenset[tuple[int, int]]
     """Device and VNI of those that the worker forwards for."""
+    xdp: bool
+    """XDP has a port at all; without, what is in its tables nobody asks."""
 
     @classmethod
     def of(cls, engine: Engine) -> "_Planes":
         devices = engine.wanted.devices
         taps = frozenset(d.ifindex for d in devices if d.worker and not d.underlay)
+        xdp = any(device.port for device in devices)
         if not taps:
-            return cls(taps, frozenset())
+            return cls(taps, frozenset(), xdp)
         has = of_worker(worker_views.current(engine))
         active = frozenset(key for key, one in has.items() if one.active and not one.problem)
-        return cls(taps, active)
+        return cls(taps, active, xdp)
 
     def plane(self, info: StationInfo) -> str:
         """ "xdp", "worker" or "kernel"; where both could, XDP, whose table it is."""
-        if info.xdp:
+        if info.xdp and self.xdp:
             return XDP
         if info.port in self.taps or (info.vtep and (info.port, info.vni) in self.segments):
             return WORKER
