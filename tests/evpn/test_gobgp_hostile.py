@@ -27,7 +27,7 @@ from hybrid_gateway.model import (
 )
 
 from .bgp import ASN, Following, Speaker, Watch, neighbor, wired
-from .raw import RawNeighbor
+from .raw import HOLD_SECONDS, RawNeighbor
 
 VTEP = ip_address("2001:db8:0:66::11")
 TARGETS = (RouteTarget(ASN, 550),)
@@ -53,7 +53,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     other, gateway = Speaker("other", 66, directory), Speaker("gateway", 2, directory)
     with ExitStack() as stack:
         wired(other, gateway, stack)
-        section = gateway.section(neighbor(other, address=other.address4, passive=True))
+        section = gateway.section(
+            neighbor(other, address=other.address4, passive=True), hold_time=HOLD_SECONDS
+        )
         gateway.client.configure(section)
         bad = RawNeighbor(other.namespace, str(gateway.address4), other.router_id, ASN)
         stack.enter_context(bad)

@@ -28,7 +28,7 @@ from .codec import FAMILY, encoded
 from .gobgp_channel import Channel
 from .received import received
 
-BATCH_MIN, BATCH_MAX = 512, 65_536
+BATCH_MIN, BATCH_MAX = 512, 131_072
 """Routes in one message. gobgpd takes or refuses a message as a whole."""
 
 BATCH_WORK = 20_000_000

@@ -198,7 +198,12 @@ def _complete(key: EvpnRoute, found: dict[str, bytes]) -> EvpnRoute:
 
 def _next_hop(value: bytes) -> IPAddress:
     hops = wire.MpReachNLRIAttribute.FromString(value).next_hops
-    hop = ip_address(hops[0]) if hops else _NOWHERE
+    return _vtep(hops[0] if hops else "::")
+
+
+@lru_cache(maxsize=4096)
+def _vtep(text: str) -> IPAddress:
+    hop = ip_address(text)
     if hop.is_unspecified or hop.is_multicast or hop.is_loopback or hop.is_link_local:
         raise _Refused("its next hop is no unicast address")
     return hop
