@@ -18,6 +18,7 @@ from .evpn_site import (
     VNI,
     Gateway,
     flood_route,
+    mac,
     mac_route,
     prefix_route,
     section,
@@ -121,6 +122,21 @@ def test_a_vni_may_have_so_many_stations(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert gateway.refused() == {"more MAC addresses than a VNI may have": 2}
     assert len(gateway.kernel) == 10
+
+
+def test_so_many_stations_of_a_vni_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hybrid_gateway.evpn.stations.MACS_MAX", 10)
+    gateway = Gateway(1).start()
+    for station in range(1, 15):
+        gateway.learn(station)
+
+    assert len(gateway.macs()) == 10
+    assert gateway.mind.alerts == ["VNI 550: more stations here than are announced"]
+
+    for station in range(1, 11):
+        gateway.age(station)
+    gateway.learn(20)
+    assert set(gateway.macs()) == {mac(20)}
 
 
 def test_a_flood_list_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from ..model import Evpn, IPAddress, PeerState, RouteEvent, SessionState
 from .gobgp import GobgpClient
 from .instance import EvpnInstance
 from .listener import Listener
+from .session import SHUT
 from .view import SpeakerState
 
 log = logging.getLogger(__name__)
@@ -175,6 +176,8 @@ class DaemonLink:
             self._mind.begin(time.monotonic(), patience)
         self._sessions += 1
         self._broken = None
+        # A daemon that began anew has nobody shut down; in one that did not, it shows.
+        self._shut.clear()
         self.error = ""
         self._become(SpeakerState.LEARNING)
 
@@ -243,13 +246,19 @@ class DaemonLink:
     def _restrain(self, client: GobgpClient, over: frozenset[IPAddress], now: float) -> None:
         """Ends the sessions of those that went over their limit: the daemon's work grows with
         what it holds, and others would have to wait for it."""
-        for peer in over - self._shut.keys():
+        known = {peer.address for peer in self.peers}
+        for peer in (over & known) - self._shut.keys():
             log.warning("neighbour %s is shut down: it sends more routes than it may", peer)
             client.shut(peer, "more routes than routes-max")
             self._shut[peer] = now + SHUT_SECONDS
+        # Also those that an agent before this one had shut down.
+        for one in self.peers:
+            if one.reason == SHUT:
+                self._shut.setdefault(one.address, now + SHUT_SECONDS)
         for peer in [peer for peer, end in self._shut.items() if end <= now]:
             del self._shut[peer]
-            client.revive(peer)
+            if peer in known:
+                client.revive(peer)
 
     def pardon(self) -> None:
         """Neighbours that were shut down may try again at once."""

@@ -88,6 +88,7 @@ class Domain(Known):
             if local and station.local is None:
                 # What the kernel learned here took the place of what it had been given.
                 self._entries.again(("mac", self.vni, mac))
+                self._here.discard(mac)
         self._entries.want(("mac", self.vni, mac), self._remote_mac(mac, station))
         self._announce(mac, station)
         self._dirty_addresses.update(self.bindings.of(mac))

@@ -38,6 +38,8 @@ TICK_SECONDS = 1.0
 """Duplicates are released, and what the kernel did not answer is asked again, as often."""
 STOP_SECONDS = 4.0
 """That the threads have to end."""
+ALERTS_MAX = 10
+"""In the log at once: whoever wants to can make a duplicate of every station."""
 ORDER = {FloodEntry: 0, RemoteMac: 1, Binding: 2, PrefixEntry: 3}
 """What is for all is written first, then stations, then what hangs on them."""
 
@@ -177,8 +179,10 @@ class EvpnSpeaker:
             alerts, self._mind.alerts = self._mind.alerts, []
             sweep = self._mind.settled and not self._swept
             self._swept = self._mind.settled
-        for alert in alerts:
+        for alert in alerts[:ALERTS_MAX]:
             log.warning("%s", alert)
+        if len(alerts) > ALERTS_MAX:
+            log.warning("and %d more like that", len(alerts) - ALERTS_MAX)
         self._write(kernel, add, remove)
         if sweep:
             self._count(kernel.delete(kernel.found()))

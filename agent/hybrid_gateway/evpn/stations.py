@@ -13,7 +13,7 @@ from .mobility import Station
 from .wanted import EvpnSegment
 
 MACS_MAX = 60_000
-"""Remote stations of one VNI."""
+"""Stations of one VNI, of this side and of the others each."""
 
 
 class Known:
@@ -34,6 +34,9 @@ class Known:
         self.bindings = LocalBindings()
         self._remote_addresses: defaultdict[IPAddress, dict[RouteKey, MacRoute]]
         self._remote_addresses = defaultdict(dict)
+        self._here: set[bytes] = set()
+        """Stations on this side."""
+        self._crowded = False
         self._dirty_macs: set[bytes] = set()
         self._dirty_addresses: set[IPAddress] = set()
         self._timers: dict[bytes, float] = {}
@@ -57,8 +60,17 @@ class Known:
     # ---- from the kernel ----------------------------------------------------------------
 
     def local_station(self, fact: LocalStation, gone: bool) -> None:
+        if not gone and fact.mac not in self._here:
+            if len(self._here) >= MACS_MAX:
+                if not self._crowded:
+                    self.alerts.append(f"VNI {self.vni}: more stations here than are announced")
+                self._crowded = True
+                return
+            self._here.add(fact.mac)
         station = self._station(fact.mac)
         if gone:
+            self._here.discard(fact.mac)
+            self._crowded = self._crowded and len(self._here) > MACS_MAX // 2
             station.local = station.sequence = None
         else:
             if station.local and station.local.static != fact.static:
@@ -76,6 +88,7 @@ class Known:
 
     def forget_local(self) -> None:
         """The segment left: the kernel tells all of it again when it returns."""
+        self._here.clear()
         for station in self.stations.values():
             station.local = station.sequence = None
         for fact in self.bindings:
