@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..errors import GwError
-from . import leftovers, sfp
+from . import leftovers, segment, sfp
 from .extension import BEYOND, FAR, extended
 from .gateway import GatewayProcess
 from .network import Lab
@@ -41,19 +41,23 @@ def main() -> int:
 
 def _run(lab: Lab, keep: bool) -> int:
     with ExitStack() as stack:
-        leftovers.remove(lab)
+        for remove in (segment.remove, leftovers.remove):
+            remove(lab)
         if not keep:
             stack.callback(leftovers.remove, lab)
+            stack.callback(segment.remove, lab)
         lab.up()
         sfp.stand(lab)
+        segment.stand(lab)
+        segment.start(lab)
         worker = WorkerProcess(lab)
         worker.start()
         syslog = Path(stack.enter_context(TemporaryDirectory(prefix="gw-demo-"))) / "log"
         gateway = GatewayProcess(lab, env={"GW_SYSLOG": str(syslog)})
         gateway.start()
         print(
-            f"lab {lab.name!r}: a LAN with two hosts, the gateway, the Internet, and two hosts "
-            "behind ports of\nthe DPDK worker; gw-agent forwards "
+            f"lab {lab.name!r}: a LAN with two hosts, the gateway, the Internet, two hosts behind "
+            "ports of the\nDPDK worker, and three sites joined by EVPN; gw-agent forwards "
             f"{gateway.ready_after * 1000:.0f} ms after its start, with\n{_short(lab.config)}\n"
         )
         wide = stack.enter_context(extended(lab, BEYOND))

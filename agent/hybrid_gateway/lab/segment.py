@@ -108,10 +108,10 @@ class PlainProcess(Daemon):
         argv += ["--asn", str(ASN), "--router-id", self._site.router_id]
         return argv + [word for peer in self._peers for word in ("--peer", peer)]
 
-    @property
-    def target(self) -> str:
-        """For `gobgp --target`."""
-        return f"unix://{self._lab.directory}/bgp.sock"
+
+def plain_target(place: SiteLab) -> str:
+    """Of a plain site, for `gobgp --target`."""
+    return f"unix://{place.directory}/bgp.sock"
 
 
 def daemons(place: SiteLab, peers: Sequence[Site], family: Family = Family.IPV6) -> list[Daemon]:

@@ -112,13 +112,19 @@ class Stage:
         }
 
     def gwctl(self, *arguments: str) -> str:
-        return run([str(program("gwctl")), "--instance", self.lab.name, *arguments])
+        return run([str(program("gwctl")), "--instance", self.instance.name, *arguments])
 
     def elsewhere(self, lab: Lab) -> "Stage":
         """The same gateway, with more hosts around it."""
         larger = copy(self)
         larger.lab = lab
         return larger
+
+    def of(self, instance: str) -> "Stage":
+        """Another gateway of the same lab, by the name of its instance."""
+        other = copy(self)
+        other.instance = Instance(instance)
+        return other
 
     @contextmanager
     def configured(self, *lines: str, ports: str = "", section: str = "") -> Iterator[None]:
@@ -157,6 +163,13 @@ class Stage:
     def curl_started(self, host: str, url: str, *options: str) -> "subprocess.Popen[bytes]":
         argv = ["curl", "-sS", "-N", "--max-time", str(TRANSFER_SECONDS), *options, url]
         return self.lab.popen(host, argv)
+
+    def uploaded(self, host: str, address: str, size: int) -> bool:
+        """Whether a server of the lab has got what was sent to it from a host."""
+        file = self.lab.directory / "upload"
+        file.write_bytes(blob(size))
+        said = self.curl(host, f"http://{address}/", "-T", str(file)).decode()
+        return said == hashlib.sha256(blob(size)).hexdigest()
 
     def udp_socket(self, host: str) -> socket.socket:
         """A UDP socket on a host of the lab, for use from here."""

@@ -7,7 +7,7 @@ A scene leaves the gateway as it found it, but for sessions.
 from collections.abc import Callable
 
 from ..stage import Row, Stage
-from . import changes, forwards, packets, records, stretch, traffic, worker
+from . import changes, evpn, forwards, packets, records, stretch, traffic, worker
 
 Scene = Callable[[Stage], Row]
 
@@ -46,6 +46,13 @@ SCENES: tuple[Scene, ...] = (
     worker.down_and_up,
     worker.killed,
     worker.graph,
+    evpn.reached,
+    evpn.full_frames,
+    evpn.bound,
+    evpn.moved_station,
+    evpn.nonsense,
+    evpn.daemon_killed,
+    evpn.site_lost,
     changes.agent_killed,
     changes.another_size,
     changes.reboot,

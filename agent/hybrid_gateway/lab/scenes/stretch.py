@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """VXLAN: a segment over two sites, a branch behind the NAT, and what does not belong there."""
 
-import hashlib
 import struct
 import time
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ from ..checksums import UDP, folded
 from ..extension import Extension, extended
 from ..gateway import GatewayProcess
 from ..namespaces import LabError
-from ..peers import blob
 from ..second import LEFT, NEAR_ROUTER, NEAR_UPLINK, RIGHT, Underlay
 from ..services import servers
 from ..sniff import PacketSocket
@@ -58,14 +56,6 @@ def _meet(stage: Stage, host: str, target: str) -> None:
     raise LabError(f"XDP does not come to know {host} and {target}")
 
 
-def _uploaded(stage: Stage, host: str, address: str) -> bool:
-    """Whether a server there has got what was sent."""
-    file = stage.lab.directory / "upload"
-    file.write_bytes(blob(SIZE))
-    said = stage.curl(host, f"http://{address}/", "-T", str(file)).decode()
-    return said == hashlib.sha256(blob(SIZE)).hexdigest()
-
-
 def stretched(stage: Stage) -> Row:
     return _stretched(stage, Underlay.IPV4)
 
@@ -81,7 +71,7 @@ def _stretched(stage: Stage, underlay: Underlay) -> Row:
     ):
         before = stage.counters()
         count = there.ping("left", RIGHT.ip, 10)
-        right = _uploaded(there, "left", RIGHT.ip)
+        right = there.uploaded("left", RIGHT.ip, SIZE)
         moved = stage.moved(before)
     return Row(
         f"VXLAN over {underlay.label}, the kernel at the other end",
@@ -109,7 +99,7 @@ def both_ends(stage: Stage) -> Row:
         before = stage.counters()
         count = there.ping("left", RIGHT.ip, 10, "-M", "do", "-s", FULL)
         right = same_blob(there.curl("left", f"http://{RIGHT.ip}/blob/{SIZE}"), SIZE)
-        right = _uploaded(there, "left", RIGHT.ip) and right
+        right = there.uploaded("left", RIGHT.ip, SIZE) and right
         moved, cut = stage.moved(before), _cut(Instance(side.name))
     return Row(
         "VXLAN over IPv6, a gw-agent at each end",
