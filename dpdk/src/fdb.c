@@ -11,6 +11,7 @@
 
 struct rte_hash *gw_fdb;
 struct gw_fdb_entry *gw_fdb_entries;
+uint32_t gw_fdb_left_out;
 
 int
 gw_fdb_create(uint32_t entries)

@@ -53,6 +53,9 @@ gw_fdb_place(const struct gw_fdb_entry *entry)
 /* Positions of the hash are indices of the entries. */
 extern struct rte_hash *gw_fdb;
 extern struct gw_fdb_entry *gw_fdb_entries;
+/* Stations of the kernel's that the table should have and has no room for: who is not found may be
+ * one of them. */
+extern uint32_t gw_fdb_left_out;
 
 int gw_fdb_create(uint32_t entries);
 void gw_fdb_destroy(void);

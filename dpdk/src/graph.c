@@ -18,7 +18,7 @@ static const char *names[] = {
 	"rx",		"from-kernel",	  "classify",	    "ip4-lookup",   "ip4-rewrite",
 	"ip6-lookup",	"ip6-rewrite",	  "bridge",	    "punt",	    "drop",
 	"tx",		"vxlan-encap",	  "vxlan-cut",	    "vxlan4-decap", "vxlan6-decap",
-	"vxlan-bridge", "ip4-reassemble", "ip6-reassemble", "suppress",
+	"vxlan-bridge", "ip4-reassemble", "ip6-reassemble", "suppress",	    "flood",
 };
 
 int

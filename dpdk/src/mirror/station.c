@@ -28,6 +28,7 @@ crowd(struct station *station, bool on)
 {
 	mirror.crowded.stations += on - station->crowded;
 	station->crowded = on;
+	__atomic_store_n(&gw_fdb_left_out, mirror.crowded.stations, __ATOMIC_RELEASE);
 }
 
 // By the segment of the VXLAN device that it is behind.

@@ -11,7 +11,7 @@
 #include "../tunnel.h"
 #include "bridge.h"
 
-enum edge { EDGE_ENCAP = GW_BRIDGE_EDGES, EDGE_SUPPRESS, EDGES };
+enum edge { EDGE_ENCAP = GW_BRIDGE_EDGES, EDGE_SUPPRESS, EDGE_FLOOD, EDGES };
 
 // RFC 4861 section 7.2.2: a multicast question, which has no extension headers.
 static inline bool
@@ -78,6 +78,15 @@ forward(struct rte_mbuf *mbuf, union gw_fdb_place to, uint16_t slot)
 	return gw_bridge_out(mbuf, to.port, slot, GW_FORWARD_BRIDGE);
 }
 
+// Nobody knows where the destination is.
+static inline uint8_t
+unknown(struct rte_mbuf *mbuf, const struct gw_interface *bridge)
+{
+	const bool floods = gw_segments[bridge->segment].flags & GW_SEGMENT_FLOODS;
+
+	return gw_bridge_because(mbuf, GW_PUNT_BRIDGE_MISS, floods ? EDGE_FLOOD : GW_BRIDGE_PUNT);
+}
+
 static inline bool
 is_at_port(const struct gw_fdb_entry *station, uint8_t port)
 {
@@ -109,12 +118,15 @@ some(struct rte_mbuf **mbufs, uint16_t count, struct gw_lcore *lcore, uint8_t *n
 		if (next[i] != GW_BRIDGE_TX)
 			continue;
 		source = places[2 * i] < 0 ? NULL : &gw_fdb_entries[places[2 * i]];
-		if (!source || !is_at_port(source, gw_mark(mbufs[i])->from) ||
-		    places[2 * i + 1] < 0) {
+		if (!source || !is_at_port(source, gw_mark(mbufs[i])->from)) {
 			next[i] = gw_bridge_because(mbufs[i], GW_PUNT_BRIDGE_MISS, GW_BRIDGE_PUNT);
 			continue;
 		}
 		gw_bridge_seen(source, lcore->now);
+		if (unlikely(places[2 * i + 1] < 0)) {
+			next[i] = unknown(mbufs[i], &gw_interfaces[slot]);
+			continue;
+		}
 		next[i] = forward(mbufs[i], gw_fdb_place(&gw_fdb_entries[places[2 * i + 1]]), slot);
 	}
 }
@@ -152,6 +164,7 @@ static struct rte_node_register registration = {
 			[GW_BRIDGE_DROP] = "drop",
 			[EDGE_ENCAP] = "vxlan-encap",
 			[EDGE_SUPPRESS] = "suppress",
+			[EDGE_FLOOD] = "flood",
 		},
 };
 RTE_NODE_REGISTER(registration)

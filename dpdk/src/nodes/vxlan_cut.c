@@ -189,7 +189,7 @@ cut(struct rte_mbuf *mbuf, uint16_t lcore, struct output *out)
 		rte_pktmbuf_free_bulk(pieces, plan.pieces);
 		return GW_DROP_NO_BUFFER;
 	}
-	put(out, mbuf, GW_VXLAN_ENCAP);
+	put(out, mbuf, gw_mark(mbuf)->reason);
 	for (uint32_t i = 0; i < plan.pieces; i++)
 		put(out, pieces[i], GW_VXLAN_CUT);
 	return GW_VXLAN_ENCAP;

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Frames for a station that nobody knows: to each VTEP and each port, once, and to nobody twice."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.packet import Packet
+
+from tests.dpdk.harness import NOISE, Bench
+from tests.dpdk.pieces import fitting, number_of
+from tests.dpdk.vxlan import (
+    HERE,
+    NOBODY,
+    OTHER,
+    PEER,
+    Segment,
+    between,
+    identification,
+    source_port,
+    stretch,
+    underlay,
+    with_tunnels,
+)
+from tests.dpdk.wires import Cable
+
+pytestmark = pytest.mark.dpdk
+
+UNKNOWN = "02:00:00:00:09:99"
+UNREACHABLE = {4: "192.0.2.9", 6: "2001:db8:1::9"}
+COPIES = 256
+"""Of a burst, see flood.c."""
+
+
+@dataclass
+class Site:
+    bench: Bench
+    core: Cable
+    access: Cable
+    other: Cable
+    segment: Segment
+
+    @property
+    def vteps(self) -> tuple[str, str]:
+        return PEER[self.segment.family], OTHER[self.segment.family]
+
+    def leaves(self, frame: Packet, seen: Packet, vtep: str) -> bytes:
+        fields = {"ip": {"id": identification(seen)}} if self.segment.family == 4 else {}
+        sport = source_port(seen)
+        return bytes(self.segment.leaving(frame, target=vtep, sport=sport, **fields))
+
+    def flooded(self, frame: Packet, *vteps: str) -> None:
+        """To these, and as it is to the other port; nothing comes back by its own."""
+        for cable in (self.core, self.access, self.other):
+            cable.far.forget()
+        self.access.far.send([frame])
+        (bridged,) = self.other.far.expect(1)
+        assert bytes(bridged) == bytes(frame)
+        seen = self.core.far.expect(len(vteps))
+        assert sorted(target(packet) for packet in seen) == sorted(vteps)
+        for packet in seen:
+            assert bytes(packet) == self.leaves(frame, packet, target(packet))
+        assert not self.access.far.arrived()
+
+    def left_to_the_kernel(self, frame: Packet) -> None:
+        """Which floods it as well, but for no copy of ours."""
+        counting = self.bench.counting("p0", noise=NOISE)
+        self.access.far.send([frame])
+        counting.expect(PUNT_BRIDGE_MISS=1)
+
+
+def target(packet: Packet) -> str:
+    return str(packet.payload.dst)
+
+
+@pytest.fixture(scope="module", params=(4, 6))
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    with Bench.running("vf", with_tunnels(1024)) as bench:
+        core = underlay(bench)
+        access, other = bench.port("p0"), bench.port("p1")
+        segment = Segment.made(bench, core, [access, other], family=request.param)
+        segment.flood(OTHER[request.param])
+        segment.station(HERE, access)
+        stretch(bench, segment)
+        yield Site(bench, core, access, other, segment)
+
+
+@contextmanager
+def changed(site: Site, *words: str, back: str) -> Iterator[None]:
+    """What a program of the gateway's makes different, and how it is undone."""
+    site.bench.run(*words)
+    site.bench.settle()
+    try:
+        yield
+    finally:
+        site.bench.run(*back.split())
+        site.bench.settle()
+
+
+def unknown(length: int = 100) -> Packet:
+    return between(HERE, UNKNOWN, payload=bytes(length - 28), df=False)
+
+
+def test_to_all_others(site: Site) -> None:
+    counting = site.bench.counting("p0")
+    site.flooded(unknown(), *site.vteps)
+    counting.expect(VXLAN_FLOOD=1, VXLAN_COPY=2)
+
+
+def test_a_burst(site: Site) -> None:
+    counting = site.bench.counting("p0")
+    frames = [bytes(unknown(100 + number)) for number in range(60)]
+    seen = site.bench.burst(frames, via=site.access.far, at=site.core.far, count=120)
+    counting.expect(VXLAN_FLOOD=60, VXLAN_COPY=120)
+    for vtep in site.vteps:
+        inner = [bytes(packet[UDP].payload)[8:] for packet in seen if target(packet) == vtep]
+        assert sorted(inner) == sorted(frames)
+
+
+def test_a_port_that_spanning_tree_blocks(site: Site) -> None:
+    command = "bridge link set dev p1 state"
+    with changed(site, *command.split(), "0", back=f"{command} 3"):
+        counting = site.bench.counting("p0")
+        seen = site.bench.burst([unknown()], via=site.access.far, at=site.core.far, count=2)
+        counting.expect(VXLAN_FLOOD=1, VXLAN_COPY=1)
+        assert {target(packet) for packet in seen} == set(site.vteps)
+
+
+def test_no_vtep_at_all(site: Site) -> None:
+    device = site.segment.device
+    for vtep in site.vteps:
+        site.segment.fdb("del", NOBODY, "dev", device, "dst", vtep, "self")
+    site.bench.settle()
+    try:
+        counting = site.bench.counting("p0")
+        received = site.bench.send_and_expect(unknown(), via=site.access.far, at=site.other.far)
+        assert bytes(received) == bytes(unknown())
+        counting.expect(VXLAN_FLOOD=1)
+    finally:
+        site.segment.flood(*site.vteps)
+        site.bench.settle()
+
+
+def test_a_vtep_that_is_not_to_be_reached(site: Site) -> None:
+    """The kernel looks for it, and serves the others meanwhile."""
+    device, vtep = site.segment.device, UNREACHABLE[site.segment.family]
+    back = f"bridge fdb del {NOBODY} dev {device} dst {vtep} self"
+    add = f"bridge fdb append {NOBODY} dev {device} dst {vtep} self permanent"
+    with changed(site, *add.split(), back=back):
+        site.left_to_the_kernel(unknown())
+
+
+def test_somebody_who_listens(site: Site) -> None:
+    command = f"ip link set {site.segment.bridge} promisc"
+    with changed(site, *command.split(), "on", back=f"{command} off"):
+        site.left_to_the_kernel(unknown())
+
+
+def test_a_port_of_the_kernel(site: Site) -> None:
+    site.bench.ip("link add kernel0 type veth peer name kernel1")
+    bridge = site.segment.bridge
+    join = f"ip link set kernel0 master {bridge}"
+    with changed(site, *join.split(), back="ip link del kernel0"):
+        site.left_to_the_kernel(unknown())
+    site.flooded(unknown(), *site.vteps)
+
+
+def test_a_port_that_is_not_flooded_to(site: Site) -> None:
+    command = "bridge link set dev p1 flood"
+    with changed(site, *command.split(), "off", back=f"{command} on"):
+        site.left_to_the_kernel(unknown())
+
+
+def test_what_the_underlay_does_not_take(site: Site) -> None:
+    """Is the kernel's; or it is cut for each VTEP."""
+    site.left_to_the_kernel(unknown(1500))
+    site.bench.client.set_segments([replace(site.segment.wanted, fragment=True)])
+    site.bench.settle()
+    try:
+        counting = site.bench.counting("p0")
+        frame = unknown(1500)
+        seen = site.bench.burst([frame], via=site.access.far, at=site.core.far, count=4)
+        counting.expect(VXLAN_FLOOD=1, VXLAN_COPY=2, VXLAN_CUT=2)
+        for first, second in (seen[:2], seen[2:]):
+            start = 34 if site.segment.family == 4 else 62
+            sport = int.from_bytes(bytes(first)[start : start + 2], "big")
+            whole = site.segment.leaving(frame, target=target(first), sport=sport)
+            wanted = fitting(whole, 1500, number_of(first))
+            assert [bytes(first), bytes(second)] == [bytes(packet) for packet in wanted]
+        assert {target(packet) for packet in seen} == set(site.vteps)
+    finally:
+        stretch(site.bench, site.segment)
+
+
+def test_more_vteps_than_copies(site: Site) -> None:
+    """All of them is the kernel's."""
+    if site.segment.family == 6:
+        pytest.skip("said with IPv4")
+    more = [f"192.0.2.{number}" for number in range(70, 250)]
+    more += [f"198.51.100.{number}" for number in range(1, COPIES)]
+    site.bench.ip(
+        f"route add 198.51.100.0/24 via {PEER[4]}",
+        *(f"neigh replace {vtep} lladdr {site.core.far_mac} dev core" for vtep in more[:180]),
+    )
+    site.segment.flood(*more[:180])
+    site.bench.settle()
+    counting = site.bench.counting("p0")
+    seen = site.bench.burst([unknown()], via=site.access.far, at=site.core.far, count=182)
+    counting.expect(VXLAN_FLOOD=1, VXLAN_COPY=182)
+    assert {target(packet) for packet in seen} == {*site.vteps, *more[:180]}
+    assert all(packet[IP].src == site.segment.wanted.local for packet in seen)
+
+    site.segment.flood(*more[180:])
+    site.bench.settle()
+    site.left_to_the_kernel(unknown())
