@@ -10,10 +10,11 @@ import pytest
 
 from hybrid_gateway.evpn.view import MacState, SpeakerState
 from hybrid_gateway.evpn.wanted import EvpnTable
+from hybrid_gateway.model import MacRoute, RouteTarget
 from tests.lib.gateway import eventually
 
 from .bgp import ASN, ROUTE_SECONDS, SESSION_SECONDS, neighbor
-from .stretch import NOBODY, ROUTED, Site, stretched, together
+from .stretch import NOBODY, ROUTED, VNI, Site, stretched, together
 
 MOVING = "02:00:00:00:55:aa"
 Sites = tuple[Site, Site]
@@ -159,7 +160,7 @@ def test_a_neighbour_of_another_as_is_added(sites: Sites) -> None:
 
 
 def test_nothing_of_ours_is_left_when_it_is_removed(sites: Sites) -> None:
-    """The last one: the speaker is gone then."""
+    """The speaker is gone then."""
     east, west = sites
     east.ping(west)
     eventually(lambda: bool(east.vteps(west.mac)), "it is known")
@@ -169,3 +170,33 @@ def test_nothing_of_ours_is_left_when_it_is_removed(sites: Sites) -> None:
     assert east.vteps(west.mac) == set()
     assert east.vteps(NOBODY) == set()
     eventually(lambda: not west.vteps(east.mac), "the session ended", SESSION_SECONDS)
+
+
+def test_a_neighbour_that_sends_too_much_is_shut_down(sites: Sites) -> None:
+    """The last one: the first speaker begins anew, and takes few routes."""
+    east, west = sites
+    many = [
+        MacRoute(
+            f"{west.bgp.router_id}:{VNI}",
+            bytes([2, 0, 0, 0, 0x66, number]),
+            VNI,
+            west.bgp.address,
+            (RouteTarget(ASN, VNI),),
+        )
+        for number in range(40)
+    ]
+    assert west.bgp.client.announce(many) == []
+    (neighbour,) = east.wanted.section.neighbors
+    few = replace(east.wanted.section, neighbors=(replace(neighbour, routes_max=20),))
+
+    east.start(few)
+    eventually(lambda: bool(east.view().refused), "routes are refused", SESSION_SECONDS)
+    eventually(lambda: "shut down" in east.view().peers[0].reason, "it is shut down")
+
+    assert {view.reason for view in east.view().refused} == {"more routes than it may send"}
+    assert {view.peer for view in east.view().refused} == {west.bgp.address}
+    eventually(lambda: not any("dst" in row for row in east.fdb()), "nothing is left of it")
+
+    assert east.speaker
+    assert east.speaker.clear() == 0
+    eventually(lambda: not east.view().peers[0].reason, "it may try again")

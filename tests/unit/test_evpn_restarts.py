@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Daemons and agents that restart: what was known stays until it is certain that it is over."""
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -220,6 +221,9 @@ def test_a_neighbour_that_left_in_good_order_or_never_came_is_not_expected() -> 
     assert not pulse.look([seen(0, SessionState.ACTIVE)], 100.0)
     pulse.look([seen(1)], 101.0)
     assert not pulse.look([seen(2, SessionState.IDLE, 1)], 102.0)
+
+    pulse.look([seen(3)], 105.0)
+    assert not pulse.look([replace(seen(3, SessionState.IDLE), reason="shut down")], 106.0)
 
     pulse.look([seen(4, notifications=1)], 110.0)
     assert pulse.look([seen(4, SessionState.IDLE, 1)], 111.0), "of the session before"

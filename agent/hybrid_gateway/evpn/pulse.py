@@ -47,7 +47,8 @@ class Pulse:
         if heard.expected is None:
             silent = now - heard.when
             alive = heard.hold_time == 0 or silent < heard.hold_time * ALIVE
-            heard.expected = alive and peer.notifications == heard.notifications
+            ended = bool(peer.reason) or peer.notifications != heard.notifications
+            heard.expected = alive and not ended
         return heard.expected
 
     def _hear(self, peer: PeerState, now: float) -> None:
