@@ -13,7 +13,7 @@
 	X(FORWARD_BRIDGE) /* bridged by the worker */                                              \
 	X(VXLAN_ENCAP) /* sent to a VTEP */                                                        \
 	X(VXLAN_DECAP) /* came from a VTEP, bridged */                                             \
-	X(VXLAN_FLOOD) /* replicated: to each VTEP of its segment, to ports, and to the kernel */  \
+	X(VXLAN_FLOOD) /* replicated: to each VTEP of its segment, and to ports */                 \
 	X(VXLAN_COPY) /* one such copy, beside the frame itself */                                 \
 	X(VXLAN_CUT) /* a further piece of an outer packet that was cut */                         \
 	X(VXLAN_PIECE) /* came as a piece, and waited for the others */                            \
