@@ -18,6 +18,7 @@ from tests.dpdk.vxlan import (
     FIRST_PORT,
     HERE,
     LAST_PORT,
+    LOCAL,
     MTU,
     NOBODY,
     OTHER,
@@ -203,6 +204,16 @@ def test_a_group_is_no_vtep(bench: Bench) -> None:
         )
 
 
+def test_we_are_none_of_our_own_vteps(bench: Bench) -> None:
+    with segment(bench, listed=True, sources=(LOCAL[4], OTHER[4])) as made:
+        assert status(bench).vteps == 1
+        made.station(FAR, LOCAL[4])
+        assert place(made) == replace(KERNEL, ages=False)
+        bench.client.set_segments([replace(made.wanted, listed=False, sources=())])
+        bench.settle()
+        assert (status(bench).vteps, status(bench).floods) == (1, 1)
+
+
 # ---- devices ------------------------------------------------------------------------------
 
 
@@ -278,7 +289,7 @@ def test_no_device_yet(bench: Bench) -> None:
         bench.client.set_segments([replace(made.wanted, ifindex=60000)])
         assert status(bench).problem == "there is no such device"
         bench.client.set_segments([replace(made.wanted, ifindex=made.wanted.bridge)])
-        assert status(bench).problem == "the device is no VXLAN device"
+        assert status(bench).problem == "the device is no VXLAN device with a VNI of its own"
 
 
 # ---- calls --------------------------------------------------------------------------------

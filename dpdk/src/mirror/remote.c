@@ -71,6 +71,15 @@ crowd(struct segment *segment, struct vtep *vtep, bool on)
 	mirror.arrivals_dirty = true;
 }
 
+// Of somebody else: who names ourselves, whom nothing comes from by a wire, gets no way here.
+static bool
+is_vtep(const struct segment *segment, const uint8_t *address)
+{
+	return is_unicast(segment->is.family, address) &&
+	       (!segment->is.has_local ||
+		memcmp(address, segment->is.local.bytes, sizeof(segment->is.local.bytes)));
+}
+
 static bool
 may_send(const struct segment *segment, const struct vtep *vtep)
 {
@@ -152,6 +161,8 @@ vteps_review(struct segment *segment, bool listing)
 		if (vtep->key.ifindex == segment->is.ifindex)
 			vtep->listed = 0;
 	for (uint32_t i = 0; listing && i < segment->is.sources; i++) {
+		if (!is_vtep(segment, listed[i].bytes))
+			continue;
 		vtep = vtep_get(segment->is.ifindex, listed[i].bytes);
 		if (vtep)
 			vtep->listed = 1;
@@ -170,8 +181,7 @@ activate(struct remote *remote)
 	struct segment *segment = segment_of(remote->key.ifindex);
 	struct vtep *vtep;
 
-	if (!segment || segment->is.family != place->family ||
-	    !is_unicast(place->family, place->address))
+	if (!segment || segment->is.family != place->family || !is_vtep(segment, place->address))
 		return;
 	vtep = vtep_get(remote->key.ifindex, place->address);
 	if (!vtep)

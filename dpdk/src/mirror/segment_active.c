@@ -13,7 +13,7 @@ device_obstacle(const struct segment *segment, const struct link *link)
 	if (!link || !(link->flags & LINK_KNOWN))
 		return "there is no such device";
 	if (!(link->flags & LINK_VXLAN))
-		return "the device is no VXLAN device";
+		return "the device is no VXLAN device with a VNI of its own";
 	if (link->vni != segment->is.vni || link->vxlan_port != segment->is.port)
 		return "the device has another VNI or UDP port";
 	if (link->master != segment->is.bridge)
