@@ -28,6 +28,10 @@ RETRY_SECONDS = 30.0
 """Until routes that the daemon refused are said again."""
 PATIENCE_SECONDS = 30.0
 """For neighbours to come back, though none of them keeps our routes as long (restart-time: 0)."""
+BULK_MIN = 200
+GATHER_SECONDS = 0.05
+GATHER_SECONDS_MAX = 1.0
+"""So many routes at once are waited with as long as more of them come, but no longer than that."""
 SHUT_SECONDS = 300.0
 """That a neighbour which sent more routes than it may is left alone."""
 
@@ -222,7 +226,16 @@ class DaemonLink:
                     with self._lock:
                         self._mind.retry()
 
+    def _gather(self) -> None:
+        """Waits for the rest of what comes in masses: for each MAC route gobgpd 3.10 walks what it
+        has, but for those of the same message."""
+        before, end = BULK_MIN - 1, time.monotonic() + GATHER_SECONDS_MAX
+        while (pending := self._mind.routes.pending) > before and time.monotonic() < end:
+            before = pending
+            time.sleep(GATHER_SECONDS)
+
     def _say(self, client: GobgpClient) -> None:
+        self._gather()
         with self._lock:
             if not self._mind.told:
                 return

@@ -22,6 +22,11 @@ class Ledger(Generic[V]):
         """Of what is wanted."""
         return len(self._wanted)
 
+    @property
+    def pending(self) -> int:
+        """At most so many has `drain`."""
+        return len(self._dirty)
+
     def __iter__(self) -> Iterator[V]:
         return iter(self._wanted.values())
 
