@@ -267,19 +267,57 @@ def test_the_filter_of_sources(routed: Stretched, family: int) -> None:
     routed.bench.settle()
 
 
-@families
-def test_routed_to_a_host_behind_a_vtep(routed: Stretched, family: int) -> None:
-    """By the kernel, which knows the bridge and the tunnel."""
-    segment = routed.segments[family]
+@pytest.fixture
+def far_hosts(routed: Stretched) -> Stretched:
+    """FAR has an address in both bridges' networks."""
     routed.bench.ip(
-        f"neigh replace 10.{family}.0.41 lladdr {FAR.mac} dev {segment.bridge} nud permanent"
+        *(
+            f"neigh replace 10.{family}.0.41 lladdr {FAR.mac} dev {segment.bridge} nud permanent"
+            for family, segment in routed.segments.items()
+        )
     )
     routed.bench.settle()
-    packet = udp(OUTSIDE, f"10.{family}.0.41", 4000, 53, ttl=9)
-    frame = Ether(src=routed.core.far_mac, dst=routed.core.mac) / packet
-    seen = routed.bench.send_and_expect(frame, via=routed.core.far, at=routed.core.far)
-    inner = Ether(bytes(seen[UDP].payload)[8:])
-    assert (inner.src, inner.dst, inner[IP].ttl) == (BRIDGE_MAC, FAR.mac, 8)
+    return routed
+
+
+def routed_there(family: int, size: int = 20, ttl: int = 9) -> Packet:
+    return udp(OUTSIDE, f"10.{family}.0.41", 4000, 53, ttl=ttl, payload=bytes(size))
+
+
+@families
+def test_routed_to_a_host_behind_a_vtep(far_hosts: Stretched, family: int) -> None:
+    """From one port of the underlay, or from the other segment, into the tunnel."""
+    sides, wanted = far_hosts, Ether(src=BRIDGE_MAC, dst=FAR.mac) / routed_there(family, ttl=8)
+    other = sides.segments[10 - family]
+    plain = Ether(src=sides.core.far_mac, dst=sides.core.mac) / routed_there(family)
+    for frame in (plain, other.arriving(to_bridge(routed_there(family)))):
+        counting = sides.bench.counting("core")
+        sides.core.far.forget()
+        sides.core.far.send([frame])
+        (seen,) = sides.core.far.expect(1)
+        assert bytes(seen) == bytes(sides.leaving(wanted, family, seen))
+        counting.expect(VXLAN_ENCAP=1)
+
+
+@families
+def test_what_is_routed_there_and_too_long(far_hosts: Stretched, family: int) -> None:
+    """The kernel gets it as it came, unless the segment cuts."""
+    sides = far_hosts
+    frame = Ether(src=sides.core.far_mac, dst=sides.core.mac) / routed_there(family, 1472)
+    frame["IP"].flags = 0
+    frame = Ether(bytes(frame))
+    del frame["IP"].chksum
+    sides.punted(Ether(bytes(frame)), PUNT_BRIDGE_MISS=1)
+    sides.options(family, fragment=True)
+    counting = sides.bench.counting("core")
+    sides.core.far.send([Ether(bytes(frame))])
+    counting.expect(VXLAN_ENCAP=1, VXLAN_CUT=1)
+
+
+@families
+def test_routed_there_with_a_last_hop(far_hosts: Stretched, family: int) -> None:
+    frame = Ether(src=far_hosts.core.far_mac, dst=far_hosts.core.mac) / routed_there(family, ttl=1)
+    far_hosts.punted(frame, PUNT_TTL=1)
 
 
 # ---- an underlay that is a bridge -------------------------------------------------------------

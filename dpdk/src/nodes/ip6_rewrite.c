@@ -9,13 +9,14 @@ one(struct rte_mbuf *mbuf, struct gw_lcore *lcore)
 {
 	struct rte_ipv6_hdr *ip =
 		rte_pktmbuf_mtod_offset(mbuf, struct rte_ipv6_hdr *, RTE_ETHER_HDR_LEN);
-	uint32_t length = sizeof(*ip) + rte_be_to_cpu_16(ip->payload_len);
+	const uint32_t length = sizeof(*ip) + rte_be_to_cpu_16(ip->payload_len);
+	const uint8_t edge = gw_rewrite_leaves(mbuf, lcore, length, ip->hop_limits);
 
-	if (!gw_rewrite_leaves(mbuf, lcore, length, ip->hop_limits))
-		return GW_REWRITE_PUNT;
+	if (unlikely(edge == GW_REWRITE_PUNT))
+		return edge;
 	ip->hop_limits--;
-	gw_because(mbuf, GW_FORWARD_IP6);
-	return GW_REWRITE_TX;
+	gw_because(mbuf, edge == GW_REWRITE_TX ? GW_FORWARD_IP6 : GW_VXLAN_ENCAP);
+	return edge;
 }
 
 static uint16_t
@@ -29,6 +30,11 @@ static struct rte_node_register registration = {
 	.process = ip6_rewrite,
 	.init = gw_node_init,
 	.nb_edges = GW_REWRITE_EDGES,
-	.next_nodes = {[GW_REWRITE_TX] = "tx", [GW_REWRITE_PUNT] = "punt"},
+	.next_nodes =
+		{
+			[GW_REWRITE_TX] = "tx",
+			[GW_REWRITE_PUNT] = "punt",
+			[GW_REWRITE_ENCAP] = "vxlan-encap",
+		},
 };
 RTE_NODE_REGISTER(registration)

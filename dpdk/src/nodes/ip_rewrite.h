@@ -7,8 +7,9 @@
 
 #include "../fdb.h"
 #include "l3.h"
+#include "vxlan_way.h"
 
-enum gw_rewrite_edge { GW_REWRITE_TX, GW_REWRITE_PUNT, GW_REWRITE_EDGES };
+enum gw_rewrite_edge { GW_REWRITE_TX, GW_REWRITE_PUNT, GW_REWRITE_ENCAP, GW_REWRITE_EDGES };
 
 /* Where the FDB has the next hop's MAC address; GW_NO_PORT: not at a port of ours that forwards. */
 static inline uint16_t
@@ -100,13 +101,14 @@ gw_trim(struct rte_mbuf *mbuf, uint32_t length)
 }
 
 /*
- * Whether the frame goes out from here, and if it does, with the next hop's Ethernet header; else it
- * is as it came, and marked with the reason. `length` and `hops` are those of the IP header.
+ * Where the frame goes on, with the next hop's Ethernet header; or it is as it came, and marked with the
+ * reason. `length` and `hops` are those of the IP header.
  */
-static __rte_always_inline bool
+static __rte_always_inline uint8_t
 gw_rewrite_leaves(struct rte_mbuf *mbuf, struct gw_lcore *lcore, uint32_t length, uint8_t hops)
 {
 	struct gw_nexthop *nexthop = &gw_nexthops[gw_mark(mbuf)->nexthop];
+	uint8_t edge = GW_REWRITE_PUNT;
 
 	if (unlikely(hops <= 1))
 		gw_because(mbuf, GW_PUNT_TTL);
@@ -115,15 +117,15 @@ gw_rewrite_leaves(struct rte_mbuf *mbuf, struct gw_lcore *lcore, uint32_t length
 	else if (unlikely(nexthop->interface == gw_mark(mbuf)->interface) &&
 		 gw_redirect_is_due(lcore))
 		gw_because(mbuf, GW_PUNT_REDIRECT);
-	else if (unlikely(!gw_rewrite_ethernet(mbuf, nexthop, lcore->now)))
-		gw_because(mbuf, GW_PUNT_BRIDGE_MISS);
+	else if (likely(gw_rewrite_ethernet(mbuf, nexthop, lcore->now)))
+		edge = GW_REWRITE_TX;
+	else if (gw_tunnel_route(mbuf, nexthop, length, lcore->now))
+		edge = GW_REWRITE_ENCAP;
 	else
-		goto leaves;
-	return false;
-
-leaves:
-	gw_trim(mbuf, length + RTE_ETHER_HDR_LEN);
-	return true;
+		gw_because(mbuf, GW_PUNT_BRIDGE_MISS);
+	if (likely(edge != GW_REWRITE_PUNT))
+		gw_trim(mbuf, length + RTE_ETHER_HDR_LEN);
+	return edge;
 }
 
 /* The burst of either node; `one` gives the edge of a frame. */

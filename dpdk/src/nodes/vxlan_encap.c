@@ -6,7 +6,6 @@
 #include <rte_random.h>
 
 #include "ip_rewrite.h"
-#include "vxlan_cut.h"
 #include "vxlan_outer.h"
 #include "vxlan_way.h"
 
@@ -53,15 +52,6 @@ identification(struct context *context)
 	return context->identification += context->step;
 }
 
-// IPv6 has no such bit, and there the kernel does not look at what `df` says either.
-static inline bool
-keeps_whole(const struct gw_tunnel *tunnel, uint16_t flags, const struct gw_inner *inner)
-{
-	if (tunnel->length == GW_VXLAN_OUTER6)
-		return false;
-	return flags & GW_SEGMENT_DF || (flags & GW_SEGMENT_DF_INHERIT && inner->dont_fragment);
-}
-
 static inline uint16_t
 sum_of(const struct rte_mbuf *mbuf)
 {
@@ -97,15 +87,14 @@ leave(struct rte_mbuf *mbuf, struct context *context, const struct gw_tunnel *tu
 	const uint32_t length = mbuf->pkt_len;
 	struct gw_outer_plan plan = {
 		.length = length,
-		.dont_fragment = keeps_whole(tunnel, segment->flags, inner),
+		.dont_fragment = gw_outer_is_whole(tunnel, segment->flags, inner),
 	};
 	const bool cut = length + tunnel->length - RTE_ETHER_HDR_LEN > way.mtu;
 	uint8_t *to;
 
 	if (unlikely(port == (uint16_t)GW_NO_PORT))
 		return refuse(mbuf, GW_PUNT_BRIDGE_MISS);
-	if (unlikely(cut) && (plan.dont_fragment || !(segment->flags & GW_SEGMENT_FRAGMENT) ||
-			      way.mtu < GW_CUT_MTU_MIN))
+	if (unlikely(cut) && (plan.dont_fragment || !gw_outer_may_cut(segment, way)))
 		return refuse(mbuf, GW_PUNT_TOO_BIG);
 	if (segment->flags & GW_SEGMENT_CHECKSUM)
 		plan.sum = sum_of(mbuf);

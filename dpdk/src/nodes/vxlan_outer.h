@@ -4,6 +4,7 @@
 #define GW_VXLAN_OUTER_H
 
 #include "../tunnel.h"
+#include "vxlan_cut.h"
 #include "vxlan_inner.h"
 
 /* What differs from packet to packet, and is not read off the frame. */
@@ -13,6 +14,22 @@ struct gw_outer_plan {
 	uint16_t identification; /* IPv4 without DF */
 	uint8_t dont_fragment; /* IPv4 */
 };
+
+/* IPv6 has no such bit, and there the kernel does not look at what `df` says either. */
+static inline bool
+gw_outer_is_whole(const struct gw_tunnel *tunnel, uint16_t flags, const struct gw_inner *inner)
+{
+	if (tunnel->length == GW_VXLAN_OUTER6)
+		return false;
+	return flags & GW_SEGMENT_DF || (flags & GW_SEGMENT_DF_INHERIT && inner->dont_fragment);
+}
+
+/* Whether what is too long for the way is cut. */
+static inline bool
+gw_outer_may_cut(const struct gw_segment *segment, union gw_tunnel_way way)
+{
+	return segment->flags & GW_SEGMENT_FRAGMENT && way.mtu >= GW_CUT_MTU_MIN;
+}
 
 /* DSCP as configured; ECN is always the inner one (RFC 6040 section 4.1, normal mode). */
 static inline uint8_t

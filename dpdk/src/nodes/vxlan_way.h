@@ -6,6 +6,8 @@
 #ifndef GW_VXLAN_WAY_H
 #define GW_VXLAN_WAY_H
 
+#include <rte_mbuf.h>
+
 #include "../nexthop.h"
 #include "../tunnel.h"
 
@@ -14,6 +16,14 @@ union gw_tunnel_way gw_tunnel_ask(struct gw_tunnel *tunnel);
 
 /* Of a group: the member for flows of that hash. */
 union gw_tunnel_way gw_tunnel_member(const struct gw_tunnel *tunnel, uint32_t group, uint32_t hash);
+
+/*
+ * vxlan_route.c: of a packet of `length` bytes that is routed to a host on a bridge: whether that is
+ * behind a VTEP, and vxlan-encap can send it there. Then the frame has its Ethernet addresses, and the
+ * mark has the tunnel; else it is as it was.
+ */
+bool gw_tunnel_route(struct rte_mbuf *mbuf, struct gw_nexthop *nexthop, uint32_t length,
+		     uint32_t now);
 
 /* Whether packets to it leave by that device, or some of them do. */
 bool gw_tunnel_leaves_by(struct gw_tunnel *tunnel, uint16_t interface);
