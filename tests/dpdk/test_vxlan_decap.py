@@ -15,6 +15,7 @@ from tests.dpdk.vxlan import (
     FARTHER,
     HERE,
     OTHER,
+    PEER,
     SIZES,
     STRANGER,
     between,
@@ -22,11 +23,17 @@ from tests.dpdk.vxlan import (
 
 pytestmark = pytest.mark.dpdk
 families = pytest.mark.parametrize("family", FAMILIES)
+SECOND_LOCAL = {4: "192.0.2.77", 6: "2001:db8:1::77"}
+"""Another address of the gateway's, which no segment has."""
 
 
 @pytest.fixture(scope="module")
 def made() -> Iterator[Stretched]:
     with Stretched.running("vd") as running:
+        running.bench.ip(
+            f"address add {SECOND_LOCAL[4]}/24 dev core",
+            f"address add {SECOND_LOCAL[6]}/64 dev core nodad",
+        )
         yield running
 
 
@@ -174,6 +181,16 @@ def test_any_source(sides: Stretched, family: int) -> None:
     sides.delivered(inner, family)
     sides.taken(segment.arriving(inner, source=STRANGER[family]), inner, family)
     sides.dropped(segment.arriving(inner, vni=segment.vni ^ 1), DROP_VNI=1)
+
+
+@families
+def test_another_address_of_ours(sides: Stretched, family: int) -> None:
+    """Nobody is a VTEP there, and the kernel does not get it either: it would believe anybody."""
+    for source in (PEER[family], STRANGER[family]):
+        frame = sides.segments[family].arriving(
+            between(FAR, HERE), source=source, target=SECOND_LOCAL[family]
+        )
+        sides.dropped(frame, DROP_VTEP=1)
 
 
 @families
