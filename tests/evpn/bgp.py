@@ -113,13 +113,20 @@ class Speaker:
         )
 
     def paths(self) -> list[api.Path]:
-        """All that the daemon has, with the attributes as they were on the wire."""
+        """All that the daemon has, its own and heard, with the attributes as they were sent."""
+        tables = [api.ListPathRequest(table_type=api.GLOBAL)]
+        for peer in self.client.peers():
+            if peer.state is SessionState.ESTABLISHED:
+                name = str(peer.address)
+                tables.append(api.ListPathRequest(table_type=api.ADJ_IN, name=name))
+        found = []
         with grpc.insecure_channel(f"unix://{self.socket}") as channel:
-            request = api.ListPathRequest(
-                table_type=api.GLOBAL, family=FAMILY, enable_attribute_binary=True
-            )
-            answers = gobgp_pb2_grpc.GobgpApiStub(channel).ListPath(request)
-            return [path for answer in answers for path in answer.destination.paths]
+            stub = gobgp_pb2_grpc.GobgpApiStub(channel)
+            for request in tables:
+                request.family.CopyFrom(FAMILY)
+                request.enable_attribute_binary = True
+                found += [path for one in stub.ListPath(request) for path in one.destination.paths]
+        return found
 
 
 def neighbor(speaker: Speaker, **more: Any) -> EvpnNeighbor:

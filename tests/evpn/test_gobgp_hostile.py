@@ -145,6 +145,7 @@ def test_a_bad_route_takes_the_place_of_a_good_one(site: Site, watch: Following)
     assert isinstance(gone, RouteChange)
     assert (gone.withdrawn, route_key(gone.route)) == (True, route_key(STATION))
     assert refused == RouteRefused("its encapsulation is not VXLAN", site.address)
+    site.bad.update(reach(MAC_NLRI), EXTENDED)
     withdraw(site, told)
 
 

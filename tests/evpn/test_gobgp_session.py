@@ -112,6 +112,23 @@ def test_neighbours_that_change_and_go(pair: Pair) -> None:
     assert left.client.peers() == []
 
 
+def test_the_routes_of_a_neighbour_go_with_it(pair: Pair, watch: Following) -> None:
+    left, right = pair
+    section = sections(pair)[0]
+    left.client.configure(section)
+    together(left, right)
+    there, here = watch(right), watch(left)
+    right.client.announce(ROUTES[:3])
+    here.routes(ROUTES[:3], peer=right.address)
+
+    left.client.configure(replace(section, neighbors=()))
+
+    here.gone(ROUTES[:3], peer=right.address)
+    assert left.client.peers() == []
+    there.routes(ROUTES[:3])
+    right.client.withdraw(ROUTES[:3])
+
+
 def test_another_router_id_is_another_daemon(pair: Pair) -> None:
     left, _ = pair
     section = replace(left.section(), router_id=IPv4Address("192.0.2.77"), port=1790)

@@ -7,7 +7,7 @@ Importing this takes gRPC into memory; do so only where there is an `evpn` secti
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from itertools import islice
 from typing import Any
 
@@ -21,19 +21,21 @@ from ..model import (
     IPAddress,
     MacRoute,
     PeerState,
+    RouteChange,
     RouteEvent,
 )
 from . import session, session_policy
 from .codec import FAMILY, encoded
 from .gobgp_channel import Channel
+from .heard import Heard
 from .received import received
 
 BATCH_MIN, BATCH_MAX = 512, 131_072
 """Routes in one message. gobgpd takes or refuses a message as a whole."""
 
 BATCH_WORK = 20_000_000
-"""Routes in a message times routes in the table. gobgpd 3.10 compares every MAC that it is told
-with all that the table has before the message, at 0.1 µs each, and does nothing else meanwhile."""
+"""Routes in a message times our routes before it. gobgpd 3.10 compares every MAC that it is told
+with all of them, at 0.1 µs each, and does nothing else meanwhile."""
 
 STOP_SECONDS = 2.0
 """Whoever waits for it is on the way out."""
@@ -90,10 +92,20 @@ class GobgpClient:
         present = {peer.conf.neighbor_address: peer.conf.description for peer in self._listed()}
         for address, description in present.items():
             if address not in wanted or wanted[address].conf.description != description:
-                self._channel.call("DeletePeer", api.DeletePeerRequest(address=address))
+                self._delete(address, for_good=address not in wanted)
         for address, peer in wanted.items():
             if present.get(address) != peer.conf.description:
                 self._channel.call("AddPeer", api.AddPeerRequest(peer=peer))
+
+    def _delete(self, address: str, *, for_good: bool) -> None:
+        """A watch is not told that a neighbour is deleted, only that one is there, and has no
+        session: so it comes back for a moment."""
+        request = api.DeletePeerRequest(address=address)
+        self._channel.call("DeletePeer", request)
+        if for_good:
+            conf = api.PeerConf(neighbor_address=address, peer_asn=1, admin_down=True)
+            self._channel.call("AddPeer", api.AddPeerRequest(peer=api.Peer(conf=conf)))
+            self._channel.call("DeletePeer", request)
 
     def _listed(self, *, advertised: bool = False) -> Iterator[api.Peer]:
         request = api.ListPeerRequest(enableAdvertised=advertised)
@@ -133,9 +145,9 @@ class GobgpClient:
     def announce(self, routes: Iterable[EvpnRoute]) -> list[Refusal]:
         """Adds routes, or replaces those with the same key; after `configure`.
 
-        gobgpd looks after the sequence number of a MAC itself (RFC 7432 section 15): it adds one
-        where ours has none, and wants it above all that it has heard of that MAC, 3.10 in any VNI.
-        What `watch` says of our own routes has the number that neighbours see.
+        gobgpd wants no sequence number of a MAC to be lower than in other routes of ours for it
+        (RFC 7432 section 15), 3.10 in any VNI. It gets that one then, or is refused when it is
+        sticky. What `watch` says of our own routes has the number that neighbours see.
         """
         return self._say(routes, withdrawn=False)
 
@@ -199,36 +211,78 @@ class GobgpClient:
             return False
         return True
 
-    # ---- best paths --------------------------------------------------------------------
+    # ---- their routes ------------------------------------------------------------------
 
     def watch(self) -> Iterator[list[RouteEvent]]:
-        """Best paths, in batches: those there are, then END_OF_STATE, then changes; after
-        `configure`. It never returns: it ends with EvpnAbsentError, also by `close`."""
+        """Our own routes and those of neighbours, in batches: those there are, then END_OF_STATE,
+        then changes; after `configure`. It never returns: it ends with EvpnAbsentError, also by
+        `close`."""
+        kinds = api.WatchEventRequest.Table.Filter
+        filters = [kinds(type=kinds.BEST, init=True), kinds(type=kinds.ADJIN, init=True)]
         request = api.WatchEventRequest(
-            table=api.WatchEventRequest.Table(
-                filters=[
-                    api.WatchEventRequest.Table.Filter(
-                        type=api.WatchEventRequest.Table.Filter.BEST, init=True
-                    )
-                ]
-            )
+            peer=api.WatchEventRequest.Peer(), table=api.WatchEventRequest.Table(filters=filters)
         )
-        told = False
+        heard = Heard()
+        state = _Beginning()
         for answer in self._channel.listed("WatchEvent", request, seconds=None):
-            yield from _batches(answer.table.paths)
-            # All that there is comes as one message, if that is nothing as well.
-            if not told:
-                told = True
+            if answer.WhichOneof("event") == "table":
+                yield from _batches(heard, answer.table.paths)
+            elif ended := _ended(answer.peer):
+                yield from _cut(heard.lost(ended))
+            if state.over(answer):
                 yield [END_OF_STATE]
         raise EvpnAbsentError("gobgpd ended the watch")
 
 
-def _batches(paths: Any) -> Iterator[list[RouteEvent]]:
+class _Beginning:
+    """Finds where a watch has told all that there was: neighbours and that there are no more of
+    them, one message with our own routes, and two for each neighbour with a session: its routes,
+    and that they are all."""
+
+    def __init__(self) -> None:
+        self._left = 1
+        self._told = False
+
+    def over(self, answer: api.WatchEventResponse) -> bool:
+        """Whether this message is the last one; true once."""
+        if self._told:
+            return False
+        if answer.WhichOneof("event") == "table":
+            self._left -= 1
+        elif answer.peer.type == api.WatchEventResponse.PeerEvent.INIT:
+            self._left += 0 if _ended(answer.peer) else 2
+        elif answer.peer.type == api.WatchEventResponse.PeerEvent.STATE:
+            # A session that ended in between has left fewer messages.
+            self._left = 0
+        self._told = self._left <= 0
+        return self._told
+
+
+def _ended(event: api.WatchEventResponse.PeerEvent) -> IPAddress | None:
+    """The neighbour that has no session."""
+    peer = event.peer.state
+    if not peer.neighbor_address or peer.session_state == api.PeerState.ESTABLISHED:
+        return None
+    try:
+        return ip_address(peer.neighbor_address)
+    except ValueError:
+        return None
+
+
+def _batches(heard: Heard, paths: Any) -> Iterator[list[RouteEvent]]:
     batch: list[RouteEvent] = []
     for path in paths:
-        batch += received(path)
+        for event in received(path):
+            told = heard.take(event) if isinstance(event, RouteChange) else event
+            if told:
+                batch.append(told)
         if len(batch) >= CHANGES:
             yield batch
             batch = []
     if batch:
         yield batch
+
+
+def _cut(changes: list[RouteChange]) -> Iterator[list[RouteEvent]]:
+    for start in range(0, len(changes), CHANGES):
+        yield [*changes[start : start + CHANGES]]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""gobgpd's export policy: each neighbour gets one form of our type-3 routes, as it can read it.
+"""gobgpd's policies. Import: its table has our own routes and no others (heard.py says why).
+Export: each neighbour gets one form of our type-3 routes, as it can read it.
 
 gobgpd sends the same attributes to all of its neighbours, so there are two routes (codec.py), each
-with a community of its own, and this policy lets one of them pass. The communities stay here.
+with a community of its own, and the policy lets one of them pass. The communities stay here.
 """
 
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from .codec import COMPAT_FLOOD, PLAIN_FLOOD
 from .gobgp_channel import Channel
 
 POLICY = "gw-export"
+OWN_ROUTES = "gw-import"
 NEIGHBORS = "gw-pmsi-compat"
 GLOBAL = "global"
 NOBODY = "0.0.0.0/32"
@@ -66,6 +68,13 @@ def policy() -> api.Policy:
     )
 
 
+def own_routes() -> api.Policy:
+    local = api.Conditions(route_type=api.Conditions.ROUTE_TYPE_LOCAL)
+    accept = api.Actions(route_action=api.ACCEPT)
+    statement = api.Statement(name=f"{OWN_ROUTES}-own", conditions=local, actions=accept)
+    return api.Policy(name=OWN_ROUTES, statements=[statement])
+
+
 def _reject(form: str, neighbors: "api.MatchSet.Type") -> api.Statement:
     return api.Statement(
         name=f"{POLICY}-{form}",
@@ -84,6 +93,8 @@ def apply(channel: Channel, evpn: Evpn) -> None:
         for one in (*form_sets(), neighbor_set({NOBODY})):
             channel.call("AddDefinedSet", api.AddDefinedSetRequest(defined_set=one))
         channel.call("AddPolicy", api.AddPolicyRequest(policy=policy()))
+    if OWN_ROUTES not in known:
+        channel.call("AddPolicy", api.AddPolicyRequest(policy=own_routes()))
     wanted, present = members(evpn), _present(channel)
     # Members are added to a set that exists, and taken out of it.
     if wanted - present:
@@ -92,11 +103,16 @@ def apply(channel: Channel, evpn: Evpn) -> None:
     if present - wanted:
         gone = neighbor_set(present - wanted)
         channel.call("DeleteDefinedSet", api.DeleteDefinedSetRequest(defined_set=gone))
+    _assign(channel, api.IMPORT, OWN_ROUTES, api.REJECT)
+    _assign(channel, api.EXPORT, POLICY, api.ACCEPT)
+
+
+def _assign(channel: Channel, direction: int, name: str, otherwise: int) -> None:
     assignment = api.PolicyAssignment(
         name=GLOBAL,
-        direction=api.EXPORT,
-        policies=[api.Policy(name=POLICY)],
-        default_action=api.ACCEPT,
+        direction=direction,
+        policies=[api.Policy(name=name)],
+        default_action=otherwise,
     )
     channel.call("SetPolicyAssignment", api.SetPolicyAssignmentRequest(assignment=assignment))
 
