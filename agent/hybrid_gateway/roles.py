@@ -65,7 +65,7 @@ def roles_of(config: Config, observed: Observed, segments: Sequence[Segment] = (
             warnings.append(f"port {port.name}: {part.idle(link)}: it takes no part")
     taps = tuple(_taps(observed, part)) if config.vxlan else ()
     warnings += _idle(config, observed, frozenset(port.ifindex for port in ports))
-    warnings += _unbridged((*ports, *taps), part, observed)
+    warnings += _unbridged(ports, part, observed, _masters_of_worker(config, observed))
     return Roles(outside, tuple(inside), tuple(ports), tuple(warnings), taps)
 
 
@@ -163,22 +163,29 @@ def restriction(link: Link, bridge: Link) -> str:
     return ""
 
 
-def _unbridged(ports: Sequence[Device], part: _Part, observed: Observed) -> list[str]:
-    """Bridges whose stations XDP cannot reach, or by some of their ports only."""
+def _masters_of_worker(config: Config, observed: Observed) -> frozenset[int]:
+    """Bridges with a port of the worker's, 0 for its ports that are in none; whether it has them at
+    the moment or not."""
+    names = (port.device or port.iface or port.name for port in config.ports_of(Plane.DPDK))
+    return frozenset(link.master for name in names if (link := observed.link(name)))
+
+
+def _unbridged(
+    ports: Sequence[Device], part: _Part, observed: Observed, of_worker: frozenset[int]
+) -> list[str]:
+    """Bridges whose stations no data path can reach, or XDP by some of their ports only."""
     names = {link.ifindex: link for link in observed.links}
     found = []
     for bridge in sorted(part.stretched):
         mine = [device for device in ports if device.l3_ifindex == bridge]
-        if not mine:
+        if not mine and bridge not in of_worker:
             found.append(f"no port of {names[bridge].name} is among `ports`: XDP bridges to none")
         for device in mine:
-            if device.worker:
-                continue
             link = names[device.ifindex]
             why = restriction(link, names[bridge])
             if why and link.running:
                 found.append(f"{device.name} {why}: the kernel bridges by it, and XDP does not")
-    if part.stretched and not any(device.underlay for device in ports):
+    if part.stretched and 0 not in of_worker and not any(device.underlay for device in ports):
         found.append("every port is a port of a bridge: VXLAN does not arrive by any of them")
     return found
 

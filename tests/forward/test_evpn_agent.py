@@ -2,6 +2,7 @@
 """Two gateways that tell each other of their stations: the real agents, each with its gobgpd."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hybrid_gateway.lab import leftovers
 from hybrid_gateway.lab.segment import configuration, evpn_section
 from hybrid_gateway.lab.sites import ACCESS, BRIDGE, VNI, VXLAN, Family, Kind, Site
 from tests.interop.three import Three, standing
@@ -196,6 +198,26 @@ def test_the_daemon_is_killed(pair: Pair) -> None:
     daemon.keep()
     pair.joined()
     assert gateway.ctl_json("status")["warnings"] == []
+
+
+def test_the_worker_is_killed(pair: Pair) -> None:
+    """The next one is given the segment again, and forwards by what the kernel has kept."""
+    gateway = pair.three.gateways[2]
+    (before,) = leftovers.worker_pids(gateway.instance.name)
+    os.kill(before, signal.SIGKILL)
+
+    def forwards() -> bool:
+        (segment,) = gateway.ctl_json("show", "vxlan")["segments"]
+        return leftovers.worker_pids(gateway.instance.name) != [before] and (
+            segment["forwards"] == "worker"
+        )
+
+    pair.until(forwards, "the next worker has the segment")
+    pair.until(partial(pair.entered, 2), "the kernel knows the other's station")
+    pair.three.met(1, 2)
+    counts = pair.three.counting(2)
+    assert pair.three.pinged(1, 2, 5) == 5
+    counts.expect_some(VXLAN_ENCAP=5, VXLAN_DECAP=5)
 
 
 def test_a_link_that_goes_down(pair: Pair) -> None:

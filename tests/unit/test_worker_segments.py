@@ -109,6 +109,15 @@ def test_ports_of_the_worker_alone_will_do() -> None:
     assert wanted.warnings == ()
 
 
+def test_a_worker_that_is_away_is_no_mistake() -> None:
+    """Its ports are where they were; what is wrong is said once."""
+    away = replace(OBSERVED, worker=ObservedWorker(WorkerState.GIVEN_BACK, "it died"))
+
+    assert resolve(CONFIG, away).warnings == (
+        "the worker was given up: it died; the kernel has its ports (lan0, wan0)",
+    )
+
+
 def test_bridge_ports_alone_will_not() -> None:
     taken = vxlan_site.with_link("wan0", OBSERVED, master=vxlan_site.BRIDGE)
 
