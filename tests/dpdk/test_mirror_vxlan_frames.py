@@ -159,6 +159,21 @@ def test_who_sends_does_not_age(bench: Bench) -> None:
         assert {(place.kind, place.vtep) for place in places} == {(PlaceKind.TUNNEL, PEER[4])}
 
 
+def test_what_the_kernel_learns(bench: Bench) -> None:
+    """From the first frame of a station, and from the first one after it has moved."""
+    with segment(bench, learns=True, vteps=(PEER[4], OTHER[4])) as made:
+        bench.ip("link set vx0 type vxlan learning")
+
+        def behind(vtep: str) -> bool:
+            (place,) = bench.client.locate(made.wanted.bridge, [FAR.mac])
+            return (place.vtep, place.ages) == (vtep, True)
+
+        for vtep in (PEER[4], OTHER[4], PEER[4]):
+            arrives(made, vtep, PUNT_LEARN=1)
+            eventually(lambda vtep=vtep: behind(vtep), f"it is behind {vtep}")  # type: ignore[misc]
+            arrives(made, vtep, VXLAN_DECAP=1)
+
+
 # ---- bindings -----------------------------------------------------------------------------
 
 
