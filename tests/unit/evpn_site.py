@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Gateways that exchange EVPN routes, with kernels and daemons that are a few dictionaries."""
+"""A gateway's EVPN, with a kernel and a daemon that are a few dictionaries."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -16,6 +16,7 @@ from hybrid_gateway.evpn.entries import (
     RemoteMac,
 )
 from hybrid_gateway.evpn.instance import EvpnInstance
+from hybrid_gateway.evpn.keys import route_key
 from hybrid_gateway.evpn.wanted import EvpnSegment, EvpnTable, EvpnWanted
 from hybrid_gateway.model import (
     Evpn,
@@ -116,6 +117,8 @@ class Gateway:
         self.ports: set[tuple[int, bytes]] = set()
         """Stations that the kernel has behind the access port."""
         self.outbox: deque[RouteChange] = deque()
+        self.told: dict[object, RouteChange] = {}
+        """What its daemon has from others."""
         self.writes = 0
         segments = tuple(segment(number, vni) for vni in (vnis or (VNI,)))
         self.wanted = EvpnWanted(section(number), segments, tuple(tables))
@@ -144,8 +147,6 @@ class Gateway:
             self._announce()
 
     def _announce(self) -> None:
-        from hybrid_gateway.evpn.keys import route_key
-
         routes, withdrawn = self.mind.routes.drain()
         for route in withdrawn:
             del self.announced[route_key(route)]
@@ -156,6 +157,9 @@ class Gateway:
 
     def hear(self, *changes: RouteChange) -> None:
         for change in changes:
+            self.told.pop(route_key(change.route), None)
+            if not change.withdrawn:
+                self.told[route_key(change.route)] = change
             self.mind.heard(change, self.now)
         self.flush()
 
@@ -228,41 +232,3 @@ class Gateway:
 
     def refused(self) -> dict[str, int]:
         return {reason: count for (_, reason), count in self.mind.refusals.counts.items()}
-
-
-class Mesh:
-    """Gateways, and what is on its way between each two of them, in order."""
-
-    def __init__(self, count: int) -> None:
-        self.gateways = [Gateway(number).start() for number in range(1, count + 1)]
-        self.ways: dict[tuple[int, int], deque[RouteChange]] = {
-            (one, other): deque() for one in range(count) for other in range(count) if one != other
-        }
-        self.deliver_all()
-
-    def collect(self) -> None:
-        for one, gateway in enumerate(self.gateways):
-            while gateway.outbox:
-                change = gateway.outbox.popleft()
-                for (sender, _), way in self.ways.items():
-                    if sender == one:
-                        way.append(change)
-
-    def deliver(self, sender: int, receiver: int) -> bool:
-        """The next message of one way, if there is any."""
-        self.collect()
-        way = self.ways[sender, receiver]
-        if not way:
-            return False
-        self.gateways[receiver].hear(way.popleft())
-        self.collect()
-        return True
-
-    def deliver_all(self) -> None:
-        while any(self.deliver(*way) for way in self.ways):
-            pass
-
-    def wait(self, seconds: float) -> None:
-        for gateway in self.gateways:
-            gateway.now += seconds
-            gateway.flush()

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """MAC mobility, sticky stations and duplicates, between gateways that hear each other's routes."""
 
+from ipaddress import ip_address
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_gateway.evpn.mobility import FREEZE_SECONDS, MOVES_MAX, MOVES_SECONDS, SEQUENCE_MAX
 
-from .evpn_site import Gateway, Mesh, mac, mac_route, vtep
+from .evpn_mesh import Mesh
+from .evpn_site import Gateway, mac, mac_route, vtep
 
 STATIONS = 3
 GATEWAYS = 3
@@ -15,12 +18,14 @@ actions = st.lists(
         st.tuples(st.just("learn"), st.integers(0, GATEWAYS - 1), st.integers(0, STATIONS - 1)),
         st.tuples(st.just("age"), st.integers(0, GATEWAYS - 1), st.integers(0, STATIONS - 1)),
         st.tuples(st.just("deliver"), st.integers(0, GATEWAYS - 1), st.integers(0, GATEWAYS - 1)),
+        st.tuples(st.just("bind"), st.integers(0, GATEWAYS - 1), st.integers(0, STATIONS - 1)),
+        st.tuples(st.just("restart"), st.integers(0, GATEWAYS - 1), st.just(0)),
     ),
     max_size=60,
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(actions)
 def test_all_agree_in_the_end(steps: list[tuple[str, int, int]]) -> None:
     mesh = Mesh(GATEWAYS)
@@ -31,15 +36,25 @@ def test_all_agree_in_the_end(steps: list[tuple[str, int, int]]) -> None:
             mesh.gateways[one].learn(other)
         elif what == "age":
             mesh.gateways[one].age(other)
+        elif what == "bind":
+            mesh.gateways[one].bind(f"10.0.0.{100 + other}", other)
+        elif what == "restart":
+            mesh.restart_daemon(one)
         elif one != other:
             mesh.deliver(one, other)
-    mesh.deliver_all()
+    mesh.settle()
 
     for station in range(STATIONS):
         places = {gateway.where(station) for gateway in mesh.gateways}
         assert len(places) == 1, f"station {station} is at {places}"
         claims = [g.number for g in mesh.gateways if mac(station) in g.macs()]
         assert [vtep(number) for number in claims] == [place for place in places if place]
+        address = ip_address(f"10.0.0.{100 + station}")
+        telling = [g.number for g in mesh.gateways if address in g.addresses()]
+        assert telling in ([], claims), "only who has the station tells of its address"
+        for gateway in mesh.gateways:
+            told = bool(telling) and gateway.number not in telling
+            assert (gateway.bindings().get(address) == mac(station)) is told
 
 
 def test_a_move_raises_the_sequence() -> None:
