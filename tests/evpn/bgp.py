@@ -228,7 +228,3 @@ def together(left: Speaker, right: Speaker) -> None:
 
 Pair = tuple[Speaker, Speaker]
 Following = Callable[[Speaker], Watch]
-
-
-def withdrawn(events: Iterable[RouteEvent]) -> list[RouteChange]:
-    return [event for event in events if isinstance(event, RouteChange) and event.withdrawn]

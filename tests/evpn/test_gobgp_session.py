@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from hybrid_gateway.errors import EvpnAbsentError, EvpnError
-from hybrid_gateway.evpn import daemon, session
+from hybrid_gateway.evpn import daemon
 from hybrid_gateway.evpn.gobgp import GobgpClient
 from hybrid_gateway.lab import namespaces
 from hybrid_gateway.model import Evpn, RouteChange, SessionState
 from tests.lib.gateway import eventually
 
-from .bgp import ASN, Following, Pair, Speaker, neighbor, together, withdrawn
+from .bgp import ASN, Following, Pair, Speaker, neighbor, together
 from .test_gobgp_routes import ROUTES, station
 
 LOCAL = station(rd="192.0.2.2:550", mac=bytes.fromhex("0200000000c1"))
@@ -60,8 +60,7 @@ def test_a_daemon_that_died_and_comes_back(pair: Pair, watch: Following) -> None
     for call in (left.client.peers, lambda: left.client.announce(ROUTES)):
         with pytest.raises(EvpnAbsentError, match="does not answer"):
             call()
-    if not session.GRACEFUL:
-        there.gone(ROUTES, peer=left.address)
+    there.gone(ROUTES, peer=left.address)
 
     # All routes are announced before there is a neighbour, so that it misses none.
     left.start()
@@ -69,12 +68,9 @@ def test_a_daemon_that_died_and_comes_back(pair: Pair, watch: Following) -> None
     assert left.client.configure(section, ROUTES, restarting=True) is True
     assert {RouteChange(route) for route in ROUTES} <= set(watch(left).before)
     together(left, right)
-    if not session.GRACEFUL:
-        there.routes(ROUTES, peer=left.address)
+    there.routes(ROUTES, peer=left.address)
     left.client.withdraw(ROUTES)
-    # Neighbours that kept them were not told that any was gone meanwhile.
-    events = there.until(lambda events: len(withdrawn(events)) >= len(ROUTES))
-    assert len(withdrawn(events)) == len(ROUTES)
+    there.gone(ROUTES, peer=left.address)
     right.client.withdraw([LOCAL])
     there.gone([LOCAL])
 
