@@ -8,6 +8,7 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.packet import Packet
 
+from hybrid_gateway.worker_client import WorkerPort
 from tests.dpdk.harness import Bench
 from tests.dpdk.pieces import family_of, fitting, number_of
 from tests.dpdk.vxlan import (
@@ -23,6 +24,7 @@ from tests.dpdk.vxlan import (
     with_tunnels,
 )
 from tests.dpdk.wires import Cable
+from tests.lib.gateway import eventually
 
 pytestmark = pytest.mark.dpdk
 
@@ -206,3 +208,23 @@ def test_stations_know_nothing_of_it(site: Site) -> None:
     received = site.bench.send_and_expect(frame, via=site.access.far, at=other.far)
     counting.expect(FORWARD_BRIDGE=1)
     assert bytes(received) == bytes(frame)
+
+
+def test_a_frame_of_several_mbufs() -> None:
+    """Longer than one of them, from a port that takes such: each piece leaves in one."""
+    length = 3900
+    with Bench.running("vj", with_tunnels()) as bench:
+        core = underlay(bench, mtu=UNDERLAY)
+        access = bench.cable("p0", mtu=4000)
+        device = f"net_pcap_p0,rx_iface_in={access.wire},tx_iface={access.wire}"
+        bench.client.add_port(WorkerPort(access.name, access.name, device))
+        eventually(lambda: bench.client.status().ports["p0"].link_up, "p0 is up")
+        segment = Segment.made(bench, core, [access], family=6, fragment=True, mtu=4000)
+        bench.ip(f"link set {segment.device} mtu 4000")
+        segment.station(HERE, access)
+        segment.station(FAR, PEER[6])
+        stretch(bench, segment)
+        site = Site(bench, core, access, segment)
+        counting = bench.counting()
+        cut_into(site, inner(length), 3, UNDERLAY)
+        counting.expect(VXLAN_ENCAP=1, VXLAN_CUT=2)
