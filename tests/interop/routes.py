@@ -84,6 +84,10 @@ END_OF_RIB = message(
 """RFC 4724 section 2."""
 
 
+CEASE = message(NOTIFICATION, bytes([6, 2]))
+"""Administrative shutdown (RFC 4486)."""
+
+
 def mac_route(
     distinguisher: bytes, mac: str, vni: int, address: str = "", *, tag: int = 0, bits: int = 48
 ) -> bytes:

@@ -29,6 +29,7 @@ HOLD = 30
 KEEPALIVE_SECONDS = 0.9
 """The hold times of the lab are three seconds."""
 RETRY_SECONDS = 0.3
+CEASE_SECONDS = 2.0
 
 
 class Session:
@@ -122,6 +123,12 @@ class Speaker:
             self._process.stdin.write(struct.pack("!I", len(one)) + one)
         self._process.stdin.flush()
 
+    def cease(self) -> None:
+        """As who ends in good order; fine when the session has ended already."""
+        with contextlib.suppress(AssertionError):
+            self.send([routes.CEASE])
+            self.until("ended", CEASE_SECONDS)
+
     def until(self, word: str, seconds: float = 30.0) -> str:
         """The next line that begins so; AssertionError if none comes."""
         assert self._process.stdout
@@ -149,6 +156,7 @@ def speaking(
         speaker = Speaker(process)
         speaker.until("established")
         yield speaker
+        speaker.cease()
     finally:
         process.kill()
         process.wait()
