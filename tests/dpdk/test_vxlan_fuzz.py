@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whatever arrives, each frame is counted once, and the worker goes on."""
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from tests.dpdk.stretched import Stretched
+from tests.dpdk.test_vxlan_encap import ip4, ip6, other
+from tests.dpdk.vxlan import FAMILIES, FAR, HERE, between
+from tests.dpdk.wires import Cable
+from tests.lib.gateway import eventually
+
+pytestmark = pytest.mark.dpdk
+families = pytest.mark.parametrize("family", FAMILIES)
+
+FRAMES = 800
+BURST = 100
+TYPE, IP4_FRAGMENT, IP6_NEXT = slice(12, 14), slice(20, 22), 20
+FRAGMENT = 44
+
+
+@pytest.fixture(scope="module")
+def sides() -> Iterator[Stretched]:
+    """Both segments cut, and take over and answer what they can."""
+    with Stretched.running("vf") as running:
+        for family, segment in running.segments.items():
+            running.bench.run(
+                "bridge", "link", "set", "dev", segment.device, "neigh_suppress", "on"
+            )
+            running.options(family, fragment=True, ttl_inherit=True, tos_inherit=True)
+        yield running
+
+
+def right_ones(source: str, target: str) -> list[bytes]:
+    """Of several kinds."""
+    frames = [between(FAR, HERE), ip4(100, flags="DF"), ip6(100), other()]
+    for frame in frames:
+        frame.src, frame.dst = source, target
+    return [bytes(frame) for frame in frames]
+
+
+def damaged(frame: bytes, random: Random) -> bytes:
+    """Some bytes are others, mostly in the headers, or the end is missing, or there is more.
+
+    But for whom it is stays; and no fragments: those of IPv4 the kernel puts together before an
+    af_packet port sees them, and pieces that are kept are counted when they come and when they go.
+    """
+    broken = bytearray(frame)
+    for _ in range(random.choice((1, 1, 2, 5))):
+        place = 6 + min(int(random.expovariate(1 / 40)), len(broken) - 7)
+        broken[place] = random.choice((0, 0xFF, random.randrange(256), broken[place] ^ 1))
+    cut = random.random()
+    if cut < 0.2:
+        del broken[random.randrange(14, len(broken)) :]
+    elif cut < 0.3:
+        broken += random.randbytes(random.randrange(1, 60))
+    if len(broken) > IP4_FRAGMENT.stop and broken[TYPE] == b"\x08\0":
+        broken[IP4_FRAGMENT] = b"\0\0"
+    elif len(broken) > IP6_NEXT and broken[IP6_NEXT] == FRAGMENT:
+        broken[IP6_NEXT] = FRAGMENT + 1
+    return bytes(broken)
+
+
+def all_are_counted(sides: Stretched, port: Cable, frames: list[bytes]) -> None:
+    for start in range(0, len(frames), BURST):
+        some = frames[start : start + BURST]
+        counting = sides.bench.counting(port.name, noise=frozenset({"FROM_KERNEL"}))
+        port.far.send(some)
+        eventually(lambda c=counting: sum(c.now().values()) >= BURST, "each is counted")  # type: ignore[misc]
+        moved = counting.now()
+        assert sum(moved.values()) == len(some), moved
+    assert sides.bench.worker.running
+
+
+@families
+@pytest.mark.parametrize("seed", [1, 2])
+def test_outer_frames(sides: Stretched, family: int, seed: int) -> None:
+    random = Random(seed)
+    segment = sides.segments[family]
+    whole = [
+        bytes(segment.arriving(inner, checksum=checksum))
+        for inner in right_ones(FAR.mac, HERE.mac)
+        for checksum in (0, None)
+    ]
+    frames = [damaged(random.choice(whole), random) for _ in range(FRAMES)]
+    all_are_counted(sides, sides.core, frames)
+    sides.delivered(between(FAR, HERE), family)
+
+
+@families
+def test_inner_frames(sides: Stretched, family: int) -> None:
+    random = Random(family)
+    whole = right_ones(HERE.mac, FAR.mac)
+    frames = [damaged(random.choice(whole), random) for _ in range(FRAMES)]
+    all_are_counted(sides, sides.access[family], frames)
+    sides.sent(between(HERE, FAR), family)
+
+
+@families
+def test_frames_inside_of_right_ones(sides: Stretched, family: int) -> None:
+    """Checksums of the outer headers are right, so that what is inside is looked at."""
+    random = Random(10 + family)
+    segment = sides.segments[family]
+    whole = right_ones(FAR.mac, HERE.mac)
+    frames = [
+        bytes(segment.arriving(damaged(random.choice(whole), random), tos=random.randrange(4)))
+        for _ in range(FRAMES)
+    ]
+    all_are_counted(sides, sides.core, frames)
+    sides.delivered(between(FAR, HERE), family)
