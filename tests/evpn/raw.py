@@ -40,7 +40,9 @@ class RawNeighbor:
         options = struct.pack("!BB", 2, len(capabilities)) + capabilities
         head = struct.pack("!BHH4sB", 4, asn, HOLD_SECONDS, router_id.packed, len(options))
         self._send(OPEN, head + options)
-        assert self.receive()[0] == OPEN
+        kind, self.opened = self.receive()
+        """The OPEN of the other side, without its header."""
+        assert kind == OPEN
         self._send(KEEPALIVE)
         assert self.receive()[0] == KEEPALIVE
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What goes out to neighbours, byte for byte."""
 
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, ip_address, ip_network
+from pathlib import Path
 
 import pytest
 
@@ -162,3 +164,31 @@ def test_each_kind_of_route(site: Neighbors, route: EvpnRoute, wanted: list[str]
     for one in (site.inner, site.outer, site.compat):
         (gone,) = one.received_update()
         assert gone[:6] == bytes.fromhex("80 0f") + gone[2:3] + bytes.fromhex("0019 46")
+
+
+def test_what_is_offered_at_the_beginning(site: Neighbors) -> None:
+    version, asn, hold, router_id = struct.unpack_from("!BHH4s", site.inner.opened)
+    assert (version, asn, hold) == (4, ASN, HOLD_SECONDS)
+    assert router_id == site.gateway.router_id.packed
+    # EVPN and nothing else (RFC 4760), four-byte AS numbers, and routes that are kept for two
+    # minutes while the daemon restarts; this is not such a time (RFC 4724 section 3).
+    for capability in ("01 04 0019 00 46", "41 04 0000fc00", "40 06 0078 0019 46 00"):
+        assert bytes.fromhex(capability) in site.inner.opened
+    assert site.inner.opened.count(bytes.fromhex("01 04")) == 1
+
+
+def test_a_daemon_that_restarts_says_so(tmp_path: Path) -> None:
+    other, gateway = Speaker("otherr", 66, tmp_path), Speaker("restarted", 2, tmp_path)
+    with ExitStack() as stack:
+        wired(other, gateway, stack)
+        section = gateway.section(
+            neighbor(other, address=other.address4, passive=True), hold_time=HOLD_SECONDS
+        )
+        assert gateway.client.configure(section, [STATION], restarting=True) is True
+
+        arguments = (other.namespace, str(gateway.address4), other.router_id, ASN)
+        raw = stack.enter_context(RawNeighbor(*arguments))
+
+        # It restarts, and what forwards did so all the while.
+        assert bytes.fromhex("40 06 8078 0019 46 80") in raw.opened
+        assert attributes(reach(MAC_NLRI)) <= set(raw.received_update())

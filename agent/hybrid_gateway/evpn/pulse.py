@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whether a neighbour that went away is expected back: its daemon died, or its site did. Pure.
 
-gobgpd does not say why a session ended, and its own graceful restart (RFC 4724) ends it for good:
-3.10 crashes when it marks MAC routes as stale. What it counts tells as much. A session that either
-side ended in good order has a NOTIFICATION, also one whose hold time was over. If there was none,
-and the neighbour was heard a moment ago, the end of its TCP connection did it, and whatever
-forwards there still does.
+gobgpd does graceful restart (RFC 4724) for neighbours that are to keep our routes. Of theirs, it
+does not say which it keeps, nor why a session ended, and many do not offer to restart gracefully.
+What it counts tells as much. A session that either side ended in good order has a NOTIFICATION,
+also one whose hold time was over. If there was none, and the neighbour was heard a moment ago, the
+end of its TCP connection did it, and whatever forwards there still does.
 """
 
 from collections.abc import Iterable

@@ -10,15 +10,10 @@ from ..errors import EvpnError
 from ..model import Evpn, EvpnNeighbor, PeerState, SessionState
 from .codec import FAMILY
 
-DEFERRAL_SECONDS = 10
+DEFERRAL_SECONDS = 1
 """For which a daemon that restarted waits for its neighbours' End-of-RIB before it announces
-(Selection_Deferral_Timer, RFC 4724 section 4.1). They keep what it announced before meanwhile; one
-that never comes back would hold it up for gobgpd's own six minutes."""
-
-GRACEFUL = "batch_size" in api.WatchEventRequest.DESCRIPTOR.fields_by_name
-"""Whether gobgpd is asked to do graceful restart: not 3.10, whose interface lacks that field. It
-crashes when a neighbour goes away that does it too, in handleMacMobility, by MAC routes that it has
-marked as stale. The speaker keeps routes of neighbours by itself in any case (pulse.py)."""
+(Selection_Deferral_Timer, RFC 4724 section 4.1). They keep meanwhile what it announced before, but
+gateways like this one believe after two seconds of silence that there is no more (settle.py)."""
 
 CONNECT_RETRY_SECONDS = 5
 """gobgpd takes no less."""
@@ -65,17 +60,15 @@ def peers(evpn: Evpn, *, restarting: bool) -> dict[str, api.Peer]:
         text = peer.SerializeToString(deterministic=True) + bytes([neighbor.pmsi_compat])
         peer.conf.description = "gw " + hashlib.sha256(text).hexdigest()[:32]
         # Not part of what the neighbour is: it is so for the first session only.
-        peer.graceful_restart.local_restarting = restarting and _graceful(evpn)
+        peer.graceful_restart.local_restarting = restarting and evpn.restart_time > 0
         wanted[str(neighbor.address)] = peer
     return wanted
 
 
-def _graceful(evpn: Evpn) -> bool:
-    return GRACEFUL and evpn.restart_time > 0
-
-
 def _peer(evpn: Evpn, neighbor: EvpnNeighbor) -> api.Peer:
-    graceful = _graceful(evpn)
+    # Our own 3.10 would crash as a neighbour restarts that does it too, in handleMacMobility, if it
+    # had that one's MAC routes in its table; the import policy keeps them out (session_policy.py).
+    graceful = evpn.restart_time > 0
     return api.Peer(
         conf=api.PeerConf(
             neighbor_address=str(neighbor.address),
