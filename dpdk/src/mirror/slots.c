@@ -184,8 +184,9 @@ claim(struct link *link, uint16_t port, bool *wanted)
 		owners[slot] = link->ifindex;
 		link->slot = slot;
 		gw_interfaces[slot].port = port;
-		// What was said of it until now was not kept.
-		dump_want(WANT_NEIGHBOURS | WANT_ROUTES | WANT(STEP_STATIONS));
+		// What was said of it until now was not kept; of a VXLAN device the segment asks.
+		if (!(link->flags & LINK_VXLAN))
+			dump_want(WANT_NEIGHBOURS | WANT_ROUTES | WANT(STEP_STATIONS));
 	}
 	wanted[slot] = true;
 	if (port != GW_NO_PORT) {
