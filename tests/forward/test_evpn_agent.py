@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hybrid_gateway.evpn.entries import ROUTE_PROTOCOL
 from hybrid_gateway.lab import leftovers
 from hybrid_gateway.lab.segment import configuration, evpn_section
 from hybrid_gateway.lab.sites import ACCESS, BRIDGE, VNI, VXLAN, Family, Kind, Site
@@ -22,6 +23,7 @@ OURS = (Site(1, Kind.XDP), Site(2, Kind.WORKER))
 MEET_SECONDS = 30.0
 """gobgpd takes its time until it calls again somebody who was not there."""
 EVERYWHERE = "00:00:00:00:00:00"
+PREFIX = "10.99.0.0/16"
 
 
 def section(site: Site) -> str:
@@ -230,6 +232,36 @@ def test_a_link_that_goes_down(pair: Pair) -> None:
         pair.until(lambda: not pair.three.fdb(2, gone), "so has its kernel")
     finally:
         pair.three.lab.run(host, ["ip", "link", "set", ACCESS, "up"])
+
+
+def test_a_prefix_comes_and_goes(pair: Pair) -> None:
+    """Of the main table: announced while there is a route for it, and a route at the other site."""
+    sites = {number: pair.three.site(number) for number in (1, 2)}
+    prefixes = {1: f"{{vni: {VNI}, advertise: [{PREFIX}]}}", 2: f"{{vni: {VNI}}}"}
+    for number, site in sites.items():
+        text = f"{section(site)}  prefixes: [{prefixes[number]}]\n"
+        pair.three.gateways[number].apply(configuration(site, text))
+
+    def routed() -> bool:
+        argv = ["ip", "route", "show", PREFIX, "proto", str(ROUTE_PROTOCOL)]
+        return BRIDGE in pair.three.lab.run(sites[2].gateway, argv)
+
+    pair.joined()
+    assert pair.show(1, "prefixes")["prefixes"] == []
+    route = [PREFIX, "dev", "lo"]
+    pair.three.lab.run(sites[1].gateway, ["ip", "route", "add", *route])
+    try:
+        pair.until(routed, "the other site has the route")
+        (there,) = pair.show(2, "prefixes")["prefixes"]
+        assert (there["vni"], there["prefix"]) == (VNI, PREFIX)
+        assert there["vtep"] == pair.three.vtep(1)
+        (here,) = pair.show(1, "prefixes")["prefixes"]
+        assert here["vtep"] is None
+    finally:
+        pair.three.lab.run(sites[1].gateway, ["ip", "route", "del", *route])
+    pair.until(lambda: not routed(), "the other site has it no more")
+    for number, site in sites.items():
+        pair.three.gateways[number].apply(configuration(site, section(site)))
 
 
 def test_the_section_goes_and_comes_back(pair: Pair) -> None:

@@ -111,7 +111,7 @@ class EvpnControl:
             return (f"EVPN: {self._missing}",) if self._missing else ()
         told = [f"EVPN: {found.error}"] if found.error else []
         told += [
-            f"EVPN: {one.count} routes of {one.peer or 'nobody'} are not taken: {one.reason}"
+            f"EVPN: not taken from {one.peer or 'the daemon'}, {_times(one.count)}: {one.reason}"
             for one in found.refused
         ]
         duplicates = sum(vni.duplicates for vni in found.vnis)
@@ -119,6 +119,10 @@ class EvpnControl:
             which = "gwctl show evpn macs --state duplicate"
             told.append(f"EVPN: {_stations(duplicates)} at two sites: {which}")
         return tuple(told)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _stations(count: int) -> str:
