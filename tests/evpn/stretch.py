@@ -65,6 +65,7 @@ class Site:
             "nolearning",
             *(f"link set {one} addrgenmode none" for one in (bridge, device)),
             f"link set {device} master {bridge}",
+            f"link set {device} type bridge_slave learning off",
             *(f"link set {one} up" for one in (device, bridge)),
         ]
 
@@ -134,6 +135,14 @@ class Site:
         """Of ours, in the main table."""
         show = ("-4", "route", "show", "proto", "179")
         return {route["dst"] for route in self.ip(*show)}
+
+    def neighbours(self) -> dict[str, str]:
+        """Addresses on the bridge that were learned from EVPN."""
+        rows = self.ip("neigh", "show", "dev", DEVICES[VNI][1])
+        return {row["dst"]: row["lladdr"] for row in rows if row.get("extern_learn", 0) is None}
+
+    def bridge(self, line: str) -> None:
+        namespaces.run(["bridge", "-n", self.bgp.namespace, *line.split()])
 
     def learned(self, mac: str) -> bool:
         return any(row["mac"] == mac for row in self.fdb(PORT))

@@ -4,19 +4,20 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from hybrid_gateway.evpn.view import MacState, SpeakerState
 from hybrid_gateway.evpn.wanted import EvpnTable
+from hybrid_gateway.lab import namespaces
 from hybrid_gateway.model import MacRoute, RouteTarget
 from tests.lib.gateway import eventually
 
 from .bgp import ASN, ROUTE_SECONDS, SESSION_SECONDS, neighbor
-from .stretch import NOBODY, ROUTED, VNI, Site, stretched, together
+from .stretch import DEVICES, NOBODY, PORT, ROUTED, VNI, Site, stretched, together
 
-MOVING = "02:00:00:00:55:aa"
+MOVING, STATIC, MARKER = "02:00:00:00:55:aa", "02:00:00:00:55:cc", "02:00:00:00:55:dd"
 Sites = tuple[Site, Site]
 
 
@@ -56,6 +57,43 @@ def test_a_station_moves(sites: Sites) -> None:
     assert station
     assert station.sequence == 1
     eventually(lambda: not west.vteps(MOVING), "nothing of where it was is left")
+
+
+def test_addresses_are_told_along(sites: Sites) -> None:
+    """Once the gateway has an address in the segment, and knows its host's."""
+    east, west = sites
+    gateway = f"address {{}} 10.55.0.101/24 dev {DEVICES[VNI][1]}"
+    namespaces.ip_batch(east.bgp.namespace, [gateway.format("add")])
+    try:
+        argv = ["ping", "-n", "-c", "1", "-W", "2", east.address]
+        namespaces.run(namespaces.inside(east.bgp.namespace, argv))
+
+        eventually(lambda: west.neighbours() == {east.address: east.mac}, "it is told")
+        station = west.station(east.mac)
+        assert station
+        assert station.addresses == (ip_address(east.address),)
+    finally:
+        namespaces.ip_batch(east.bgp.namespace, [gateway.format("delete")])
+    eventually(lambda: not west.neighbours(), "it is taken back")
+
+
+def test_a_static_station_does_not_move(sites: Sites) -> None:
+    east, west = sites
+    east.bridge(f"fdb add {STATIC} dev {PORT} master static")
+    eventually(lambda: west.vteps(STATIC) == {str(east.bgp.address)}, "it is known")
+
+    west.speak(STATIC)
+
+    # Told later than whatever might have come of that.
+    west.speak(MARKER)
+    eventually(lambda: bool(east.vteps(MARKER)), "another one is known")
+    station = west.station(STATIC)
+    assert station
+    assert (station.state, station.sticky) == (MacState.REMOTE, True)
+    assert not west.learned(STATIC)
+
+    east.bridge(f"fdb delete {STATIC} dev {PORT} master")
+    eventually(lambda: not west.vteps(STATIC), "it is gone")
 
 
 def test_a_port_that_goes_down_withdraws_its_stations(sites: Sites) -> None:
