@@ -3,18 +3,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address
 
 import pytest
 
-from hybrid_gateway.agent.forwarders import judge
 from hybrid_gateway.apply import Executor
 from hybrid_gateway.errors import WorkerError
 from hybrid_gateway.model import (
     Config,
     Df,
     Encapsulation,
-    Observed,
     ObservedWorker,
     Plane,
     Port,
@@ -32,7 +29,7 @@ from hybrid_gateway.resolve import check_devices, resolve
 from hybrid_gateway.resolve_worker import SEGMENTS_MAX, STATIONS, TUNNELS, worker_of
 from hybrid_gateway.worker_facts import options_of, segment_of, setup_of
 from hybrid_gateway.worker_trust import RETRY_SECONDS
-from hybrid_gateway.worker_values import SegmentStatus, WorkerSegment
+from hybrid_gateway.worker_values import WorkerSegment
 from hybrid_gateway.worker_view import WorkerView
 from tests.unit import vxlan_site
 from tests.unit.fake_worker import FakeWorker
@@ -289,78 +286,3 @@ def test_ports_go_on_without_segments(
     assert view.retry(again.again)
     executor.run(steps(view, asked=0), apart=True)
     assert [one.vni for one in worker.segments] == [100]
-
-
-# ---- what is told ---------------------------------------------------------------------
-
-WANTED = resolve(CONFIG, OBSERVED)
-(SEGMENT,) = WANTED.segments
-ACTIVE = SegmentStatus(TUNNEL, 100, 1, 1, 2, True, "")
-
-
-def told(status: SegmentStatus | None, observed: Observed = OBSERVED) -> tuple[str, str | None]:
-    wanted = resolve(CONFIG, observed)
-    has = {(status.ifindex, status.vni): status} if status else {}
-    return judge(wanted.segments[0], wanted, has)
-
-
-def test_the_worker_forwards() -> None:
-    assert told(ACTIVE) == ("worker", None)
-
-
-@pytest.mark.parametrize(
-    ("status", "observed", "forwards", "reason"),
-    [
-        (None, OBSERVED, "kernel", "the worker does not have it at the moment"),
-        (replace(ACTIVE, problem="no room"), OBSERVED, "partly", "no room"),
-        (replace(ACTIVE, active=False, problem="br0 is down"), OBSERVED, "kernel", "br0 is down"),
-        (
-            replace(ACTIVE, active=False),
-            OBSERVED,
-            "kernel",
-            "the worker has not found its devices",
-        ),
-        (
-            ACTIVE,
-            replace(OBSERVED, worker=replace(RUNNING, taken=TAKEN[1:])),
-            "kernel",
-            "no port of br0 is the worker's",
-        ),
-        (
-            ACTIVE,
-            vxlan_site.with_link("wan0", OBSERVED, master=vxlan_site.BRIDGE),
-            "kernel",
-            "every port of the worker is a bridge's: there is no underlay",
-        ),
-        (
-            ACTIVE,
-            vxlan_site.made(OBSERVED, local=IPv4Address("192.0.2.99")),
-            "partly",
-            "this host has no address 192.0.2.99: nothing arrives",
-        ),
-    ],
-)
-def test_what_keeps_the_worker_from_it(
-    status: SegmentStatus | None, observed: Observed, forwards: str, reason: str
-) -> None:
-    assert told(status, observed) == (forwards, reason)
-
-
-def test_both_forward() -> None:
-    """With access ports of either, and an underlay of either."""
-    devices = tuple(
-        replace(one, ifindex=one.ifindex + 100, worker=False, port=True, bridged=not one.underlay)
-        for one in WANTED.devices
-        if one.worker
-    )
-    has = {(ACTIVE.ifindex, ACTIVE.vni): ACTIVE}
-    both = replace(WANTED, devices=(*WANTED.devices, *devices))
-
-    assert judge(SEGMENT, both, has) == ("both", None)
-    assert judge(SEGMENT, both) == ("xdp", None)
-    access = replace(WANTED, devices=(*WANTED.devices, devices[0]))
-    assert judge(SEGMENT, access, has) == ("worker", None)
-    assert judge(SEGMENT, access) == (
-        "kernel",
-        "every port of the configuration is a bridge's: there is no underlay",
-    )
