@@ -101,12 +101,17 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
 
 def _order() -> bytes:
     """One of those on the standard input; its end is that of the program."""
-    head = os.read(sys.stdin.fileno(), 4)
-    if not head:
-        sys.exit()
-    size, got = struct.unpack("!I", head)[0], b""
+    return _ordered(struct.unpack("!I", _ordered(4))[0])
+
+
+def _ordered(size: int) -> bytes:
+    """A pipe breaks what is written into it anywhere, when it is full."""
+    got = b""
     while len(got) < size:
-        got += os.read(sys.stdin.fileno(), size - len(got))
+        part = os.read(sys.stdin.fileno(), size - len(got))
+        if not part:
+            sys.exit()
+        got += part
     return got
 
 
