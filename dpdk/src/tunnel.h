@@ -13,7 +13,8 @@
 
 enum gw_tunnel_limits {
 	GW_SEGMENTS = 256, /* slot 0 is none */
-	GW_SEGMENT_OF_KERNEL = 0, /* of an arrival: the kernel has such a VNI, and takes the packet */
+	GW_SEGMENT_OF_KERNEL =
+		0, /* of an arrival: the kernel has such a VNI, and takes the packet */
 	GW_TUNNELS_MAX = 32768, /* of all segments together */
 	GW_TUNNEL_HEADER = 80, /* Ethernet, IPv6, UDP, VXLAN: 70 */
 	GW_FLOOD_MAX = 1024, /* VTEPs of one segment that get what is flooded */
