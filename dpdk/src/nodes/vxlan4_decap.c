@@ -40,7 +40,7 @@ parse(struct rte_mbuf *mbuf, struct gw_arrival *arrival, bool early)
 	arrival->words[1] = 0;
 	arrival->words[2] = 4ULL << GW_DECAP_FAMILY_SHIFT;
 	if (unlikely(ip->fragment_offset & RTE_BE16(FRAGMENT)))
-		return gw_decap_is_peer(&arrival->sender) ? GW_DECAP_PIECE : GW_DECAP_PUNT;
+		return GW_DECAP_PIECE;
 	arrival->room = rte_be_to_cpu_16(ip->total_length) - sizeof(*ip);
 	if (unlikely(arrival->room < GW_VXLAN_UDP || mbuf->data_len < GW_VXLAN_OUTER4))
 		return GW_DECAP_PUNT;

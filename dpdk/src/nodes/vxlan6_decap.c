@@ -42,7 +42,7 @@ parse(struct rte_mbuf *mbuf, struct gw_arrival *arrival, bool early)
 		return GW_DECAP_PUNT;
 	memcpy(arrival->words, (const uint8_t *)ip + SOURCE, ADDRESS);
 	arrival->words[2] = 6ULL << GW_DECAP_FAMILY_SHIFT;
-	if (unlikely(ip->proto == IPPROTO_FRAGMENT && gw_decap_is_peer(&arrival->sender)))
+	if (unlikely(ip->proto == IPPROTO_FRAGMENT))
 		return GW_DECAP_PIECE;
 	if (unlikely(ip->proto != IPPROTO_UDP))
 		return GW_DECAP_PUNT;

@@ -7,13 +7,14 @@
 struct gw_decap_memo gw_decap_memos[GW_WORKER_LCORES][GW_DECAP_MEMO];
 
 uint16_t
-gw_decap_look_up(struct gw_decap_memo *memo, const struct gw_arrival *arrival)
+gw_decap_look_up(struct gw_decap_memo *memo, const struct gw_arrival *arrival,
+		 const struct rte_hash *table)
 {
 	// Before the table is read: what changes meanwhile has a later version.
 	const uint32_t version = __atomic_load_n(&gw_ways_version, __ATOMIC_ACQUIRE);
 	void *found = NULL;
 
-	if (rte_hash_lookup_data(gw_senders, &arrival->sender, &found) < 0)
+	if (rte_hash_lookup_data(table, &arrival->sender, &found) < 0)
 		found = NULL;
 	memcpy(memo->words, arrival->words, sizeof(memo->words));
 	memo->version = version;
@@ -61,16 +62,6 @@ gw_decap_is_behind(const struct rte_mbuf *mbuf, uint16_t tunnel)
 	const struct gw_mark *mark = gw_mark((struct rte_mbuf *)(uintptr_t)mbuf);
 
 	return gw_tunnel_leaves_by(&gw_tunnels[tunnel], mark->interface);
-}
-
-// Whether fragments from there are put together here.
-bool
-gw_decap_is_peer(const struct gw_sender_key *sender)
-{
-	struct gw_sender_key key = {.family = sender->family};
-
-	memcpy(key.remote, sender->remote, sizeof(key.remote));
-	return rte_hash_lookup(gw_peers, &key) >= 0;
 }
 
 // What outer and inner ECN come to (RFC 6040 figure 4), if it is not to be dropped.

@@ -73,11 +73,11 @@ struct gw_decap_family {
 
 /* vxlan_decap.c: what is rare. */
 extern struct gw_decap_memo gw_decap_memos[GW_WORKER_LCORES][GW_DECAP_MEMO];
-uint16_t gw_decap_look_up(struct gw_decap_memo *memo, const struct gw_arrival *arrival);
+uint16_t gw_decap_look_up(struct gw_decap_memo *memo, const struct gw_arrival *arrival,
+			  const struct rte_hash *table);
 uint16_t gw_decap_segment(const struct gw_arrival *arrival, uint32_t address, uint8_t *answer,
 			  struct rte_mbuf *mbuf);
 bool gw_decap_is_behind(const struct rte_mbuf *mbuf, uint16_t tunnel);
-bool gw_decap_is_peer(const struct gw_sender_key *sender);
 bool gw_decap_ecn(struct rte_mbuf *mbuf, uint32_t size, uint8_t outer);
 
 static inline uint8_t
@@ -130,9 +130,10 @@ gw_decap_udp(struct rte_mbuf *mbuf, struct gw_arrival *arrival,
 	return GW_DECAP_BRIDGE;
 }
 
-/* The tunnel that it came by; 0: there is none. */
+/* What the table has for its sender; 0: nothing. Keys of gw_senders and gw_peers are never the same. */
 static __rte_always_inline uint16_t
-gw_decap_sender(const struct gw_arrival *arrival, struct gw_decap_memo *memos)
+gw_decap_sender(const struct gw_arrival *arrival, struct gw_decap_memo *memos,
+		const struct rte_hash *table)
 {
 	const uint64_t mixed = arrival->words[0] ^ arrival->words[1] ^ arrival->words[2];
 	struct gw_decap_memo *memo =
@@ -143,7 +144,7 @@ gw_decap_sender(const struct gw_arrival *arrival, struct gw_decap_memo *memos)
 
 	if (likely(!differ && memo->version == __atomic_load_n(&gw_ways_version, __ATOMIC_ACQUIRE)))
 		return memo->tunnel;
-	return gw_decap_look_up(memo, arrival);
+	return gw_decap_look_up(memo, arrival, table);
 }
 
 /* The outer headers off; they are still there in front of the frame. */
@@ -207,13 +208,18 @@ gw_decap_judge(struct rte_mbuf *mbuf, const struct gw_decap_family *family,
 {
 	struct gw_arrival arrival;
 	uint8_t edge = family->parse(mbuf, &arrival, early);
+	uint16_t tunnel;
 
+	// Others' pieces are none of our business; the sender's address is all of the key by now.
+	if (edge == GW_DECAP_PIECE && !gw_decap_sender(&arrival, memos, gw_peers))
+		return GW_DECAP_PUNT;
 	if (unlikely(edge != GW_DECAP_BRIDGE))
 		return edge;
 	edge = gw_decap_udp(mbuf, &arrival, family);
 	if (unlikely(edge != GW_DECAP_BRIDGE))
 		return edge;
-	return gw_decap_believe(mbuf, &arrival, family, gw_decap_sender(&arrival, memos), early);
+	tunnel = gw_decap_sender(&arrival, memos, gw_senders);
+	return gw_decap_believe(mbuf, &arrival, family, tunnel, early);
 }
 
 static __rte_always_inline uint8_t
