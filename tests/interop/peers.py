@@ -22,15 +22,6 @@ CONVERGE_SECONDS = 30.0
 """A session that was refused a moment ago is tried again after up to ten."""
 
 
-ROUTES_MAX = 300
-"""Of the neighbour that nobody trusts."""
-
-
-def stranger_at(site: Site, family: Family) -> str:
-    """Where one more neighbour of a site may be: on the backbone."""
-    return site.router6 if family is Family.IPV6 else site.router.ip
-
-
 @dataclass(frozen=True, slots=True)
 class Peers:
     """All three."""
@@ -91,8 +82,7 @@ def joined(name: str, directory: Path, kind: Kind, family: Family) -> Iterator[P
     with ExitStack() as stack:
 
         def section(site: Site) -> str:
-            stranger = f'{{address: "{stranger_at(site, family)}", routes-max: {ROUTES_MAX}}}'
-            return evpn_section(site, [Site(FRR), Site(PLAIN)], family) + f"    - {stranger}\n"
+            return evpn_section(site, [Site(FRR), Site(PLAIN)], family)
 
         three = stack.enter_context(standing(name, directory, kinds, family, section=section))
         plains = [PLAIN, OURS] if kind is Kind.KERNEL else [PLAIN]

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from hybrid_gateway.lab.sites import ASN, BACKBONE, BRIDGE, VNI
+from hybrid_gateway.lab.sites import ASN, BACKBONE, BRIDGE, VNI, Family
 from tests.interop import routes
-from tests.interop.peers import FRR, OURS, PLAIN, ROUTES_MAX, Peers, stranger_at
+from tests.interop.peers import FRR, OURS, PLAIN, Peers
 from tests.interop.routes import Path, flood_route, mac_route, update, withdrawal
 from tests.interop.speaker import Speaker, speaking
 from tests.lib.gateway import eventually
 
-ROUTER_ID = "192.0.2.254"
+ROUTER_ID, ROUTES_MAX = "192.0.2.254", 300
 STATION, OTHER = "02:00:c6:12:34:01", "02:00:c6:12:34:02"
 GROUP, NOBODY = "01:00:5e:00:00:01", "00:00:00:00:00:00"
 BACK_SECONDS = 40.0
@@ -64,19 +64,27 @@ class Stranger:
 @pytest.fixture(scope="module")
 def session(standing_peers: Peers) -> Iterator[Speaker]:
     """Of all tests here: it takes gobgpd some seconds to talk again to whom it has left."""
-    three = standing_peers.three
-    address = stranger_at(three.site(OURS), three.family)
-    prefix = three.lab.argv(BACKBONE, [])
+    three, address = standing_peers.three, address_of(standing_peers)
+    gateway, prefix = three.gateways[OURS], three.lab.argv(BACKBONE, [])
+    usual = gateway.config.read_text()
+    gateway.apply(f'{usual}    - {{address: "{address}", routes-max: {ROUTES_MAX}}}\n')
     with speaking(prefix, ASN, ROUTER_ID, address, three.vtep(OURS)) as speaker:
         yield speaker
+    gateway.apply(usual)
     standing_peers.converge()
+
+
+def address_of(peers: Peers) -> str:
+    """The router's, which is our site's neighbour on the link."""
+    site = peers.three.site(OURS)
+    return site.router6 if peers.three.family is Family.IPV6 else site.router.ip
 
 
 @pytest.fixture
 def stranger(peers: Peers, session: Speaker) -> Iterator[Stranger]:
     """Its session stands. The others know of each other before, and afterwards."""
     three = peers.three
-    found = Stranger(peers, session, stranger_at(three.site(OURS), three.family))
+    found = Stranger(peers, session, address_of(peers))
     eventually(found.established, "its session stands", BACK_SECONDS)
     yield found
     peers.converge()
