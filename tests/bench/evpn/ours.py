@@ -65,6 +65,8 @@ class OurTunnels(OurWorker):
 
     def _stations(self) -> Iterator[str]:
         underlay = UNDERLAYS[self._case.family]
+        # As with EVPN: who is where is told, and not learned from what arrives.
+        yield f"link set dev {DEVICE} learning off"
         for number in range(VTEPS):
             yield f"fdb append 00:00:00:00:00:00 dev {DEVICE} dst {underlay.vtep(number)} self"
         for number in range(STATIONS):
