@@ -211,7 +211,7 @@ def test_nothing_of_ours_is_left_when_it_is_removed(sites: Sites) -> None:
 
 
 def test_a_neighbour_that_sends_too_much_is_shut_down(sites: Sites) -> None:
-    """The last one: the first speaker begins anew, and takes few routes."""
+    """The first speaker begins anew, and takes few routes."""
     east, west = sites
     many = [
         MacRoute(
@@ -238,3 +238,27 @@ def test_a_neighbour_that_sends_too_much_is_shut_down(sites: Sites) -> None:
     assert east.speaker
     assert east.speaker.clear() == 0
     eventually(lambda: not east.view().peers[0].reason, "it may try again")
+
+
+def test_routes_that_are_refused_count_too(sites: Sites) -> None:
+    """The last one: none of these has a route target, so nothing comes of any."""
+    east, west = sites
+    east.stop(remove=True)
+    useless = [
+        MacRoute(
+            f"{west.bgp.router_id}:{VNI}",
+            bytes([2, 0, 0, 0, 0x67, number]),
+            VNI,
+            west.bgp.address,
+            (),
+        )
+        for number in range(200)
+    ]
+    assert west.bgp.client.announce(useless) == []
+    (neighbour,) = east.wanted.section.neighbors
+
+    east.start(replace(east.wanted.section, neighbors=(replace(neighbour, routes_max=100),)))
+
+    eventually(lambda: bool(east.view().refused), "routes are refused", SESSION_SECONDS)
+    eventually(lambda: "shut down" in east.view().peers[0].reason, "it is shut down")
+    assert {view.reason for view in east.view().refused} == {"no route target for its VNI"}

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
 from ..errors import EvpnError
 from ..model import Evpn, IPAddress, PeerState, RouteEvent, SessionState
@@ -273,6 +274,14 @@ class DaemonLink:
             if peer in known:
                 client.revive(peer)
 
+    def _too_much(self) -> frozenset[IPAddress]:
+        """Neighbours whose routes are too many by the daemon's count: it keeps those as well that
+        are refused here."""
+        limits = self._mind.remote.limits
+        return frozenset(
+            peer.address for peer in self.peers if peer.received > limits.get(peer.address, inf)
+        )
+
     def pardon(self) -> None:
         """Neighbours that were shut down may try again at once."""
         self._shut = dict.fromkeys(self._shut, 0.0)
@@ -283,7 +292,7 @@ class DaemonLink:
         now = time.monotonic()
         with self._lock:
             settled = self._mind.settle(self.peers, now)
-            over = self._mind.remote.over_limit()
+            over = self._mind.remote.over_limit() | self._too_much()
         self._restrain(client, over, now)
         self._become(SpeakerState.SYNCHRONIZED if settled else SpeakerState.LEARNING)
         self._wake()
