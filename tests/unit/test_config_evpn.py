@@ -95,3 +95,16 @@ def test_what_has_no_effect_is_told(text: str, notice: str) -> None:
 def test_lines_tell_nothing_apart() -> None:
     """An entry that has moved in the file is the same: no session ends for it."""
     assert parsed(VXLAN + IBGP % "").evpn == parsed("\n\n" + VXLAN + IBGP % "").evpn
+
+
+@pytest.mark.parametrize("secret", ["s3cret" * 14, "12345678", "s3crét", "[s3cret]"])
+def test_a_password_is_told_to_nobody(secret: str) -> None:
+    with pytest.raises(config.ConfigError) as caught:
+        parsed(VXLAN + IBGP % f", password: {secret}")
+
+    assert "password: must be a password of 1 to 80 characters (RFC 2385)" in str(caught.value)
+    assert secret.strip("[]")[:6] not in str(caught.value)
+
+
+def test_a_password_is_not_in_what_is_written_of_the_section() -> None:
+    assert "s3cret" not in repr(parsed(VXLAN + IBGP % ", password: s3cret"))

@@ -92,6 +92,9 @@ def _without_protocol(error: Any) -> bool:
 
 
 def _message(keyword: str, wanted: Any, value: Any, error: Any) -> str:
+    if error.schema.get("writeOnly"):
+        # A secret: messages go to logs and to whoever asks for the status.
+        return f"must be {_wanted(error)}"
     if keyword == "type":
         expected = _TYPE_NAMES[wanted] if isinstance(wanted, str) else _wanted(error)
         return f"must be {expected}, not {shown(value)}"

@@ -33,7 +33,7 @@ class EvpnNeighbor:
     port: int = BGP_PORT
     pmsi_compat: bool = False
     """It wants nine bytes of PMSI tunnel attribute, with the router id as the tunnel's id."""
-    password: str = ""
+    password: str = field(default="", repr=False)
     """TCP MD5 (RFC 2385); empty: none."""
     multihop: int = 0
     """TTL of an eBGP session beyond the link; 0: it is on the link, or iBGP."""
