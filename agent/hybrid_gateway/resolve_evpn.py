@@ -43,7 +43,12 @@ def evpn_of(config: Config, segments: Sequence[Segment], observed: Observed) -> 
                     own.get(bridge.ifindex, frozenset()),
                 ),
             )
-    return EvpnWanted(section, tuple(found.values()), tuple(_tables(section, observed)))
+    return EvpnWanted(
+        section,
+        tuple(found.values()),
+        tuple(_tables(section, observed)),
+        frozenset().union(*own.values()),
+    )
 
 
 def _addresses(observed: Observed) -> dict[int, frozenset[IPAddress]]:

@@ -86,6 +86,20 @@ def test_a_bad_route_takes_the_place_of_a_good_one() -> None:
     assert gateway.where(1) is None
 
 
+def test_no_address_of_this_host_is_a_vtep() -> None:
+    """The kernel would bring back what is sent there."""
+    gateway = Gateway(1).start()
+    gateway.hear_routes(flood_route(2), mac_route(2, 1), flood_route(3))
+
+    gateway.follow(replace(gateway.wanted, addresses=frozenset({vtep(2)})))
+    gateway.hear_routes(mac_route(2, 2))
+
+    assert gateway.floods() == {vtep(3)}
+    assert gateway.where(1) is None
+    assert gateway.where(2) is None
+    assert set(gateway.refused()) == {"our own address as its VTEP"}
+
+
 def test_what_cannot_be_read_is_counted() -> None:
     gateway = Gateway(1).start()
     for _ in range(3):

@@ -69,6 +69,7 @@ def test_a_segment_with_its_bridge() -> None:
     assert segment.segment.vni == 100
     assert (segment.up, segment.mac) == (True, BRIDGE_MAC)
     assert segment.addresses == frozenset({HOST})
+    assert found.addresses >= {HOST, segment.segment.local}
     assert found.tables == ()
 
 

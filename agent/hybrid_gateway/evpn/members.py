@@ -35,6 +35,7 @@ class Members:
         neighbors = section.neighbors if section else ()
         self.remote.limits = {one.address: one.routes_max for one in neighbors}
         own = frozenset(s.segment.local for s in segments.values() if s.segment.local)
+        own |= wanted.addresses if wanted else frozenset()
         if own != self._own:
             self._own = own
             for update in list(self.remote.recheck(own)):

@@ -49,3 +49,5 @@ class EvpnWanted:
     segments: tuple[EvpnSegment, ...] = ()
     """A VNI that is in there twice counts once, the first time."""
     tables: tuple[EvpnTable, ...] = ()
+    addresses: frozenset[IPAddress] = frozenset()
+    """Of this host, on whatever device: nobody else has one of them as VTEP."""
