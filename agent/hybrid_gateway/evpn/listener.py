@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Hears what the BGP daemon tells, and finds out what its withdrawals mean."""
 
+import logging
 import queue
 import threading
 import time
@@ -10,6 +11,8 @@ from ..errors import EvpnError
 from ..model import IPAddress, PeerState, RouteChange, RouteEvent
 from .gobgp import GobgpClient
 from .pulse import Pulse
+
+log = logging.getLogger(__name__)
 
 BATCH_MAX = 4096
 """Events that are handed over at once."""
@@ -61,6 +64,10 @@ class Listener:
                 self._said.put(batch)
         except EvpnError as error:
             self._said.put(error)
+        except Exception as error:
+            # Broadly: nothing would be heard any more, and the view would say that all is well.
+            log.error("unexpected", exc_info=error)
+            self._said.put(_unexpected(error))
 
     def _sort(self) -> None:
         try:
@@ -73,6 +80,9 @@ class Listener:
                 self._deliver(events, absent)
         except EvpnError as error:
             self._ended(error)
+        except Exception as error:
+            log.error("unexpected", exc_info=error)
+            self._ended(_unexpected(error))
 
     def _next(self) -> list[RouteEvent]:
         """What was told meanwhile, as one; raises what the daemon ended with."""
@@ -86,3 +96,7 @@ class Listener:
                 break
             events += said
         return events
+
+
+def _unexpected(error: Exception) -> EvpnError:
+    return EvpnError(f"unexpected {type(error).__name__}: {error}")
