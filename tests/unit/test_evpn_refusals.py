@@ -3,6 +3,7 @@
 
 from dataclasses import replace
 from ipaddress import ip_address
+from time import process_time
 
 import pytest
 
@@ -161,3 +162,21 @@ def test_a_flood_list_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert gateway.refused() == {"more VTEPs than a VNI may have": 2}
     assert len(gateway.floods()) == 3
+
+
+def test_many_routes_of_one_vtep_take_no_time() -> None:
+    """Of that many, each was compared with all before it: that took more than a minute."""
+    gateway = Gateway(1).start()
+    many = [replace(flood_route(2), rd=f"192.0.2.2:{number}") for number in range(20_000)]
+    began = process_time()
+
+    gateway.hear_routes(*many)
+    assert gateway.floods() == {vtep(2)}
+    gateway.hear_routes(*many[1:], withdrawn=True)
+    assert gateway.floods() == {vtep(2)}
+    gateway.hear_routes(replace(many[0], next_hop=vtep(3)))
+    assert gateway.floods() == {vtep(3)}
+    gateway.hear_routes(many[0], withdrawn=True)
+
+    assert gateway.floods() == set()
+    assert process_time() - began < 20.0

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The flood list of one VNI: type-3 routes in and out (RFC 7432 section 11). Pure."""
 
+from collections import Counter
+
 from ..model import EvpnRoute, FloodRoute, IPAddress, RouteTarget
 from .entries import FloodEntry, KernelEntry
 from .keys import RouteKey, route_key
@@ -18,27 +20,34 @@ class FloodList:
         self._routes = routes
         self._entries = entries
         self._learned: dict[RouteKey, FloodRoute] = {}
+        self._counts: Counter[IPAddress] = Counter()
+        """Routes of each VTEP: a neighbour may send as many as it may send routes."""
         self._flooded: set[IPAddress] = set()
         self._said: FloodRoute | None = None
         self.dirty = False
 
     @property
     def vteps(self) -> set[IPAddress]:
-        return {route.next_hop for route in self._learned.values()}
+        return set(self._counts)
 
     def objection(self, route: FloodRoute) -> str:
         """Why it is not taken; empty: it is."""
-        vteps = self.vteps
-        full = len(vteps) >= VTEPS_MAX and route.next_hop not in vteps
+        full = len(self._counts) >= VTEPS_MAX and route.next_hop not in self._counts
         return "more VTEPs than a VNI may have" if full else ""
 
     def add(self, key: RouteKey, route: FloodRoute) -> None:
+        self.remove(key)
         self._learned[key] = route
-        self.dirty = True
+        self._counts[route.next_hop] += 1
 
     def remove(self, key: RouteKey) -> None:
-        self._learned.pop(key, None)
         self.dirty = True
+        before = self._learned.pop(key, None)
+        if before is None:
+            return
+        self._counts[before.next_hop] -= 1
+        if not self._counts[before.next_hop]:
+            del self._counts[before.next_hop]
 
     def flush(
         self, here: bool, vtep: IPAddress | None, rd: str, targets: tuple[RouteTarget, ...]
