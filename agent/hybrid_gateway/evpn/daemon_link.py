@@ -14,6 +14,7 @@ from ..model import Evpn, IPAddress, PeerState, RouteEvent, SessionState
 from .gobgp import GobgpClient
 from .instance import EvpnInstance
 from .listener import Listener
+from .pace import Pace
 from .session import SHUT
 from .view import SpeakerState
 
@@ -64,6 +65,7 @@ class DaemonLink:
         self._broken: EvpnError | None = None
         self._shut: dict[IPAddress, float] = {}
         """Neighbours that went over their limit, and until when."""
+        self._pace = Pace()
         self._inbox: deque[tuple[int, News]] = deque()
         self.state = SpeakerState.CONNECTING
         self.since = time.monotonic()
@@ -262,7 +264,7 @@ class DaemonLink:
         what it holds, and others would have to wait for it."""
         known = {peer.address for peer in self.peers}
         for peer in (over & known) - self._shut.keys():
-            log.warning("neighbour %s is shut down: it sends more routes than it may", peer)
+            log.warning("neighbour %s is shut down: it sends more than it may", peer)
             client.shut(peer, "more routes than routes-max")
             self._shut[peer] = now + SHUT_SECONDS
         # Also those that an agent before this one had shut down.
@@ -293,7 +295,9 @@ class DaemonLink:
         with self._lock:
             settled = self._mind.settle(self.peers, now)
             over = self._mind.remote.over_limit() | self._too_much()
-        self._restrain(client, over, now)
+        self._restrain(
+            client, over | self._pace.look(self.peers, self._mind.remote.limits, now), now
+        )
         self._become(SpeakerState.SYNCHRONIZED if settled else SpeakerState.LEARNING)
         self._wake()
 
