@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 
 import pytest
 
+from hybrid_gateway.evpn.speaker import EvpnSpeaker
 from hybrid_gateway.evpn.view import MacState, SpeakerState
 from hybrid_gateway.evpn.wanted import EvpnTable
 from hybrid_gateway.lab import namespaces
@@ -25,6 +27,19 @@ Sites = tuple[Site, Site]
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
     with ExitStack() as stack:
         yield stretched(tmp_path_factory.mktemp("stretch"), stack)
+
+
+def test_nothing_is_left_open(sites: Sites) -> None:
+    """Of a speaker that ended: sections come and go as long as the agent runs."""
+    (east, _), counts = sites, []
+    for _ in range(3):
+        with namespaces.entered(east.bgp.namespace):
+            speaker = EvpnSpeaker(f"unix://{east.bgp.directory}/nobody.sock")
+            speaker.start()
+        speaker.stop()
+        counts.append(len(list(Path("/proc/self/fd").iterdir())))
+
+    assert counts[1] == counts[2]
 
 
 def test_hosts_of_two_sites_talk(sites: Sites) -> None:

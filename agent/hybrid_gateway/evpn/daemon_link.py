@@ -93,6 +93,10 @@ class DaemonLink:
             client.close()
         self._thread.join(seconds)
 
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
     def fetch(self) -> News | None:
         """What the daemon told in this session, a few thousand events at most; with `lock` held."""
         while self._inbox:

@@ -97,6 +97,10 @@ class EvpnSpeaker:
         end = time.monotonic() + STOP_SECONDS
         self._link.stop(STOP_SECONDS, silence=remove)
         self._thread.join(max(0.1, end - time.monotonic()))
+        # A thread that did not end in time may still rouse it.
+        if self._wake >= 0 and not (self._thread.is_alive() or self._link.running):
+            wake, self._wake = self._wake, -1
+            os.close(wake)
 
     def view(self, macs: bool = False) -> EvpnView:
         """As it is now. Fifty thousand stations take a tenth of a second: ask for them if they
