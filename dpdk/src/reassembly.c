@@ -108,7 +108,8 @@ gw_reassembly_add(struct gw_lcore *lcore, const struct gw_piece *piece, struct r
 		  uint64_t now, struct gw_pieces_result *result)
 {
 	const struct gw_pieces_key *key = &piece->key;
-	const uint32_t sender = rte_hash_crc(key->source, sizeof(key->source), key->family);
+	const uint32_t sender = rte_hash_crc(key->source, sizeof(key->source),
+					     key->family | (uint32_t)key->bridge << 8);
 	const uint32_t tag =
 		rte_hash_crc(key->destination, sizeof(*key) - sizeof(key->source), sender);
 	struct gw_pieces_set *set = &gw_pieces_tables[lcore->index]->sets[sender % GW_PIECES_SETS];

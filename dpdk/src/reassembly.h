@@ -29,7 +29,8 @@ struct gw_pieces_key {
 	uint32_t identification; /* as in the header */
 	uint8_t family; /* 4 or 6 */
 	uint8_t protocol;
-	uint8_t pad[2];
+	/* Slot of the bridge whose hosts it is from, for they may claim to be anybody; or 0. */
+	uint16_t bridge;
 };
 
 /* What the headers of a frame in one segment say. */

@@ -38,6 +38,8 @@ pytestmark = pytest.mark.dpdk
 UNDERLAY = 1500
 ELSEWHERE = "02:00:00:00:00:77"
 """No host's MAC address."""
+BRIDGE = "02:00:00:00:09:01"
+"""The bridge's own MAC address, see vxlan.py."""
 SET_PACKETS = 64
 """Packets of one sender that wait at most, see reassembly.h."""
 
@@ -287,6 +289,28 @@ def test_a_stranger(site: Site) -> None:
     counting = site.bench.counting()
     site.passed(pieces(whole, (800,), 51))
     counting.expect(PUNT_LOCAL=2)
+
+
+def test_a_host_of_the_bridge_as_a_vtep(site: Site) -> None:
+    """Its pieces are not put together with those of the VTEP, and harm none of them."""
+    if site.family == 4:
+        pytest.skip("the kernel puts an af_packet port's IPv4 pieces together")
+    site.bench.ip(f"address add 10.9.0.1/24 dev {site.segment.bridge}")
+    site.bench.settle()
+    ends = (HERE.mac, BRIDGE)
+    forged = site.segment.arriving(inner(5001), checksum=0, macs=ends)
+    site.access.far.send(built([pieces(forged, (800,), 70)[1], between(HERE, FAR)]))
+    site.core.far.expect(1)
+    whole = site.segment.arriving(inner(), checksum=0)
+    site.expect(pieces(whole, (800,), 70), [inner()])
+
+    parts = pieces(site.segment.arriving(inner(5002), checksum=0), (512, 1024), 71)
+    site.send(parts[:1])
+    overlapping_one = pieces(forged, (256, 1024), 71)[1]
+    site.access.far.send(built([overlapping_one, between(HERE, FAR)]))
+    site.core.far.expect(1)
+    site.expect(parts[1:], [inner(5002)])
+    site.bench.ip(f"address del 10.9.0.1/24 dev {site.segment.bridge}")
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -34,6 +34,15 @@ struct gw_reassemble_family {
 	struct gw_reassemble_memo *memos; /* one for each lcore */
 };
 
+/* What a host behind a bridge sends as a VTEP is not put together with what the VTEP sends. */
+static inline uint16_t
+gw_reassemble_bridge(struct rte_mbuf *mbuf)
+{
+	const uint16_t slot = gw_mark(mbuf)->interface;
+
+	return gw_interfaces[slot].flags & GW_IF_BRIDGE ? slot : 0;
+}
+
 /* It comes straight from its device: nobody has looked where it goes. */
 static inline bool
 gw_reassemble_is_early(struct rte_mbuf *mbuf)
@@ -85,6 +94,7 @@ gw_reassemble_one(struct rte_graph *graph, struct rte_node *node, struct rte_mbu
 			gw_reassemble_is_early(mbuf) ? GW_REASSEMBLE_IP : GW_REASSEMBLE_PUNT, mbuf);
 		return;
 	}
+	piece.key.bridge = gw_reassemble_bridge(mbuf);
 	switch (gw_reassembly_add(lcore, &piece, mbuf, now, &result)) {
 	case GW_PIECES_KEPT:
 		break;
