@@ -25,11 +25,15 @@ from tests.dpdk.vxlan import (
     with_tunnels,
 )
 from tests.dpdk.wires import Cable
+from tests.lib.gateway import eventually
 
 pytestmark = pytest.mark.dpdk
 
 UNKNOWN = "02:00:00:00:09:99"
 UNREACHABLE = {4: "192.0.2.9", 6: "2001:db8:1::9"}
+BEHIND = {4: "192.0.3.60", 6: "2001:db8:3::60"}
+GATEWAY = {4: "192.0.3.1/24", 6: "2001:db8:3::1/64"}
+FAR_AWAY = {4: "203.0.113.9", 6: "2001:db8:ff::9"}
 COPIES = 256
 """Of a burst, see flood.c."""
 
@@ -150,6 +154,60 @@ def test_a_vtep_that_is_not_to_be_reached(site: Site) -> None:
     add = f"bridge fdb append {NOBODY} dev {device} dst {vtep} self permanent"
     with changed(site, *add.split(), back=back):
         site.left_to_the_kernel(unknown())
+
+
+def test_a_vtep_behind_a_bridge_that_does_not_know_it(site: Site) -> None:
+    """Nobody gets a copy before that is certain for all."""
+    site.bench.port("edge")
+    vtep = BEHIND[site.segment.family]
+    site.bench.ip(
+        "link add under type bridge forward_delay 0 mcast_snooping 0",
+        "link set edge master under",
+        "link set under up",
+        f"address add {GATEWAY[site.segment.family]} dev under nodad",
+        f"neigh replace {vtep} lladdr 02:00:00:00:0e:01 dev under nud permanent",
+    )
+    try:
+        device = site.segment.device
+        back = f"bridge fdb del {NOBODY} dev {device} dst {vtep} self"
+        add = f"bridge fdb append {NOBODY} dev {device} dst {vtep} self permanent"
+        with changed(site, *add.split(), back=back):
+            site.left_to_the_kernel(unknown())
+    finally:
+        site.bench.ip("link del under")
+        site.bench.settle()
+
+
+def test_a_vtep_with_a_way_that_is_not_known(site: Site) -> None:
+    """One of several: each flow is all ours, or all the kernel's."""
+    vtep = FAR_AWAY[site.segment.family]
+    hops = (PEER, UNREACHABLE)
+    ways = " ".join(f"nexthop via {hop[site.segment.family]} dev core" for hop in hops)
+    site.bench.ip(f"route add {vtep} {ways}")
+    try:
+        device = site.segment.device
+        back = f"bridge fdb del {NOBODY} dev {device} dst {vtep} self"
+        add = f"bridge fdb append {NOBODY} dev {device} dst {vtep} self permanent"
+        with changed(site, *add.split(), back=back):
+            counting = site.bench.counting("p0", noise=NOISE)
+            frames = []
+            for number in range(40):
+                frame = unknown()
+                frame[UDP].sport = 1000 + number
+                frames.append(bytes(frame))
+            site.access.far.send(frames)
+            eventually(lambda: sum(counting.now().values()) >= len(frames), "all are counted")
+            moved = counting.now()
+            flooded = moved.get("VXLAN_FLOOD", 0)
+            assert 0 < flooded < len(frames), moved
+            assert moved == {
+                "VXLAN_FLOOD": flooded,
+                "VXLAN_COPY": 3 * flooded,
+                "PUNT_BRIDGE_MISS": len(frames) - flooded,
+            }
+    finally:
+        site.bench.ip(f"route del {vtep}")
+        site.bench.settle()
 
 
 def test_somebody_who_listens(site: Site) -> None:

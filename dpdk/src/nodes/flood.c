@@ -18,7 +18,7 @@ enum { COPIES = 2 * GW_RX_BURST /* of a burst together; what needs more is the k
 struct audience {
 	const struct gw_flood *flood; /* or NULL */
 	uint32_t count; /* of all */
-	uint32_t longest; /* frame that all of them can be sent, bytes */
+	uint32_t longest; /* frame that all of the ports can be sent, bytes */
 	uint16_t port_count;
 	uint16_t ports[GW_WORKER_PORTS];
 };
@@ -29,32 +29,7 @@ shorten(struct audience *audience, uint32_t packet)
 	audience->longest = RTE_MIN(audience->longest, packet + RTE_ETHER_HDR_LEN);
 }
 
-// Whether it can be reached now, by the way that is kept for it.
-static bool
-add_tunnel(struct audience *audience, struct gw_tunnel *tunnel, uint16_t slot)
-{
-	static const uint16_t whole = GW_SEGMENT_DF | GW_SEGMENT_DF_INHERIT;
-	const uint16_t flags = gw_segments[slot].flags;
-	union gw_tunnel_way way;
-	uint8_t kind;
-
-	if (__atomic_load_n(&tunnel->segment, __ATOMIC_ACQUIRE) != slot ||
-	    tunnel->flags & GW_TUNNEL_KERNEL)
-		return false;
-	way = gw_tunnel_way(tunnel, 0);
-	kind = gw_nexthop_kind(&gw_nexthops[way.nexthop]);
-	if (kind != GW_NEXTHOP_PORT && kind != GW_NEXTHOP_BRIDGE)
-		return false;
-	if (flags & whole || !(flags & GW_SEGMENT_FRAGMENT)) {
-		if (way.mtu < tunnel->length)
-			return false;
-		// The outer Ethernet header is in the tunnel's length, and the inner one is not.
-		shorten(audience, way.mtu - tunnel->length);
-	}
-	return true;
-}
-
-static bool
+static void
 add_tunnels(struct audience *audience, uint16_t slot, uint16_t bridge)
 {
 	const struct gw_segment *segment = &gw_segments[slot];
@@ -63,14 +38,9 @@ add_tunnels(struct audience *audience, uint16_t slot, uint16_t bridge)
 
 	if (!flood || device->master != bridge || !(device->flags & GW_IF_UP) ||
 	    device->flags & GW_IF_STP_BLOCKED)
-		return true;
+		return;
 	audience->flood = flood;
 	audience->count += flood->count;
-	shorten(audience, segment->mtu);
-	for (uint32_t i = 0; i < flood->count; i++)
-		if (!add_tunnel(audience, &gw_tunnels[flood->tunnels[i]], slot))
-			return false;
-	return true;
 }
 
 static void
@@ -100,11 +70,23 @@ find_audience(struct rte_mbuf *mbuf, struct audience *audience)
 	if (gw_interfaces[bridge].flags & GW_IF_PROMISC ||
 	    __atomic_load_n(&gw_fdb_left_out, __ATOMIC_RELAXED))
 		return false;
-	if (!segment || !(gw_segments[segment].flags & GW_SEGMENT_FLOODS) ||
-	    !add_tunnels(audience, segment, bridge))
+	if (!segment || !(gw_segments[segment].flags & GW_SEGMENT_FLOODS))
 		return false;
+	add_tunnels(audience, segment, bridge);
 	add_ports(audience, bridge, mark->from);
 	return audience->count > 0;
+}
+
+// Whether it can be sent to everybody, now and by this frame's ways.
+static bool
+reaches_all(const struct rte_mbuf *mbuf, const struct audience *audience)
+{
+	if (mbuf->pkt_len > audience->longest)
+		return false;
+	for (uint32_t i = 0; audience->flood && i < audience->flood->count; i++)
+		if (!gw_tunnel_takes(mbuf, &gw_tunnels[audience->flood->tunnels[i]], mbuf->pkt_len))
+			return false;
+	return true;
 }
 
 static void
@@ -152,13 +134,13 @@ flood(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t coun
 	for (uint16_t i = 0; i < count; i++) {
 		struct rte_mbuf *mbuf = objs[i];
 
-		if (!found || mbuf->pkt_len > audience.longest ||
-		    copies + audience.count - 1 > COPIES) {
+		// Also where the answer is no: to look for it takes time as well.
+		copies += found ? audience.count - 1 : 0;
+		if (!found || copies > COPIES || !reaches_all(mbuf, &audience)) {
 			gw_because(mbuf, GW_PUNT_BRIDGE_MISS);
 			rte_node_enqueue_x1(graph, node, EDGE_PUNT, mbuf);
 			continue;
 		}
-		copies += audience.count - 1;
 		send_all(graph, node, mbuf, &audience);
 	}
 	return count;

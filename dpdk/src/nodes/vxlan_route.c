@@ -34,8 +34,8 @@ fits(const struct rte_mbuf *mbuf, const struct gw_tunnel *tunnel, const struct g
 	return gw_outer_may_cut(segment, way) && !gw_outer_is_whole(tunnel, segment->flags, inner);
 }
 
-static bool
-takes(const struct rte_mbuf *mbuf, struct gw_tunnel *tunnel, uint32_t length)
+bool
+gw_tunnel_takes(const struct rte_mbuf *mbuf, struct gw_tunnel *tunnel, uint32_t length)
 {
 	const uint16_t segment = __atomic_load_n(&tunnel->segment, __ATOMIC_ACQUIRE);
 	const struct gw_nexthop *nexthop;
@@ -60,7 +60,7 @@ gw_tunnel_route(struct rte_mbuf *mbuf, struct gw_nexthop *nexthop, uint32_t leng
 {
 	const uint16_t tunnel = tunnel_of(nexthop);
 
-	if (!tunnel || !takes(mbuf, &gw_tunnels[tunnel], length + RTE_ETHER_HDR_LEN))
+	if (!tunnel || !gw_tunnel_takes(mbuf, &gw_tunnels[tunnel], length + RTE_ETHER_HDR_LEN))
 		return false;
 	memcpy(rte_pktmbuf_mtod(mbuf, void *), nexthop->header, sizeof(nexthop->header));
 	gw_mark(mbuf)->nexthop = tunnel;

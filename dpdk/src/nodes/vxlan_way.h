@@ -17,6 +17,9 @@ union gw_tunnel_way gw_tunnel_ask(struct gw_tunnel *tunnel);
 /* Of a group: the member for flows of that hash. */
 union gw_tunnel_way gw_tunnel_member(const struct gw_tunnel *tunnel, uint32_t group, uint32_t hash);
 
+/* vxlan_route.c: whether vxlan-encap can send it a frame, if that is `length` bytes then. */
+bool gw_tunnel_takes(const struct rte_mbuf *mbuf, struct gw_tunnel *tunnel, uint32_t length);
+
 /*
  * vxlan_route.c: of a packet of `length` bytes that is routed to a host on a bridge: whether that is
  * behind a VTEP, and vxlan-encap can send it there. Then the frame has its Ethernet addresses, and the
