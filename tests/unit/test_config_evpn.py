@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hybrid_gateway import config
+from hybrid_gateway.errors import ConfigError
 from hybrid_gateway.model import Config, Evpn, EvpnDaemon, EvpnNeighbor, EvpnPrefixes
 
 CASES = Path(__file__).parent / "config_cases"
@@ -99,7 +100,7 @@ def test_lines_tell_nothing_apart() -> None:
 
 @pytest.mark.parametrize("secret", ["s3cret" * 14, "12345678", "s3crét", "[s3cret]"])
 def test_a_password_is_told_to_nobody(secret: str) -> None:
-    with pytest.raises(config.ConfigError) as caught:
+    with pytest.raises(ConfigError) as caught:
         parsed(VXLAN + IBGP % f", password: {secret}")
 
     assert "password: must be a password of 1 to 80 characters (RFC 2385)" in str(caught.value)
