@@ -61,9 +61,9 @@ class TunnelSetup:
     family: int = 4
     size: int = 64  # of an inner frame, bytes with its Ethernet header
     mtu: int = 1500  # of the underlay
-    access_mtu: int = 1500  # where the stations are; a redirect there carries outer packets
     stations: int = STATIONS
     vteps: int = 1
+    access_mtu: int = 1500  # where the stations are; a redirect there carries outer packets
 
     @property
     def underlay(self) -> Underlay:
