@@ -2,6 +2,7 @@
 """Two sites of one segment, the real agent and gobgpd at each; a station is a source of frames."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -74,6 +75,8 @@ class Site:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
+        # gobgpd's socket is there, which nobody else removes.
+        self._stack.callback(shutil.rmtree, self._instance.run_dir, ignore_errors=True)
         self._stack.callback(remove_netns, self.netns)
         make_netns(self.netns)
         return self
