@@ -75,3 +75,9 @@ def place(tmp_path: Path) -> Iterator[Path]:
         stack.enter_context(namespaces.entered(name))
         settle()
         yield tmp_path / "taken.json"
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened

@@ -3,7 +3,6 @@
 
 import errno
 import json
-from collections.abc import Iterator
 from contextlib import ExitStack
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -39,12 +38,6 @@ REMOTE = RemoteMac(VNI, mac(STATION), FAR[4])
 HOST, HOST6 = ip_address("10.55.0.9"), ip_address("2001:db8:55::9")
 BINDING = Binding(VNI, HOST, mac(STATION))
 PREFIX = PrefixEntry(ip_network("10.77.0.0/16"), ROUTED, FAR[4], mac(ROUTER))
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
 
 
 @pytest.fixture

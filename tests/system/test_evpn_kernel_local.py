@@ -3,7 +3,6 @@
 
 import select
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -47,12 +46,6 @@ ENTRIES: tuple[KernelEntry, ...] = (
     Binding(VNI, HOST, mac(STATION)),
     Binding(VNI, HOST6, mac(STATION), router=True),
 )
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
 
 
 @pytest.fixture

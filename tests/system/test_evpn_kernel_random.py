@@ -4,7 +4,6 @@ what is there, and what is wanted is there unless something of this side is in i
 
 import random
 import select
-from collections.abc import Iterator
 from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
@@ -35,12 +34,6 @@ ADDRESSES = [ip_address(f"10.55.0.{10 + i}") for i in range(6)]
 VTEPS = [FAR[4], OTHER[4]]
 ROUNDS, STEPS = 6, 40
 STORM = 50
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
 
 
 class Play:

@@ -3,7 +3,6 @@
 
 import json
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,12 +18,6 @@ FIRST_VNI = 20_000
 STORM = 100
 HOSTS = ip_address("10.200.0.0")
 NEIGHBOUR = "dev wild lladdr 02:00:00:02:00:00 nud permanent"
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
 
 
 @pytest.fixture
