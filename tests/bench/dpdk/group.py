@@ -4,21 +4,21 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from tests.bench import group, plot
-from tests.bench.dpdk import blind, chroot, frames, kernel, mirror, nodes, resting, transfer
+from tests.bench.dpdk import blind, frames, kernel, mirror, nodes, resting, transfer
+from tests.bench.dpdk.beside import ReplayGroup, replayed
 from tests.bench.dpdk.cases import CASES, Case
 from tests.bench.dpdk.grout import GroutRouter
 from tests.bench.dpdk.hugepages import Hugepages
 from tests.bench.dpdk.ours import OurRouter, options_for
-from tests.bench.dpdk.replay import Forwarder, Replay
+from tests.bench.dpdk.replay import Forwarder
 from tests.bench.dpdk.tables import Table
 from tests.bench.dpdk.testpmd import IoForwarding
 from tests.bench.group import LIMIT, costs, reference
-from tests.bench.measure import MeasurementError, Note, Series, in_turn
+from tests.bench.measure import Note, Series, in_turn
 from tests.bench.report import Figure
 
 BASELINE, PEER, OURS = "testpmd", "grout", "worker"
@@ -63,7 +63,7 @@ def measure(rounds: int, note: Note, *, bare: bool = False) -> Outcome:
     return parts.outcome
 
 
-class Group(group.Group[Outcome]):
+class Group(ReplayGroup[Outcome]):
     def replayed(self, case: Case) -> None:
         with self._contenders(case) as contenders:
             runs = {contender.label: contender.run for contender in contenders}
@@ -79,9 +79,9 @@ class Group(group.Group[Outcome]):
 
     @contextmanager
     def _contenders(self, case: Case) -> Iterator[list[Forwarder]]:
-        """Without grout where there is none, which the reader is told."""
+        """All of them stand at the same time."""
         table = case.make_table()
-        with ExitStack() as stack, replayed(case, table) as replay:
+        with ExitStack() as stack, replayed(case.name, partial(_written, case, table)) as replay:
             stack.enter_context(Hugepages(case.pages))
             ours = OurRouter(
                 OURS, replay, table, options_for(table, case.flows, case.memory_mb, case.groups)
@@ -91,30 +91,14 @@ class Group(group.Group[Outcome]):
                 stack.enter_context(ours),
             ]
             self._note(f"{case.name}: {described(case, table)}; {ours.memory()}")
-            try:
-                if self._grout:
-                    grout = GroutRouter(PEER, replay, table, self._grout)
-                    contenders.insert(1, stack.enter_context(grout))
-            except MeasurementError as error:
-                self._note(f"{case.name}: not beside grout: {error}")
+            make = partial(GroutRouter, PEER, replay, table)
+            self.beside_grout(case.name, contenders, make, stack)
             yield contenders
 
-    @cached_property
-    def _grout(self) -> Path | None:
-        try:
-            return chroot.ready()
-        except chroot.ChrootError as error:
-            self._note(f"grout is not installed, so that nothing is beside it: {error}")
-            return None
 
-
-@contextmanager
-def replayed(case: Case, table: Table) -> Iterator[Replay]:
-    """The frames of a case, in a directory of their own."""
-    with TemporaryDirectory(prefix="gwbench-") as directory:
-        pcap = Path(directory) / "replay.pcap"
-        frames.write_pcap(pcap, table.family, table.destinations(case.flows))
-        yield Replay(case.name, pcap, case.flows)
+def _written(case: Case, table: Table, pcap: Path) -> int:
+    frames.write_pcap(pcap, table.family, table.destinations(case.flows))
+    return case.flows
 
 
 def described(case: Case, table: Table) -> str:
@@ -131,7 +115,7 @@ def profiled(note: Note, *, bare: bool = False) -> Iterator[str]:
     del bare, note
     for case in CASES:
         table = case.make_table()
-        with replayed(case, table) as replay, Hugepages(case.pages):
+        with replayed(case.name, partial(_written, case, table)) as replay, Hugepages(case.pages):
             ours = OurRouter(
                 OURS, replay, table, options_for(table, case.flows, case.memory_mb, case.groups)
             )

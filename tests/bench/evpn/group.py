@@ -4,22 +4,22 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from tests.bench import group, plot
-from tests.bench.dpdk import chroot, nodes
+from tests.bench.dpdk import nodes
+from tests.bench.dpdk.beside import ReplayGroup, replayed
 from tests.bench.dpdk.group import REFERENCE_IO_NS
 from tests.bench.dpdk.hugepages import Hugepages
-from tests.bench.dpdk.replay import Forwarder, Replay
+from tests.bench.dpdk.replay import Forwarder
 from tests.bench.dpdk.testpmd import IoForwarding
 from tests.bench.evpn import cases, exchange, frames, kernel
 from tests.bench.evpn.cases import CASES, Case
 from tests.bench.evpn.grout import GroutTunnels
 from tests.bench.evpn.ours import OurTunnels
 from tests.bench.group import LIMIT, costs, reference
-from tests.bench.measure import MeasurementError, Note, Series, in_turn
+from tests.bench.measure import Note, Series, in_turn
 from tests.bench.report import Figure
 
 BASELINE, PEER, OURS = "testpmd", "grout", "worker"
@@ -62,7 +62,7 @@ def measure(rounds: int, note: Note, *, bare: bool = False) -> Outcome:
     return parts.outcome
 
 
-class Group(group.Group[Outcome]):
+class Group(ReplayGroup[Outcome]):
     def replayed(self, case: Case) -> None:
         with self._contenders(case) as contenders:
             runs = {contender.label: contender.run for contender in contenders}
@@ -83,35 +83,20 @@ class Group(group.Group[Outcome]):
     @contextmanager
     def _contenders(self, case: Case) -> Iterator[Sequence[Forwarder]]:
         """Beside grout where there is one, and where it does the same: it does not fragment."""
-        with ExitStack() as stack, replayed(case) as replay:
+        with ExitStack() as stack, replayed(case.name, partial(_written, case)) as replay:
             stack.enter_context(Hugepages(PAGES))
             contenders: list[Forwarder] = [
                 stack.enter_context(IoForwarding(BASELINE, replay)),
                 stack.enter_context(OurTunnels(OURS, replay, case)),
             ]
-            try:
-                if case in cases.SMALL and self._grout:
-                    grout = GroutTunnels(PEER, replay, case, self._grout)
-                    contenders.insert(1, stack.enter_context(grout))
-            except MeasurementError as error:
-                self._note(f"{case.name}: not beside grout: {error}")
+            if case in cases.SMALL:
+                make = partial(GroutTunnels, PEER, replay, case)
+                self.beside_grout(case.name, contenders, make, stack)
             yield contenders
 
-    @cached_property
-    def _grout(self) -> Path | None:
-        try:
-            return chroot.ready()
-        except chroot.ChrootError as error:
-            self._note(f"grout is not installed, so that nothing is beside it: {error}")
-            return None
 
-
-@contextmanager
-def replayed(case: Case) -> Iterator[Replay]:
-    """The frames of a case, in a directory of their own."""
-    with TemporaryDirectory(prefix="gwbench-") as directory:
-        pcap = Path(directory) / "replay.pcap"
-        yield Replay(case.name, pcap, frames.write(pcap, case.frames()))
+def _written(case: Case, pcap: Path) -> int:
+    return frames.write(pcap, case.frames())
 
 
 def cost(series: Series) -> float:
@@ -125,7 +110,7 @@ def profiled(note: Note, *, bare: bool = False) -> Iterator[str]:
     del bare, note
     for case in CASES:
         with (
-            replayed(case) as replay,
+            replayed(case.name, partial(_written, case)) as replay,
             Hugepages(PAGES),
             IoForwarding(BASELINE, replay) as baseline,
             OurTunnels(OURS, replay, case) as ours,
