@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 from tests.bench import group, plot
 from tests.bench.dpdk import nodes
@@ -69,11 +70,11 @@ class Group(ReplayGroup[Outcome]):
             series = in_turn(case, runs, self._rounds, self._note)
         self.outcome.series.append(series)
         name = f"{case.name}.limit"
-        self.outcome.limits.append(Figure(name, cost(series), "ns", LIMIT, case.limit_ns))
+        self.outcome.limits.append(Figure(name, cost(series, case), "ns", LIMIT, case.limit_ns))
 
     def beside_kernel(self) -> None:
         """How many times cheaper than the kernel's device, each over its own way in and out."""
-        by_name = {series.case.name: cost(series) for series in self.outcome.series}
+        by_name = {series.case.name: cost(series, of(series)) for series in self.outcome.series}
         for name, kernels, times in kernel.measure(self._rounds, self._note):
             if ours := by_name.get(name):
                 figure = Figure(f"{name}.times", kernels / ours, "x", LIMIT, times, "higher")
@@ -99,10 +100,14 @@ def _written(case: Case, pcap: Path) -> int:
     return frames.write(pcap, case.frames())
 
 
-def cost(series: Series) -> float:
+def cost(series: Series, case: Case) -> float:
     """Of one inner frame, ns over what testpmd takes for what arrives of it."""
-    (ours,) = costs(series, BASELINE, OURS)
-    return ours
+    taken = zip(series.ns_per_frame(OURS), series.ns_per_frame(BASELINE), strict=True)
+    return median(ours - case.pieces * io for ours, io in taken)
+
+
+def of(series: Series) -> Case:
+    return next(case for case in CASES if case.name == series.case.name)
 
 
 def profiled(note: Note, *, bare: bool = False) -> Iterator[str]:
@@ -124,8 +129,8 @@ def _figure(series: Series) -> Figure:
     if PEER in series.results:
         ours, peer = costs(series, BASELINE, OURS, PEER)
         return Figure(name, ours, "ns", PEER, peer)
-    limit = next(case.limit_ns for case in CASES if case.name == name)
-    return Figure(name, cost(series), "ns", "limit (no peer)", limit)
+    case = of(series)
+    return Figure(name, cost(series, case), "ns", "limit (no peer)", case.limit_ns)
 
 
 def _short(name: str) -> str:
