@@ -90,6 +90,9 @@ class WorkerSegment:
     """ifindex of the device that outer packets are bound to; 0: none."""
     local: str = ""
     """Empty: the source depends on the VTEP, and sending is the kernel's."""
+    heard: str = ""
+    """The TAP by which its bridge hears what the worker floods; empty: what is for groups is the
+    kernel's to flood."""
     arrivals: tuple[str, ...] = ()
     """Addresses of ours at which it is taken."""
     sources: tuple[str, ...] = ()

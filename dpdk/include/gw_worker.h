@@ -148,6 +148,7 @@ struct gw_segment_options {
 	uint8_t ttl, tos;
 	uint8_t has_local; /* 0: the source depends on the VTEP, and sending is the kernel's */
 	struct gw_worker_address local;
+	char heard[GW_WORKER_NAME]; /* TAP by which the bridge hears what is flooded; or empty */
 };
 
 struct gw_segment_status {

@@ -307,6 +307,7 @@ def test_no_device_yet(bench: Bench) -> None:
         ({"port": 65536}, "port: 65536 is out of range"),
         ({"mtu": 60}, "its MTU is less than any link's"),
         ({"ttl": 0}, "its TTL or flow label makes no sense"),
+        ({"heard": "gwh-longer-than-15"}, "heard: 'gwh-longer-than-15' is no device's name"),
         ({"label": 1 << 20}, "its TTL or flow label makes no sense"),
         ({"local": "239.1.1.1"}, "its local address is none of a host"),
         ({"local": "2001:db8::1"}, "2001:db8::1 is not IPv4"),

@@ -44,6 +44,9 @@ def segment_options(segment: WorkerSegment, addresses: list[bytes]) -> dict[str,
     for name, number in numbers.items():
         if not 0 <= number <= SEGMENT_NUMBERS[name]:
             raise BadSegmentError(f"{where}: {name}: {number} is out of range")
+    heard = segment.heard.encode()
+    if len(heard) >= lib.GW_WORKER_NAME:
+        raise BadSegmentError(f"{where}: heard: {segment.heard[:60]!r} is no device's name")
     sources = [_address(text, segment.family, where) for text in segment.sources]
     arrivals = [_address(text, segment.family, where) for text in segment.arrivals]
     first = len(addresses)
@@ -54,6 +57,7 @@ def segment_options(segment: WorkerSegment, addresses: list[bytes]) -> dict[str,
         "sources": len(sources),
         "first_arrival": first + len(sources),
         "arrivals": len(arrivals),
+        "heard": heard,
         "has_local": segment.local != "",
         "local": {
             "bytes": _address(segment.local, segment.family, where) if segment.local else b""

@@ -44,6 +44,7 @@ essence(const struct gw_segment_options *options)
 	essence.flags &= GW_SEGMENT_OPTION_DF | GW_SEGMENT_OPTION_TOS_INHERIT;
 	essence.first_source = essence.sources = essence.first_arrival = essence.arrivals = 0;
 	essence.first_port = essence.last_port = essence.mtu = 0;
+	memset(essence.heard, 0, sizeof(essence.heard));
 	return essence;
 }
 
