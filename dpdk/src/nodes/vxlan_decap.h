@@ -13,6 +13,7 @@
 
 #include <rte_hash.h>
 
+#include "../sum.h"
 #include "../tunnel.h"
 #include "node.h"
 #include "vxlan_header.h"
@@ -98,7 +99,7 @@ gw_decap_checksum(const struct rte_mbuf *mbuf, const struct rte_udp_hdr *udp, ui
 	if ((mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
 		return true;
 	if (likely(mbuf->nb_segs == 1))
-		sum = rte_raw_cksum(start, addresses + length);
+		sum = gw_sum(start, addresses + length);
 	else if (rte_raw_cksum_mbuf(mbuf, start - rte_pktmbuf_mtod(mbuf, const uint8_t *),
 				    addresses + length, &sum))
 		return false;

@@ -5,6 +5,7 @@
  */
 #include <rte_random.h>
 
+#include "../sum.h"
 #include "ip_rewrite.h"
 #include "vxlan_outer.h"
 #include "vxlan_way.h"
@@ -58,7 +59,7 @@ sum_of(const struct rte_mbuf *mbuf)
 	uint16_t sum = 0;
 
 	if (likely(mbuf->nb_segs == 1))
-		return rte_raw_cksum(rte_pktmbuf_mtod(mbuf, const void *), mbuf->data_len);
+		return gw_sum(rte_pktmbuf_mtod(mbuf, const void *), mbuf->data_len);
 	rte_raw_cksum_mbuf(mbuf, 0, mbuf->pkt_len, &sum);
 	return sum;
 }
