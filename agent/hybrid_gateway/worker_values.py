@@ -124,6 +124,10 @@ class SegmentStatus:
     """The device is up, in its bridge, and a port of the worker's is in there, too."""
     problem: str
     """Empty, or why it is the kernel's."""
+    floods_here: bool = False
+    """What is for everybody or for a group is flooded by the worker."""
+    flood_problem: str = ""
+    """Empty, or why the kernel floods in spite of `WorkerSegment.heard`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,8 +157,11 @@ struct gw_segment_status {
 	uint32_t floods; /* VTEPs that get what is flooded */
 	uint32_t stations; /* behind VTEPs */
 	uint8_t active; /* the device is up, in its bridge, and a port of ours is in there too */
-	uint8_t pad[3];
+	uint8_t floods_here; /* what is for groups is flooded by the worker */
+	uint8_t pad[2];
 	char problem[GW_WORKER_TEXT]; /* empty, or why it is the kernel's */
+	char flood_problem[GW_WORKER_TEXT]; /* empty, or why the kernel floods although there is a
+					     * TAP to hear by */
 };
 
 enum gw_way_kind { GW_WAY_PUNT = 0, GW_WAY_DROP = 1, GW_WAY_PORT = 2, GW_WAY_BRIDGE = 3 };
