@@ -2,6 +2,7 @@
 """Two sites of one segment: kernel bridges and VXLAN devices, a gobgpd each, speakers of ours."""
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from .bgp import SESSION_SECONDS, Speaker, neighbor, wired
 VNI, ROUTED = 550, 900
 DEVICES = {VNI: ("vni550", "br550"), ROUTED: ("vni900", "br900")}
 DEVICE, PORT = "vni550", "p0"
-HOLD_SECONDS = 6
+HOLD_SECONDS = 3
 NOBODY = "00:00:00:00:00:00"
 
 
@@ -176,14 +177,23 @@ class Site:
         namespaces.ip_batch(self.host, [f"link set {PORT} {'up' if up else 'down'}"])
 
 
-def stretched(directory: Path, stack: ExitStack) -> tuple[Site, Site]:
-    """Both speakers run, and have heard each other."""
-    left, right = Speaker("east", 1, directory), Speaker("west", 2, directory)
+def stretched(
+    directory: Path, stack: ExitStack, names: Sequence[str]
+) -> dict[str, tuple[Site, Site]]:
+    """Pairs of sites by name; their speakers run, and have heard each other. gobgpd calls nobody
+    for its first five to ten seconds: all pairs wait for that at once."""
+    pairs = {name: _begun(name, directory, stack) for name in names}
+    for sites in pairs.values():
+        together(*sites)
+    return pairs
+
+
+def _begun(name: str, directory: Path, stack: ExitStack) -> tuple[Site, Site]:
+    left, right = Speaker(f"{name}-e", 1, directory), Speaker(f"{name}-w", 2, directory)
     wired(left, right, stack)
     sites = Site(left, stack), Site(right, stack)
     sites[0].start(left.section(neighbor(right)))
     sites[1].start(right.section(neighbor(left, passive=True)))
-    together(*sites)
     return sites
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The speaker between real gobgpds and real kernels: what one site learns, the other one uses."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
@@ -24,9 +24,16 @@ Sites = tuple[Site, Site]
 
 
 @pytest.fixture(scope="module")
-def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Sites]]:
+    """One for all that leaves a session as it was, and one for each test that ends its session."""
+    names = ("lasting", "silent", "removed", "many", "useless")
     with ExitStack() as stack:
-        yield stretched(tmp_path_factory.mktemp("stretch"), stack)
+        yield stretched(tmp_path_factory.mktemp("stretch"), stack, names)
+
+
+@pytest.fixture(scope="module")
+def sites(pairs: dict[str, Sites]) -> Sites:
+    return pairs["lasting"]
 
 
 def test_nothing_is_left_open(sites: Sites) -> None:
@@ -142,18 +149,15 @@ def test_what_is_known_outlives_the_daemon(sites: Sites) -> None:
     eventually(lambda: bool(west.vteps("02:00:00:00:55:bb")), "what came meanwhile is announced")
 
 
-def test_a_site_that_falls_silent_is_forgotten(sites: Sites) -> None:
+def test_a_site_that_falls_silent_is_forgotten(pairs: dict[str, Sites]) -> None:
     """When the hold time is over: it is not known of its daemon alone that it is away."""
-    east, west = sites
+    east, west = pairs["silent"]
     east.ping(west)
     eventually(lambda: bool(east.vteps(west.mac)), "it is known")
 
     west.mute(True)
     eventually(lambda: not east.vteps(west.mac), "it is forgotten", SESSION_SECONDS)
     assert not east.vteps(NOBODY)
-
-    west.mute(False)
-    together(east, west)
 
 
 def test_prefixes_of_one_site_are_routes_of_the_other(sites: Sites) -> None:
@@ -212,9 +216,8 @@ def test_a_neighbour_of_another_as_is_added(sites: Sites) -> None:
     eventually(lambda: len(east.view().peers) == 1, "there is one again")
 
 
-def test_nothing_of_ours_is_left_when_it_is_removed(sites: Sites) -> None:
-    """The speaker is gone then."""
-    east, west = sites
+def test_nothing_of_ours_is_left_when_it_is_removed(pairs: dict[str, Sites]) -> None:
+    east, west = pairs["removed"]
     east.ping(west)
     eventually(lambda: bool(east.vteps(west.mac)), "it is known")
 
@@ -225,26 +228,27 @@ def test_nothing_of_ours_is_left_when_it_is_removed(sites: Sites) -> None:
     eventually(lambda: not west.vteps(east.mac), "the session ended", SESSION_SECONDS)
 
 
-def test_a_neighbour_that_sends_too_much_is_shut_down(sites: Sites) -> None:
-    """The first speaker begins anew, and takes few routes."""
-    east, west = sites
-    many = [
-        MacRoute(
-            f"{west.bgp.router_id}:{VNI}",
-            bytes([2, 0, 0, 0, 0x66, number]),
-            VNI,
-            west.bgp.address,
-            (RouteTarget(ASN, VNI),),
-        )
-        for number in range(40)
-    ]
-    assert west.bgp.client.announce(many) == []
+def announced(east: Site, west: Site, many: Sequence[MacRoute], routes_max: int) -> None:
+    """By the second speaker's daemon; the first one takes `routes_max` of that."""
     (neighbour,) = east.wanted.section.neighbors
-    few = replace(east.wanted.section, neighbors=(replace(neighbour, routes_max=20),))
+    few = replace(east.wanted.section, neighbors=(replace(neighbour, routes_max=routes_max),))
+    assert east.speaker
+    east.speaker.follow(replace(east.wanted, section=few))
+    assert west.bgp.client.announce(many) == []
 
-    east.start(few)
     eventually(lambda: bool(east.view().refused), "routes are refused", SESSION_SECONDS)
     eventually(lambda: "shut down" in east.view().peers[0].reason, "it is shut down")
+
+
+def routes_of(west: Site, count: int, targets: tuple[RouteTarget, ...]) -> list[MacRoute]:
+    rd = f"{west.bgp.router_id}:{VNI}"
+    macs = (bytes([2, 0, 0, 0, 0x66, number]) for number in range(count))
+    return [MacRoute(rd, mac, VNI, west.bgp.address, targets) for mac in macs]
+
+
+def test_a_neighbour_that_sends_too_much_is_shut_down(pairs: dict[str, Sites]) -> None:
+    east, west = pairs["many"]
+    announced(east, west, routes_of(west, 40, (RouteTarget(ASN, VNI),)), 20)
 
     assert {view.reason for view in east.view().refused} == {"more routes than it may send"}
     assert {view.peer for view in east.view().refused} == {west.bgp.address}
@@ -255,25 +259,9 @@ def test_a_neighbour_that_sends_too_much_is_shut_down(sites: Sites) -> None:
     eventually(lambda: not east.view().peers[0].reason, "it may try again")
 
 
-def test_routes_that_are_refused_count_too(sites: Sites) -> None:
-    """The last one: none of these has a route target, so nothing comes of any."""
-    east, west = sites
-    east.stop(remove=True)
-    useless = [
-        MacRoute(
-            f"{west.bgp.router_id}:{VNI}",
-            bytes([2, 0, 0, 0, 0x67, number]),
-            VNI,
-            west.bgp.address,
-            (),
-        )
-        for number in range(200)
-    ]
-    assert west.bgp.client.announce(useless) == []
-    (neighbour,) = east.wanted.section.neighbors
+def test_routes_that_are_refused_count_too(pairs: dict[str, Sites]) -> None:
+    """None of these has a route target, so nothing comes of any."""
+    east, west = pairs["useless"]
+    announced(east, west, routes_of(west, 200, ()), 100)
 
-    east.start(replace(east.wanted.section, neighbors=(replace(neighbour, routes_max=100),)))
-
-    eventually(lambda: bool(east.view().refused), "routes are refused", SESSION_SECONDS)
-    eventually(lambda: "shut down" in east.view().peers[0].reason, "it is shut down")
     assert {view.reason for view in east.view().refused} == {"no route target for its VNI"}
