@@ -2,6 +2,7 @@
 """The addresses of stations on this side, as the kernel's neighbour table has them. Pure."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 from ..model import IPAddress
 from .entries import LocalBinding
@@ -25,7 +26,7 @@ class LocalBindings:
 
     def of(self, mac: bytes) -> tuple[IPAddress, ...]:
         """In the order in which they came."""
-        return tuple(self._by_mac.get(mac, ()))[:ADDRESSES_MAX]
+        return tuple(islice(self._by_mac.get(mac, ()), ADDRESSES_MAX))
 
     def remove(self, address: IPAddress) -> LocalBinding | None:
         before = self._facts.pop(address, None)
