@@ -4,7 +4,7 @@
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, ip_address
 
 import pytest
@@ -18,6 +18,7 @@ from hybrid_gateway.evpn import attributes
 from hybrid_gateway.evpn.codec import FAMILY
 from hybrid_gateway.evpn.keys import route_key
 from hybrid_gateway.evpn.received import received
+from hybrid_gateway.lab import namespaces
 from hybrid_gateway.model import (
     FloodRoute,
     MacRoute,
@@ -45,6 +46,9 @@ class Site:
     gateway: Speaker
     bad: RawNeighbor
     address: IPv4Address
+    other: RawNeighbor
+    """A second one, that does no harm."""
+    other_address: IPv4Address
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +57,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     other, gateway = Speaker("other", 66, directory), Speaker("gateway", 2, directory)
     with ExitStack() as stack:
         wired(other, gateway, stack)
+        second = IPv4Address("10.9.0.67")
+        namespaces.ip_batch(other.namespace, [f"address add {second}/24 dev wire"])
+        addresses = (other.address4, second)
         section = gateway.section(
-            neighbor(other, address=other.address4, passive=True), hold_time=HOLD_SECONDS
+            *(neighbor(other, address=one, passive=True) for one in addresses),
+            hold_time=HOLD_SECONDS,
         )
         gateway.client.configure(section)
-        bad = RawNeighbor(other.namespace, str(gateway.address4), other.router_id, ASN)
-        stack.enter_context(bad)
-        yield Site(gateway, bad, other.address4)
+        bad, good = (
+            stack.enter_context(
+                RawNeighbor(other.namespace, str(gateway.address4), router_id, ASN, str(one))
+            )
+            for one, router_id in zip(addresses, (other.router_id, second), strict=True)
+        )
+        yield Site(gateway, bad, other.address4, good, second)
 
 
 def nlri(kind: int, value: bytes) -> bytes:
@@ -147,6 +159,22 @@ def test_a_bad_route_takes_the_place_of_a_good_one(site: Site, watch: Following)
     assert refused == RouteRefused("its encapsulation is not VXLAN", site.address)
     site.bad.update(reach(MAC_NLRI), EXTENDED)
     withdraw(site, told)
+
+
+def test_two_neighbours_may_send_the_same_route(site: Site, watch: Following) -> None:
+    """Both are told: the first to say it may be up to something."""
+    told = watch(site.gateway)
+    worthless = replace(STATION, targets=(RouteTarget(ASN, 551),))
+    site.bad.update(reach(MAC_NLRI), attributes.extended(worthless))
+    told.routes([worthless], peer=site.address)
+
+    site.other.update(reach(MAC_NLRI), EXTENDED)
+
+    told.routes([STATION], peer=site.other_address)
+    withdraw(site, told)
+    unreach = struct.pack("!HB", attributes.AFI_L2VPN, attributes.SAFI_EVPN) + MAC_NLRI
+    site.other.update(attributes.attribute(0x80, 15, unreach))
+    told.gone([STATION], peer=site.other_address)
 
 
 def test_the_mark_of_our_own_routes_hides_nobody_elses(site: Site, watch: Following) -> None:

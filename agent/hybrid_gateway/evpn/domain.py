@@ -111,11 +111,16 @@ class Domain(Known):
 
     def _remote_mac(self, mac: bytes, station: Station) -> RemoteMac | None:
         """What the kernel should have of it."""
+        best = self._remote(station)
+        return RemoteMac(self.vni, mac, best.next_hop, best.sticky) if best else None
+
+    def _remote(self, station: Station) -> MacRoute | None:
+        """The route that it is reached by, if it is behind a VTEP."""
         if self.segment is None or (station.local and station.local.static):
             return None
-        if station.until is not None or station.owner is not Owner.AWAY or station.best is None:
+        if station.until is not None or station.owner is not Owner.AWAY:
             return None
-        return RemoteMac(self.vni, mac, station.best.next_hop, station.best.sticky)
+        return station.best
 
     def _announced(self, station: Station) -> bool:
         return (
@@ -173,5 +178,5 @@ class Domain(Known):
     def _believed(self, route: MacRoute) -> bool:
         """Its VTEP is the one that has the station."""
         station = self.stations.get(route.mac)
-        entry = self._remote_mac(route.mac, station) if station else None
-        return entry is not None and entry.vtep == route.next_hop
+        best = self._remote(station) if station else None
+        return best is not None and best.next_hop == route.next_hop

@@ -5,7 +5,7 @@ from collections import Counter
 
 from ..model import EvpnRoute, FloodRoute, IPAddress, RouteTarget
 from .entries import FloodEntry, KernelEntry
-from .keys import RouteKey, route_key
+from .keys import ClaimKey, route_key
 from .ledger import Ledger
 
 VTEPS_MAX = 512
@@ -19,7 +19,7 @@ class FloodList:
         self._vni = vni
         self._routes = routes
         self._entries = entries
-        self._learned: dict[RouteKey, FloodRoute] = {}
+        self._learned: dict[ClaimKey, FloodRoute] = {}
         self._counts: Counter[IPAddress] = Counter()
         """Routes of each VTEP: a neighbour may send as many as it may send routes."""
         self._flooded: set[IPAddress] = set()
@@ -35,12 +35,12 @@ class FloodList:
         full = len(self._counts) >= VTEPS_MAX and route.next_hop not in self._counts
         return "more VTEPs than a VNI may have" if full else ""
 
-    def add(self, key: RouteKey, route: FloodRoute) -> None:
+    def add(self, key: ClaimKey, route: FloodRoute) -> None:
         self.remove(key)
         self._learned[key] = route
         self._counts[route.next_hop] += 1
 
-    def remove(self, key: RouteKey) -> None:
+    def remove(self, key: ClaimKey) -> None:
         self.dirty = True
         before = self._learned.pop(key, None)
         if before is None:

@@ -98,9 +98,9 @@ class EvpnInstance(Members):
                 self._settling.heard = now
                 if news.withdrawn and news.peer in absent:
                     self._absent.setdefault(news.peer, now + self._settling.patience)
-                    self.remote.doubt(route_key(news.route))
+                    self.remote.doubt((news.peer, route_key(news.route)))
                     return
-            self._update(self.remote.take(news, self._own), news.peer)
+            self._update(self.remote.take(news.peer, news, self._own))
 
     def _own_route(self, news: RouteChange) -> None:
         """Until the daemon has told all, what it says of ours is from an agent before this one."""
@@ -172,7 +172,7 @@ class EvpnInstance(Members):
 
     def _forget(self, peers: frozenset[IPAddress] | None) -> None:
         for update in list(self.remote.sweep(peers)):
-            self._update(update, None)
+            self._update(update)
 
     # ---- decisions ----------------------------------------------------------------------
 

@@ -8,6 +8,9 @@ from ..model import EvpnRoute, FloodRoute, IPAddress, IPNetwork, MacRoute, Route
 
 MacKey = tuple[str, str, bytes, IPAddress | None]
 RouteKey = MacKey | tuple[str, str, IPAddress] | tuple[str, str, IPNetwork]
+ClaimKey = tuple[IPAddress, RouteKey]
+"""With the neighbour that says so: a route that several send, who reflect it, is there as often.
+Nobody can keep another's out by sending one with the same key first."""
 NUMBER_MAX = 0xFFFF
 """Of a route distinguisher with an IPv4 address (RFC 4364 section 4.2, type 1)."""
 ASN_SHORT_MAX = 0xFFFF

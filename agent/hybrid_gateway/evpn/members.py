@@ -4,7 +4,7 @@
 from ..model import Evpn, EvpnRoute, IPAddress, PrefixRoute
 from .domain import Domain
 from .entries import KernelEntry
-from .keys import RouteKey, distinguishers, route_key, target
+from .keys import ClaimKey, distinguishers, route_key, target
 from .ledger import Ledger
 from .prefixes import RoutingTable
 from .remote import Refusals, RemoteRoutes, Update
@@ -39,7 +39,7 @@ class Members:
         if own != self._own:
             self._own = own
             for update in list(self.remote.recheck(own)):
-                self._update(update, None)
+                self._update(update)
         self._name(section, segments, set(tables))
         for vni in self.domains.keys() | segments.keys():
             self._follow_domain(vni, segments.get(vni))
@@ -82,7 +82,7 @@ class Members:
         for key, route in list(self.remote.of_vni(vni).items()):
             if not isinstance(route, PrefixRoute):
                 domain.remove(key, route)
-                self._add(key, route, None)
+                self._add(key, route)
 
     def _follow_table(
         self, vni: int, wanted: EvpnTable | None, segment: EvpnSegment | None
@@ -93,7 +93,7 @@ class Members:
         for key, route in list(self.remote.of_vni(vni).items()):
             if isinstance(route, PrefixRoute):
                 table.remove(key, route)
-                self._add(key, route, None)
+                self._add(key, route)
 
     def _domain(self, vni: int) -> Domain:
         found = self.domains.get(vni)
@@ -107,33 +107,33 @@ class Members:
             found = self.tables[vni] = RoutingTable(vni, self.routes, self.entries)
         return found
 
-    def _update(self, update: Update, peer: IPAddress | None) -> None:
+    def _update(self, update: Update) -> None:
         if update.reason:
-            self.refusals.add(peer, update.reason)
+            self.refusals.add(update.key[0], update.reason)
         if update.old is not None:
             self._remove(update.key, update.old)
         if update.new is not None:
-            self._add(update.key, update.new, peer)
+            self._add(update.key, update.new)
 
-    def _remove(self, key: RouteKey, route: EvpnRoute) -> None:
+    def _remove(self, key: ClaimKey, route: EvpnRoute) -> None:
         if isinstance(route, PrefixRoute):
             if route.vni in self.tables:
                 self.tables[route.vni].remove(key, route)
         elif route.vni in self.domains:
             self.domains[route.vni].remove(key, route)
 
-    def _add(self, key: RouteKey, route: EvpnRoute, peer: IPAddress | None) -> None:
+    def _add(self, key: ClaimKey, route: EvpnRoute) -> None:
         """Where it belongs, if that is here; a VNI that comes later gets its routes then."""
         if isinstance(route, PrefixRoute):
             table = self.tables.get(route.vni)
-            if table and not self._refused(table.objection(route), peer):
+            if table and not self._refused(key, table.objection(route)):
                 table.add(key, route)
             return
         domain = self.domains.get(route.vni)
-        if domain and domain.segment and not self._refused(domain.objection(route), peer):
+        if domain and domain.segment and not self._refused(key, domain.objection(key, route)):
             domain.add(key, route)
 
-    def _refused(self, reason: str, peer: IPAddress | None) -> bool:
+    def _refused(self, key: ClaimKey, reason: str) -> bool:
         if reason:
-            self.refusals.add(peer, reason)
+            self.refusals.add(key[0], reason)
         return bool(reason)

@@ -10,7 +10,7 @@ from enum import Enum
 
 from ..model import IPAddress, MacRoute
 from .entries import LocalStation
-from .keys import RouteKey
+from .keys import ClaimKey
 
 MOVES_MAX = 5
 MOVES_SECONDS = 180.0
@@ -41,7 +41,7 @@ class Station:
     """Of our claim; None: there is none yet."""
     remembered: int | None = None
     """The sequence that an agent before this one announced."""
-    routes: dict[RouteKey, MacRoute] = field(default_factory=dict)
+    routes: dict[ClaimKey, MacRoute] = field(default_factory=dict)
     owner: Owner = Owner.NOBODY
     best: MacRoute | None = None
     """Of `routes`."""

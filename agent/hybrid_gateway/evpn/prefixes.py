@@ -5,7 +5,7 @@ from collections import defaultdict
 
 from ..model import EvpnRoute, IPNetwork, PrefixRoute, RouteTarget
 from .entries import KernelEntry, PrefixEntry
-from .keys import RouteKey, route_key
+from .keys import ClaimKey, RouteKey, route_key
 from .ledger import Ledger
 from .wanted import EvpnSegment, EvpnTable
 
@@ -19,7 +19,7 @@ class RoutingTable:
         """Of the L3 VNI; None: nothing comes in or goes out."""
         self.rd = ""
         self.targets: tuple[RouteTarget, ...] = ()
-        self.learned: defaultdict[IPNetwork, dict[RouteKey, PrefixRoute]] = defaultdict(dict)
+        self.learned: defaultdict[IPNetwork, dict[ClaimKey, PrefixRoute]] = defaultdict(dict)
         self.said: dict[RouteKey, PrefixRoute] = {}
         self._routes = routes
         self._entries = entries
@@ -52,12 +52,12 @@ class RoutingTable:
             return "our bridge's MAC address"
         return ""
 
-    def add(self, key: RouteKey, route: PrefixRoute) -> None:
+    def add(self, key: ClaimKey, route: PrefixRoute) -> None:
         """One that nothing speaks against; in place of what had the same key."""
         self.learned[route.prefix][key] = route
         self._dirty.add(route.prefix)
 
-    def remove(self, key: RouteKey, route: PrefixRoute) -> None:
+    def remove(self, key: ClaimKey, route: PrefixRoute) -> None:
         routes = self.learned[route.prefix]
         routes.pop(key, None)
         if not routes:

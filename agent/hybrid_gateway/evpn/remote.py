@@ -15,7 +15,7 @@ from ..model import (
     PrefixRoute,
     RouteChange,
 )
-from .keys import RouteKey, route_key
+from .keys import ClaimKey, route_key
 
 VNI_MAX = 0xFFFFFF
 VNI_MASK = VNI_MAX
@@ -82,19 +82,18 @@ def _routable(prefix: IPNetwork) -> bool:
 
 @dataclass(slots=True)
 class Held:
-    """One route with whom it came from."""
+    """One route of one neighbour."""
 
     route: EvpnRoute
-    peer: IPAddress | None
     stale: bool = False
     """It was said before whoever said it had to begin anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What a change came to: the route that counted until now, and the one that does."""
+    """What a change came to: the route that the neighbour had until now, and the one it has."""
 
-    key: RouteKey
+    key: ClaimKey
     old: EvpnRoute | None = None
     new: EvpnRoute | None = None
     reason: str = ""
@@ -105,45 +104,44 @@ class RemoteRoutes:
     """All that makes sense, also of VNIs that are not here: they may come to be."""
 
     def __init__(self) -> None:
-        self._held: dict[RouteKey, Held] = {}
-        self._counts: Counter[IPAddress | None] = Counter()
-        self._by_vni: defaultdict[int, dict[RouteKey, EvpnRoute]] = defaultdict(dict)
-        self._limited: set[IPAddress | None] = set()
+        self._held: dict[ClaimKey, Held] = {}
+        self._counts: Counter[IPAddress] = Counter()
+        self._by_vni: defaultdict[int, dict[ClaimKey, EvpnRoute]] = defaultdict(dict)
+        self._limited: set[IPAddress] = set()
         self.limits: Mapping[IPAddress, int] = {}
 
-    def of_vni(self, vni: int) -> Mapping[RouteKey, EvpnRoute]:
+    def of_vni(self, vni: int) -> Mapping[ClaimKey, EvpnRoute]:
         return self._by_vni.get(vni, {})
 
-    def count(self, peer: IPAddress | None) -> int:
+    def count(self, peer: IPAddress) -> int:
         return self._counts[peer]
 
-    def take(self, change: RouteChange, own: frozenset[IPAddress]) -> Update:
+    def take(self, peer: IPAddress, change: RouteChange, own: frozenset[IPAddress]) -> Update:
         """One change of another's routes."""
-        key = route_key(change.route)
+        key = peer, route_key(change.route)
         reason = "" if change.withdrawn else objection(change.route, own)
-        before = self._held.get(key)
-        if not (change.withdrawn or reason) and self._full(change.peer, before):
+        if not (change.withdrawn or reason) and self._full(key):
             reason = LIMIT
         old = self._drop(key)
         if change.withdrawn or reason:
             return Update(key, old, None, reason)
-        self._held[key] = Held(change.route, change.peer)
-        self._counts[change.peer] += 1
+        self._held[key] = Held(change.route)
+        self._counts[peer] += 1
         self._by_vni[change.route.vni][key] = change.route
         return Update(key, old, change.route)
 
-    def _full(self, peer: IPAddress | None, before: Held | None) -> bool:
-        limit = EVPN_ROUTES_MAX if peer is None else self.limits.get(peer, EVPN_ROUTES_MAX)
-        if self._counts[peer] < limit or (before and before.peer == peer):
+    def _full(self, key: ClaimKey) -> bool:
+        peer, _ = key
+        if self._counts[peer] < self.limits.get(peer, EVPN_ROUTES_MAX) or key in self._held:
             return False
         self._limited.add(peer)
         return True
 
-    def _drop(self, key: RouteKey) -> EvpnRoute | None:
+    def _drop(self, key: ClaimKey) -> EvpnRoute | None:
         held = self._held.pop(key, None)
         if held is None:
             return None
-        self._counts[held.peer] -= 1
+        self._counts[key[0]] -= 1
         routes = self._by_vni[held.route.vni]
         del routes[key]
         if not routes:
@@ -152,7 +150,7 @@ class RemoteRoutes:
 
     def over_limit(self) -> frozenset[IPAddress]:
         """Neighbours that sent more than they may since this was asked last."""
-        found = frozenset(peer for peer in self._limited if peer is not None)
+        found = frozenset(self._limited)
         self._limited.clear()
         return found
 
@@ -162,7 +160,7 @@ class RemoteRoutes:
             held.stale = True
         self._limited.clear()
 
-    def doubt(self, key: RouteKey) -> None:
+    def doubt(self, key: ClaimKey) -> None:
         """Whoever said it is away, and expected back; until then it counts as ever."""
         held = self._held.get(key)
         if held:
@@ -173,7 +171,7 @@ class RemoteRoutes:
         gone = [
             key
             for key, held in self._held.items()
-            if held.stale and (peers is None or held.peer in peers)
+            if held.stale and (peers is None or key[0] in peers)
         ]
         for key in gone:
             yield Update(key, self._drop(key))

@@ -104,11 +104,13 @@ def _addresses(station: Station, vtep: IPAddress) -> tuple[IPAddress, ...]:
     if len(station.routes) == 1:
         (only,) = station.routes.values()
         return () if only.address is None else (only.address,)
-    return tuple(
+    found = [
         route.address
         for route in station.routes.values()
         if route.address is not None and route.next_hop == vtep
-    )
+    ]
+    # Several neighbours may have told the same.
+    return tuple(dict.fromkeys(found))
 
 
 def _prefixes(table: RoutingTable) -> Iterator[PrefixView]:

@@ -2,11 +2,12 @@
 """What the kernel and other VTEPs say of one VNI: its stations and their addresses. Pure."""
 
 from collections import defaultdict
+from collections.abc import Collection
 
 from ..model import EvpnRoute, FloodRoute, IPAddress, MacRoute, RouteTarget
 from .entries import KernelEntry, LocalBinding, LocalStation
 from .flooding import FloodList
-from .keys import RouteKey, mac_key
+from .keys import ClaimKey, mac_key
 from .ledger import Ledger
 from .local import LocalBindings
 from .mobility import Station
@@ -14,6 +15,11 @@ from .wanted import EvpnSegment
 
 MACS_MAX = 60_000
 """Stations of one VNI, of this side and of the others each."""
+
+SAME_ROUTES_MAX = 1024
+"""Routes of one MAC or IP address that a neighbour may send: a reflector has one for each address
+of a station, and one of each VTEP for an address that all of them have. With each change all of
+them are looked at."""
 
 
 class Known:
@@ -32,11 +38,13 @@ class Known:
         self._routes = routes
         self._entries = entries
         self.bindings = LocalBindings()
-        self._remote_addresses: defaultdict[IPAddress, dict[RouteKey, MacRoute]]
+        self._remote_addresses: defaultdict[IPAddress, dict[ClaimKey, MacRoute]]
         self._remote_addresses = defaultdict(dict)
         self._here: set[bytes] = set()
         """Stations on this side."""
-        self._crowded = False
+        self._crowds: set[tuple[IPAddress, bytes | IPAddress]] = set()
+        """Neighbours that may not send more of that MAC or IP address, as far as it was asked."""
+        self._full = False
         self._dirty_macs: set[bytes] = set()
         self._dirty_addresses: set[IPAddress] = set()
         self._timers: dict[bytes, float] = {}
@@ -62,15 +70,15 @@ class Known:
     def local_station(self, fact: LocalStation, gone: bool) -> None:
         if not gone and fact.mac not in self._here:
             if len(self._here) >= MACS_MAX:
-                if not self._crowded:
+                if not self._full:
                     self.alerts.append(f"VNI {self.vni}: more stations here than are announced")
-                self._crowded = True
+                self._full = True
                 return
             self._here.add(fact.mac)
         station = self._station(fact.mac)
         if gone:
             self._here.discard(fact.mac)
-            self._crowded = self._crowded and len(self._here) > MACS_MAX // 2
+            self._full = self._full and len(self._here) > MACS_MAX // 2
             station.local = station.sequence = None
         else:
             if station.local and station.local.static != fact.static:
@@ -97,7 +105,7 @@ class Known:
 
     # ---- from other VTEPs ---------------------------------------------------------------
 
-    def objection(self, route: MacRoute | FloodRoute) -> str:
+    def objection(self, key: ClaimKey, route: MacRoute | FloodRoute) -> str:
         """Why this segment does not take it; empty: it does."""
         if self.segment is None:
             return ""
@@ -110,11 +118,30 @@ class Known:
         if route.address in self.segment.addresses:
             return "our bridge's address"
         station = self.stations.get(route.mac)
-        if self.remote_macs >= MACS_MAX and not (station and station.routes):
+        there = station.routes if station else {}
+        if self.remote_macs >= MACS_MAX and not there:
             return "more MAC addresses than a VNI may have"
+        if self._crowded(key[0], route.mac, there):
+            return "more routes of one MAC address than it may send"
+        address = route.address
+        if address and self._crowded(key[0], address, self._remote_addresses.get(address, {})):
+            return "more routes of one IP address than it may send"
         return ""
 
-    def add(self, key: RouteKey, route: MacRoute | FloodRoute) -> None:
+    def _crowded(
+        self, peer: IPAddress, what: bytes | IPAddress, routes: Collection[ClaimKey]
+    ) -> bool:
+        """A limit of each neighbour's, lest one of them keep the others' out."""
+        if len(routes) < SAME_ROUTES_MAX:
+            return False
+        found = (peer, what) in self._crowds or (
+            sum(one[0] is peer or one[0] == peer for one in routes) >= SAME_ROUTES_MAX
+        )
+        if found:
+            self._crowds.add((peer, what))
+        return found
+
+    def add(self, key: ClaimKey, route: MacRoute | FloodRoute) -> None:
         """One that nothing speaks against; in place of what had the same key."""
         if isinstance(route, FloodRoute):
             self.floods.add(key, route)
@@ -127,7 +154,7 @@ class Known:
             self._dirty_addresses.add(route.address)
         self._dirty_macs.add(route.mac)
 
-    def remove(self, key: RouteKey, route: MacRoute | FloodRoute) -> None:
+    def remove(self, key: ClaimKey, route: MacRoute | FloodRoute) -> None:
         if isinstance(route, FloodRoute):
             self.floods.remove(key)
             return
@@ -135,6 +162,8 @@ class Known:
         if station is None or station.routes.pop(key, None) is None:
             return
         self.remote_macs -= not station.routes
+        if self._crowds:
+            self._crowds -= {(key[0], route.mac), (key[0], route.address)}
         if route.address is not None:
             self._remote_addresses[route.address].pop(key, None)
             if not self._remote_addresses[route.address]:
