@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/bpf.h>
 #include <linux/if_link.h>
 #include "gw_native.h"
 
@@ -118,4 +119,22 @@ gw_tc_remove(int ifindex)
 	tc_hook(&hook, ifindex, 0);
 	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
 	return bpf_tc_hook_destroy(&hook);
+}
+
+/*
+ * Four instructions, written out: `return bpf_redirect(ifindex, BPF_F_INGRESS)` with a number in
+ * it that an object would need a map for.
+ */
+int
+gw_heard_program(int ifindex)
+{
+	const struct bpf_insn code[] = {
+		{.code = BPF_ALU | BPF_MOV | BPF_K, .dst_reg = BPF_REG_1, .imm = ifindex},
+		{.code = BPF_ALU | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = BPF_F_INGRESS},
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_redirect},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+
+	return bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "gw_heard", "GPL", code,
+			     sizeof(code) / sizeof(code[0]), NULL);
 }

@@ -68,6 +68,8 @@ int gw_tc_attach(int ifindex, int egress, int program, __u32 handle, __u32 prior
 int gw_tc_detach(int ifindex, int egress, __u32 handle, __u32 priority);
 int gw_tc_query(int ifindex, int egress, __u32 handle, __u32 priority, __u32 *program_id);
 int gw_tc_remove(int ifindex);
+/* Loads a TC program by which every frame arrives at that device instead; its descriptor. */
+int gw_heard_program(int ifindex);
 
 /* The program's descriptor, and whether it uses a map: 1 or 0. */
 int gw_program_by_id(__u32 id);

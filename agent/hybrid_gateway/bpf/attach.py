@@ -76,6 +76,14 @@ def _forget(marker: Path) -> None:
         marker.rmdir()
 
 
+def has_filter(ifindex: int, program: int | None = None, *, egress: bool) -> bool:
+    """Whether a TC filter of ours is there, and runs this very program; None: any."""
+    found = ffi.new("__u32 *")
+    if lib.gw_tc_query(ifindex, egress, TC_HANDLE, TC_PRIORITY, found):
+        return False
+    return program is None or int(found[0]) == _program_id(program)
+
+
 class Attached:
     """The programs on ports at one moment: (ifindex, which) to a descriptor that keeps it alive."""
 
@@ -200,11 +208,7 @@ class Attachments:
             raise KernelError(f"{name}: attaching the TC program", result, code="bpf.tc")
 
     def has_tc(self, ifindex: int, program: int | None = None, *, egress: bool) -> bool:
-        """Whether our filter is there, and runs this very program; None: any."""
-        found = ffi.new("__u32 *")
-        if lib.gw_tc_query(ifindex, egress, TC_HANDLE, TC_PRIORITY, found):
-            return False
-        return program is None or int(found[0]) == _program_id(program)
+        return has_filter(ifindex, program, egress=egress)
 
     def detach_tc(self, ifindex: int, name: str, *, egress: bool) -> None:
         result = lib.gw_tc_detach(ifindex, egress, TC_HANDLE, TC_PRIORITY)

@@ -107,6 +107,8 @@ from .worker import (
     WantedWorker,
     WorkerSetup,
     WorkerState,
+    heard_bridge,
+    heard_name,
 )
 
 __all__ = [
@@ -210,4 +212,6 @@ __all__ = [
     "WorkerSetup",
     "WorkerState",
     "Written",
+    "heard_bridge",
+    "heard_name",
 ]

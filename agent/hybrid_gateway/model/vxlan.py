@@ -76,6 +76,9 @@ class Segment:
     """ifindex of the device that the outer packets are bound to, 0: none."""
     ageing: int = 300
     """Seconds, of what the VXLAN device learned; 0: it stays."""
+    heard: str = ""
+    """Of one that the worker is given: the TAP by which the bridge hears what it floods; empty:
+    what is for groups is the kernel's to flood."""
 
 
 @dataclass(frozen=True, slots=True)

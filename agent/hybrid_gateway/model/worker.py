@@ -93,6 +93,21 @@ class RunningPort:
     polling: Polling = Polling.ADAPTIVE
 
 
+HEARD = "gwh"
+
+
+def heard_name(bridge: int) -> str:
+    """The TAP by which the bridge of that ifindex hears what the worker floods."""
+    return f"{HEARD}{bridge}"
+
+
+def heard_bridge(name: str) -> int | None:
+    """The other way round; None: that is the name of no such TAP."""
+    number = name.removeprefix(HEARD)
+    own = number.isascii() and number.isdecimal() and heard_name(int(number)) == name
+    return int(number) if own else None
+
+
 @dataclass(frozen=True, slots=True)
 class WantedWorker:
     """The worker by its configuration and the devices that are there."""
@@ -101,6 +116,11 @@ class WantedWorker:
     ports: tuple[PortSetup, ...] = ()
     segments: tuple[Segment, ...] = ()
     """Of VXLAN: what the kernel has of their FDBs the worker sees by itself."""
+
+    @property
+    def heard(self) -> frozenset[int]:
+        """Bridges that hear by a TAP what the worker floods."""
+        return frozenset(segment.bridge for segment in self.segments if segment.heard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +148,5 @@ class ObservedWorker:
     """That it was given; None: somebody else gave it some."""
     segments_refused: str = ""
     """Why it did not take others before; empty: it took them, or may be asked."""
+    unheard: tuple[tuple[str, str], ...] = ()
+    """Names of TAPs by which bridges were to hear and could not be made, and why."""
