@@ -21,6 +21,7 @@ from .model import (
     VtepRoute,
     Wanted,
     Written,
+    heard_bridge,
 )
 from .netlink import NUD_NOARP, NUD_PERMANENT, Netlink
 from .nft import Nft
@@ -36,6 +37,17 @@ FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 def _family(route: VtepRoute) -> int:
     """Of the next hop: an IPv4 route may go by an IPv6 router."""
     return (route.gateway or route.vtep).version
+
+
+def _hearing(links: tuple[Link, ...]) -> tuple[frozenset[int], frozenset[int]]:
+    """Bridges that hear by a TAP, and those that have one in whatever state."""
+    taps = [link for link in links if heard_bridge(link.name) is not None]
+    if not taps:
+        return frozenset(), frozenset()
+    # Imported here: only a gateway with a worker pays for it.
+    from .devices import heard
+
+    return heard.observe(taps)
 
 
 class Part(Flag):
@@ -152,8 +164,11 @@ class Observer:
 
     def _with_programs(self, observed: Observed) -> Observed:
         attached = self._dataplane.attached()
+        hearing, hearing_left = _hearing(observed.links)
         return replace(
             observed,
+            heard=hearing,
+            heard_left=hearing_left,
             attached=tuple(sorted(attached.items())),
             handover=self._dataplane.with_filter(attached, egress=False),
             guard=self._dataplane.with_filter(attached, egress=True),

@@ -108,7 +108,7 @@ def resolve(config: Config, observed: Observed) -> Wanted:
     wanted = _of_xdp(config, observed)
     return replace(
         wanted,
-        worker=worker_of(config, observed.worker, wanted.segments),
+        worker=worker_of(config, observed.worker, wanted.segments, observed.links),
         warnings=(
             *wanted.warnings,
             *warnings_of(config, observed, wanted.segments),

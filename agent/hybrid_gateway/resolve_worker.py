@@ -2,11 +2,13 @@
 """What the DPDK worker should be, by the configuration and what is there. Pure."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from .errors import Problem
 from .model import (
     IP_FORWARD,
     Config,
+    Link,
     Observed,
     ObservedWorker,
     Plane,
@@ -14,9 +16,11 @@ from .model import (
     Port,
     PortSetup,
     Segment,
+    TakenPort,
     WantedWorker,
     WorkerSetup,
     WorkerState,
+    heard_name,
 )
 
 NOT_RUNNING = {
@@ -61,7 +65,10 @@ def core_problems(config: Config, observed: ObservedWorker) -> list[Problem]:
 
 
 def worker_of(
-    config: Config, observed: ObservedWorker, segments: Sequence[Segment] = ()
+    config: Config,
+    observed: ObservedWorker,
+    segments: Sequence[Segment] = (),
+    links: Sequence[Link] = (),
 ) -> WantedWorker | None:
     """None as well when the kernel is to have all of its devices for now: see `warnings_of`."""
     worker = config.worker
@@ -70,6 +77,9 @@ def worker_of(
     ports = config.ports_of(Plane.DPDK)
     left_out = observed.missing | {name for name, _ in observed.shunned}
     before = observed.setup
+    own = tuple(
+        _setup(port, port.polling or worker.polling) for port in ports if port.name not in left_out
+    )
     return WantedWorker(
         WorkerSetup(
             worker.cores or observed.online[-1:] or (0,),
@@ -86,15 +96,35 @@ def worker_of(
             tunnels=max(bool(config.vxlan) * TUNNELS, before.tunnels if before else 0),
             stations=max(bool(config.vxlan) * STATIONS, before.stations if before else 0),
         ),
-        tuple(
-            _setup(port, port.polling or worker.polling)
-            for port in ports
-            if port.name not in left_out
-        ),
+        own,
         observed.segments or ()
         if observed.segments_refused
-        else tuple(segment for segment in segments if not beyond(segment))[:SEGMENTS_MAX],
+        else _given(segments, observed, _bridged(own, observed.taken, links)),
     )
+
+
+def _bridged(
+    ports: Sequence[PortSetup], taken: Sequence[TakenPort], links: Sequence[Link]
+) -> frozenset[int]:
+    """Bridges of which one of these is a port, itself or the TAP in its place."""
+    names = {one.port.device or one.port.iface or one.name for one in ports}
+    names |= {one.tap for one in taken if any(port.name == one.name for port in ports)}
+    return frozenset(link.master for link in links if link.name in names)
+
+
+def _given(
+    segments: Sequence[Segment], observed: ObservedWorker, bridges: frozenset[int]
+) -> tuple[Segment, ...]:
+    """What the worker is given: with a TAP, where it has a port beside the segment."""
+    refused = {name for name, _ in observed.unheard}
+    heard = {bridge: heard_name(bridge) for bridge in bridges}
+    return tuple(
+        replace(segment, heard=name)
+        if (name := heard.get(segment.bridge, "")) and name not in refused
+        else segment
+        for segment in segments
+        if not beyond(segment)
+    )[:SEGMENTS_MAX]
 
 
 def beyond(segment: Segment) -> str:
@@ -161,6 +191,8 @@ def _warnings_of_vxlan(
     if worker.segments_refused:
         yield f"the worker does no VXLAN: {worker.segments_refused}"
         return
+    for tap, reason in worker.unheard:
+        yield f"{tap}: {reason}; what is for groups in its bridge is the kernel's to flood"
     left = {segment.name: why for segment in segments if (why := beyond(segment))}
     if not config.ports_of(Plane.XDP):
         for name, why in left.items():

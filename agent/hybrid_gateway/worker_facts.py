@@ -79,6 +79,7 @@ def segment_of(segment: Segment) -> WorkerSegment:
         label=how.label,
         link=segment.link,
         local=str(segment.local) if segment.local else "",
+        heard=segment.heard,
         arrivals=tuple(str(address) for address in segment.arrives),
         sources=tuple(str(address) for address in segment.listed),
         listed=segment.sources is Sources.LISTED,

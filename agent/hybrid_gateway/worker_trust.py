@@ -64,6 +64,8 @@ class Trust:
         """Ports whose devices did not come back to the kernel."""
         self.segments_refused: Shunned | None = None
         """VXLAN segments that the worker did not take."""
+        self.unheard: dict[str, Shunned] = {}
+        """By name: TAPs by which bridges were to hear, and which could not be made."""
         self.leaving: set[int] = set()
         """Processes that were told to end: their death is no crash."""
         self.crashes: list[float] = []
@@ -76,6 +78,7 @@ class Trust:
         self.judgement = None
         self.shunned.clear()
         self.segments_refused = None
+        self.unheard.clear()
         self.crashes.clear()
         self._failures.clear()
         self._verdict.unlink(missing_ok=True)
@@ -117,6 +120,10 @@ class Trust:
         """It could not be given back, which takes seconds each time: not at every look."""
         self.away[port] = Shunned(reason, time.monotonic() + self._wait(port))
 
+    def cannot_hear(self, tap: str, reason: str) -> None:
+        """Likewise: its bridge floods by itself for so long."""
+        self.unheard[tap] = Shunned(reason, time.monotonic() + self._wait(tap))
+
     def _wait(self, subject: str) -> float:
         """Of one that has just failed."""
         before = self._failures.get(subject, 0)
@@ -126,14 +133,14 @@ class Trust:
     def settled(self) -> None:
         """A plan has come to its end: what is not left out by now has not failed."""
         if self.judgement is None:
-            left = self.shunned.keys() | self.away.keys()
+            left = self.shunned.keys() | self.away.keys() | self.unheard.keys()
             left |= {SEGMENTS} if self.segments_refused else set()
             self._failures = {k: count for k, count in self._failures.items() if k in left}
 
     def retry(self, now: float) -> bool:
         """Whether anything is to be tried again by now, which then it is."""
         due = False
-        for left in (self.shunned, self.away):
+        for left in (self.shunned, self.away, self.unheard):
             for name in [name for name, one in left.items() if one.again <= now]:
                 del left[name]
                 due = True

@@ -114,6 +114,7 @@ class WorkerView(WorkerLink):
             physical=frozenset(self._physical(port for port in ports if port.name not in missing)),
             segments=self._segments(status),
             segments_refused=refused.reason if refused and not asked else "",
+            unheard=() if asked else tuple((n, one.reason) for n, one in self.unheard.items()),
         )
 
     def _segments(self, status: WorkerStatus | None) -> tuple[Segment, ...] | None:

@@ -23,6 +23,7 @@ from hybrid_gateway.model import (
     Vxlan,
     Worker,
     WorkerState,
+    heard_name,
 )
 from hybrid_gateway.plan import Planner
 from hybrid_gateway.resolve import check_devices, resolve
@@ -76,7 +77,8 @@ def only_worker(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def steps(view: WorkerView, config: Config = OWN, asked: int = 1) -> tuple[Step, ...]:
-    observed = replace(vxlan_site.OBSERVED, worker=view.look(config, asked=asked))
+    hearing = frozenset({vxlan_site.BRIDGE})
+    observed = replace(vxlan_site.OBSERVED, worker=view.look(config, asked=asked), heard=hearing)
     return only_worker(Planner(resolve(config, observed), observed).steps())
 
 
@@ -88,7 +90,8 @@ def test_ports_of_the_worker_alone_will_do() -> None:
     wanted = resolve(CONFIG, OBSERVED)
 
     assert wanted.worker
-    assert wanted.worker.segments == wanted.segments
+    tap = heard_name(vxlan_site.BRIDGE)
+    assert wanted.worker.segments == tuple(replace(s, heard=tap) for s in wanted.segments)
     assert [segment.vni for segment in wanted.segments] == [100]
     assert (wanted.worker.setup.tunnels, wanted.worker.setup.stations) == (TUNNELS, STATIONS)
     # The kernel judges senders of what it puts together, and cuts what it sends itself.

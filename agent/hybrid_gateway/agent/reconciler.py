@@ -14,7 +14,17 @@ from ..errors import GwError
 from ..events import RouteEvent
 from ..instance import Instance
 from ..mirror import Mirror
-from ..model import Config, Link, NatLog, Observed, Step, StepKind, Wanted, WorkerState
+from ..model import (
+    Config,
+    Link,
+    NatLog,
+    Observed,
+    Step,
+    StepKind,
+    Wanted,
+    WorkerState,
+    heard_bridge,
+)
 from ..natlog import SessionLog
 from ..netlink import Netlink
 from ..nft import Nft
@@ -220,8 +230,9 @@ class Reconciler(Condition):
                 self.error = error
 
     def devices(self) -> frozenset[int]:
-        """Everything that takes part."""
-        return frozenset(device.ifindex for device in self.wanted.devices)
+        """Everything that takes part, with the TAPs by which bridges hear."""
+        heard = (link.ifindex for link in self.links if heard_bridge(link.name) is not None)
+        return frozenset(device.ifindex for device in self.wanted.devices).union(heard)
 
     def concerned_by(self, route: RouteEvent, added: bool) -> bool:
         """Whether a route changes the way to a VTEP, who is inside, what the next hops are, or what

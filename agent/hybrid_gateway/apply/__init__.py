@@ -18,6 +18,7 @@ from ..nft import Nft
 from ..restore import RestoreFile
 from ..worker_view import WorkerView
 from .apart import APART, Failed
+from .heard import HeardSteps
 from .host import HostSteps
 from .plane import PlaneSteps
 from .record import Record
@@ -48,6 +49,7 @@ class Executor:
         self._table = TableSteps(nft, mirror, self._record)
         self._host = HostSteps(netlink, restore)
         self._worker = WorkerSteps(worker)
+        self._heard = HeardSteps(worker)
         self.failed: Step | None = None
         """The step that the last plan ended with."""
         self._actions: dict[StepKind, Callable[[Any], Undo]] = {
@@ -79,7 +81,9 @@ class Executor:
             StepKind.START_WORKER: self._worker.start,
             StepKind.TAKE: self._worker.take,
             StepKind.ADD_PORT: self._worker.add,
+            StepKind.HEAR: self._heard.hear,
             StepKind.SEGMENTS: self._worker.segments,
+            StepKind.STOP_HEARING: self._heard.stop,
         }
 
     @property

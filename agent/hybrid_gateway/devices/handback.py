@@ -68,11 +68,16 @@ def has_ports(path: Path) -> bool:
 
 def hand_back(instance: Instance) -> list[str]:
     """Everything of one instance; a line for each thing that could not be given back."""
+    from . import heard
     from .handover import Handover
     from .hugepages import Hugepages
 
     handover = Handover(instance.taken_file)
     problems = []
+    try:
+        heard.sweep()
+    except GwError as error:
+        problems.append(f"TAPs of bridges: {error}")
     for port in handover.recorded():
         try:
             handover.give_back(port)

@@ -51,7 +51,9 @@ class StepKind(Enum):
     START_WORKER = "start-worker"
     TAKE = "take"
     ADD_PORT = "add-port"
+    HEAR = "hear"
     SEGMENTS = "segments"
+    STOP_HEARING = "stop-hearing"
 
 
 StepValue = (

@@ -291,6 +291,10 @@ class Observed:
     managed_changed: frozenset[NextHop] = frozenset()
     """The ones among them, or gone since, that we made so."""
     worker: ObservedWorker = field(default_factory=ObservedWorker)
+    heard: frozenset[int] = frozenset()
+    """Bridges that hear by a TAP, which is up and has its program."""
+    heard_left: frozenset[int] = frozenset()
+    """Bridges for which there is such a TAP in whatever state, be they gone."""
     written: Written = Written()
 
     def link(self, name: str) -> Link | None:

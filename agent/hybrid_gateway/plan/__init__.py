@@ -19,6 +19,7 @@ from ..model import (
     StepKind,
     Wanted,
 )
+from .heard import HeardPlanner
 from .worker import WorkerPlanner
 
 
@@ -33,7 +34,8 @@ class Planner:
         self._fresh = wanted.sizes is not None and wanted.sizes != observed.written.sizes
 
         self._forgets = tuple(self._restored(forwarding=True))
-        self._worker = WorkerPlanner(wanted.worker, observed.worker)
+        self._heard = HeardPlanner(wanted.worker, observed)
+        self._worker = WorkerPlanner(wanted.worker, observed.worker, self._heard.missing)
 
     def steps(self) -> tuple[Step, ...]:
         """Removals from the top layer down, then additions from the bottom up."""
@@ -47,7 +49,9 @@ class Planner:
             *self._tables(),
             *self._ports(),
             *self._sysctls(forwarding=True),
+            *self._heard.additions(),
             *self._worker.additions(),
+            *self._heard.removals(),
         )
 
     # ---- removals ---------------------------------------------------------------------

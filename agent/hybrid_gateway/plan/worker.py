@@ -22,9 +22,16 @@ MB = 1 << 20
 class WorkerPlanner:
     """Compares the two; a worker that may be back in a moment is waited for, with no steps."""
 
-    def __init__(self, wanted: WantedWorker | None, observed: ObservedWorker) -> None:
+    def __init__(
+        self,
+        wanted: WantedWorker | None,
+        observed: ObservedWorker,
+        unheard: frozenset[int] = frozenset(),
+    ) -> None:
+        """`unheard`: bridges that get a TAP by this plan, which the worker has to open."""
         self._wanted = wanted
         self._observed = observed
+        self._unheard = unheard
         self._waits = observed.state is WorkerState.STARTING
         setup = wanted.setup if wanted else None
         started = observed.state is WorkerState.RUNNING and observed.setup is not None
@@ -81,7 +88,8 @@ class WorkerPlanner:
             if port.name not in self._running:
                 text = f"the worker serves it, polling: {port.polling.value}"
                 yield Step(StepKind.ADD_PORT, port.name, text, port)
-        if wanted.segments != (() if self._starts else self._observed.segments):
+        given = () if self._starts else self._observed.segments
+        if wanted.segments != given or self._unheard:
             names = dict.fromkeys(segment.name for segment in wanted.segments)
             text = f"VXLAN of {', '.join(names) or 'no device'} is the worker's, too"
             yield Step(StepKind.SEGMENTS, "segments", text, wanted.segments)
