@@ -195,7 +195,7 @@ gw_flood_set(uint16_t segment, const uint16_t *tunnels, uint32_t count)
 
 	if (count > GW_FLOOD_MAX)
 		return gw_fail(ENOSPC, "more than %u VTEPs to flood to", GW_FLOOD_MAX);
-	if (count) {
+	if (tunnels) {
 		flood = rte_malloc("gw_flood", offsetof(struct gw_flood, tunnels[count]), 0);
 		if (!flood)
 			return gw_fail(ENOMEM, "no memory for a list of %u VTEPs", count);

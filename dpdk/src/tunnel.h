@@ -30,8 +30,8 @@ enum gw_segment_flags {
 	GW_SEGMENT_TOS_INHERIT = 64, /* DSCP of the inner packet; ECN always follows RFC 6040 */
 	GW_SEGMENT_DF = 128,
 	GW_SEGMENT_DF_INHERIT = 256,
-	/* The flood list is whole, and all of it can be sent from here, and to the bridge's other
-	 * ports, which are all ours. */
+	/* The bridge's other ports are all ours. Whether VTEPs can be sent to is said by the flood
+	 * list alone: a reader takes flags and list at different times. */
 	GW_SEGMENT_FLOODS = 512,
 };
 
@@ -49,7 +49,7 @@ struct gw_segment {
 	uint16_t first_port; /* host order */
 	uint16_t mtu; /* of the VXLAN device: largest inner packet without Ethernet header */
 	rte_be32_t vni; /* as in the header: 24 bits and a reserved byte, which is 0 */
-	const struct gw_flood *flood; /* NULL: nobody, or the kernel floods */
+	const struct gw_flood *flood; /* NULL: the kernel floods; nobody on it is a list as well */
 	uint32_t ifindex; /* of the VXLAN device */
 	uint8_t family; /* 4 or 6 */
 	uint8_t pad[3];
@@ -163,7 +163,8 @@ int gw_arrival_set(const struct gw_arrival_key *key, uint16_t segment);
 void gw_arrival_delete(const struct gw_arrival_key *key);
 int gw_binding_set(const struct gw_binding_key *key, union gw_binding binding);
 void gw_binding_delete(const struct gw_binding_key *key);
-/* Replaces the flood list, and frees the one before after a grace period. 0 tunnels: NULL. */
+/* Replaces the flood list, and frees the one before after a grace period. `tunnels` NULL: the kernel
+ * floods; a list without any is one. */
 int gw_flood_set(uint16_t segment, const uint16_t *tunnels, uint32_t count);
 
 #endif

@@ -35,8 +35,8 @@ collect(const struct segment *segment, struct list *list)
 static bool
 is_same(const struct gw_flood *flood, const uint16_t *tunnels, uint32_t count)
 {
-	if (!flood || !count)
-		return !flood && !count;
+	if (!flood || !tunnels)
+		return !flood && !tunnels;
 	return flood->count == count && !memcmp(flood->tunnels, tunnels, count * sizeof(*tunnels));
 }
 
@@ -44,12 +44,14 @@ static void
 write_list(struct segment *segment)
 {
 	static struct list list;
+	const uint16_t *tunnels;
 	uint32_t count;
 
 	collect(segment, &list);
+	tunnels = list.whole ? list.tunnels : NULL;
 	count = list.whole ? list.count : 0;
-	if (!is_same(gw_segments[segment->slot].flood, list.tunnels, count) &&
-	    gw_flood_set(segment->slot, list.tunnels, count)) {
+	if (!is_same(gw_segments[segment->slot].flood, tunnels, count) &&
+	    gw_flood_set(segment->slot, tunnels, count)) {
 		// Without memory for it, the kernel's: none of those before may stay in use.
 		gw_flood_set(segment->slot, NULL, 0);
 		list.whole = false;

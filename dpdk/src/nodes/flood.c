@@ -29,18 +29,22 @@ shorten(struct audience *audience, uint32_t packet)
 	audience->longest = RTE_MIN(audience->longest, packet + RTE_ETHER_HDR_LEN);
 }
 
-static void
+// False: VTEPs are the kernel's to flood to.
+static bool
 add_tunnels(struct audience *audience, uint16_t slot, uint16_t bridge)
 {
 	const struct gw_segment *segment = &gw_segments[slot];
 	const struct gw_interface *device = &gw_interfaces[segment->interface];
 	const struct gw_flood *flood = __atomic_load_n(&segment->flood, __ATOMIC_ACQUIRE);
 
-	if (!flood || device->master != bridge || !(device->flags & GW_IF_UP) ||
+	if (!flood)
+		return false;
+	if (device->master != bridge || !(device->flags & GW_IF_UP) ||
 	    device->flags & GW_IF_STP_BLOCKED)
-		return;
+		return true;
 	audience->flood = flood;
 	audience->count += flood->count;
+	return true;
 }
 
 static void
@@ -70,9 +74,9 @@ find_audience(struct rte_mbuf *mbuf, struct audience *audience)
 	if (gw_interfaces[bridge].flags & GW_IF_PROMISC ||
 	    __atomic_load_n(&gw_fdb_left_out, __ATOMIC_RELAXED))
 		return false;
-	if (!segment || !(gw_segments[segment].flags & GW_SEGMENT_FLOODS))
+	if (!segment || !(gw_segments[segment].flags & GW_SEGMENT_FLOODS) ||
+	    !add_tunnels(audience, segment, bridge))
 		return false;
-	add_tunnels(audience, segment, bridge);
 	add_ports(audience, bridge, mark->from);
 	return audience->count > 0;
 }
