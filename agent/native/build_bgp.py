@@ -14,6 +14,8 @@ from pathlib import Path
 
 PROTOS = Path("/usr/share/gocode/src/github.com/osrg/gobgp/api")
 FILES = ("attribute.proto", "capability.proto", "gobgp.proto")
+# Of protobuf's own types. protoc would find it by where it is itself, which takes /proc.
+INCLUDED = Path("/usr/include")
 PACKAGE = "gw_gobgp"
 
 
@@ -35,7 +37,8 @@ def main(output: str) -> None:
         built.mkdir()
         subprocess.run(
             [
-                *("protoc", f"--proto_path={scratch}", f"--python_out={built}"),
+                *("protoc", f"--proto_path={scratch}", f"--proto_path={INCLUDED}"),
+                f"--python_out={built}",
                 *(f"--plugin=protoc-gen-grpc={plugin}", f"--grpc_out={built}"),
                 *(f"{PACKAGE}/{name}" for name in FILES),
             ],
