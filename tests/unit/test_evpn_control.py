@@ -29,6 +29,20 @@ def test_it_is_told_what_changes(control: EvpnControl, speaker: FakeSpeaker) -> 
     assert speaker.calls == ["start", "follow 64512", "follow 1"]
 
 
+def test_a_plan_says_what_becomes_of_it(control: EvpnControl) -> None:
+    wanted = EvpnWanted(SECTION)
+
+    (begins,) = control.steps(wanted)
+    control.follow(wanted)
+    (ends,) = control.steps(None)
+
+    assert begins.text == "speak BGP as AS 64512 with 2 neighbors, for 0 VNIs"
+    assert ends.text == "end the sessions, and remove what came by them"
+    assert control.steps(wanted) == ()
+    control.follow(None)
+    assert control.steps(None) == ()
+
+
 def test_nothing_stays_when_the_section_goes(control: EvpnControl, speaker: FakeSpeaker) -> None:
     control.follow(EvpnWanted(SECTION))
     control.follow(None)

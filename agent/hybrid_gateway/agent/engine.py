@@ -9,6 +9,7 @@ from pathlib import Path
 from .. import bypass
 from ..config import load
 from ..errors import DeviceError
+from ..evpn.wanted import EvpnWanted
 from ..model import Config, Observed, ObservedWorker, Step, StepKind, Wanted, WorkerState
 from ..observe import Part
 from ..plan import Planner
@@ -31,6 +32,9 @@ class Prepared:
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
     """What these steps would have to wait for."""
+    evpn: EvpnWanted | None = None
+    told: tuple[Step, ...] = ()
+    """What becomes of EVPN once the steps are done; none of it can fail."""
 
 
 class Engine(Reconciler):
@@ -58,7 +62,9 @@ class Engine(Reconciler):
         wanted = resolve(config, observed)
         self._observer.refuse_bypass(config, observed.links)
         self._observer.foreign_programs(wanted)
-        return Prepared(config, observed, wanted, Planner(wanted, observed).steps(), notes)
+        steps, evpn = Planner(wanted, observed).steps(), evpn_of(config, wanted.segments, observed)
+        told = self.evpn.steps(evpn)
+        return Prepared(config, observed, wanted, steps, notes, evpn, told)
 
     def apply(self, path: str | Path | None, caller: Caller = NOBODY) -> Prepared:
         """Does what `prepare` planned; on an error everything is as it was before."""
@@ -75,7 +81,7 @@ class Engine(Reconciler):
             self.worker.forgive()
             self._restore.accept(self.worker.accepted_by(prepared.config))
         self._seen(prepared.observed)
-        self.evpn.follow(evpn_of(prepared.config, prepared.wanted.segments, prepared.observed))
+        self.evpn.follow(prepared.evpn)
         self.notes = tuple(self._executor.notes)
         self.look_for_bypass()
         self._follow()
@@ -121,6 +127,7 @@ class Engine(Reconciler):
 
     def detach(self) -> tuple[Step, ...]:
         """Takes away everything that was ever put anywhere, and forgets the configuration."""
+        told = self.evpn.steps(None)
         self.evpn.stop(remove=True)
         self.worker.rouse()
         observed = self._observer.observe(None, self._executor.written, asked=ATTEMPTS)
@@ -147,7 +154,7 @@ class Engine(Reconciler):
                 "runs",
                 code="device.away",
             )
-        return steps
+        return (*told, *steps)
 
     # ---- sessions on disk -------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from ..evpn.view import EvpnView, MacView
 from ..evpn.wanted import EvpnWanted
 from ..instance import Instance
+from ..model import Step, StepKind
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,18 @@ class EvpnControl:
         self._missing = ""
         """What the host has not got of what it takes."""
         self._listing: tuple[float, tuple[MacView, ...]] = (0.0, ())
+
+    def steps(self, wanted: EvpnWanted | None) -> tuple[Step, ...]:
+        """What `follow` would do, in words."""
+        if wanted == self._wanted:
+            return ()
+        if wanted is None:
+            text = "end the sessions, and remove what came by them"
+        else:
+            neighbors = _counted(len(wanted.section.neighbors), "neighbor")
+            vnis = _counted(len(wanted.segments), "VNI")
+            text = f"speak BGP as AS {wanted.section.asn} with {neighbors}, for {vnis}"
+        return (Step(StepKind.EVPN, "EVPN", text),)
 
     def follow(self, wanted: EvpnWanted | None) -> None:
         """None: EVPN is not configured, or somebody else's."""
@@ -119,6 +132,10 @@ class EvpnControl:
             which = "gwctl show evpn macs --state duplicate"
             told.append(f"EVPN: {_stations(duplicates)} at two sites: {which}")
         return tuple(told)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _times(count: int) -> str:

@@ -38,7 +38,7 @@ def notices(config: Config | None) -> list[Any]:
 def planned(prepared: Prepared) -> dict[str, Any]:
     return {
         "config": prepared.config.path,
-        "steps": steps(prepared.steps),
+        "steps": steps((*prepared.steps, *prepared.told)),
         "warnings": [*notices(prepared.config), *prepared.wanted.warnings, *prepared.notes],
     }
 

@@ -54,6 +54,7 @@ class StepKind(Enum):
     HEAR = "hear"
     SEGMENTS = "segments"
     STOP_HEARING = "stop-hearing"
+    EVPN = "evpn"
 
 
 StepValue = (
