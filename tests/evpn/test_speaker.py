@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hybrid_gateway.evpn.prefixes import CUTS_OFF
 from hybrid_gateway.evpn.speaker import EvpnSpeaker
 from hybrid_gateway.evpn.view import MacState, SpeakerState
 from hybrid_gateway.evpn.wanted import EvpnTable
@@ -172,6 +173,22 @@ def test_prefixes_of_one_site_are_routes_of_the_other(sites: Sites) -> None:
     ours = {view.prefix: view.vtep for view in east.view().prefixes}
     assert ours == dict.fromkeys(tables[0].present)
 
+    east.speaker.follow(east.wanted)
+    eventually(lambda: not west.routes(), "and gone")
+
+
+def test_no_prefix_takes_the_way_to_a_neighbor(sites: Sites) -> None:
+    """West would send what is for east into the tunnel to east."""
+    east, west = sites
+    assert east.speaker
+    around = ip_network(f"{east.bgp.address}/120", strict=False)
+    tables = (EvpnTable(ROUTED, present=(around, ip_network("10.3.0.0/16"))),)
+
+    east.speaker.follow(replace(east.wanted, tables=tables))
+    eventually(lambda: west.routes() == {"10.3.0.0/16"}, "the other one is there")
+
+    assert [(one.reason, one.count) for one in west.view().refused] == [(CUTS_OFF, 1)]
+    assert "0% packet loss" in east.ping(west)
     east.speaker.follow(east.wanted)
     eventually(lambda: not west.routes(), "and gone")
 

@@ -191,7 +191,9 @@ class EvpnInstance(Members):
             domain.flush(now, self.ready)
             self.alerts += domain.alerts
             domain.alerts.clear()
+        changed = self.underlay.changes()
         for table in self.tables.values():
+            table.look_at(changed)
             table.flush()
         self.alerts += self.refusals.warnings
         self.refusals.warnings.clear()

@@ -8,6 +8,7 @@ from .keys import ClaimKey, distinguishers, route_key, target
 from .ledger import Ledger
 from .prefixes import RoutingTable
 from .remote import Refusals, RemoteRoutes, Update
+from .underlay import Underlay
 from .wanted import EvpnSegment, EvpnTable, EvpnWanted
 
 
@@ -21,7 +22,8 @@ class Members:
         """What the kernel should have."""
         self.domains: dict[int, Domain] = {}
         self.tables: dict[int, RoutingTable] = {}
-        self.remote = RemoteRoutes()
+        self.underlay = Underlay()
+        self.remote = RemoteRoutes(self.underlay)
         self.refusals = Refusals()
         self._own: frozenset[IPAddress] = frozenset()
 
@@ -33,6 +35,7 @@ class Members:
             segments.setdefault(segment.segment.vni, segment)
         tables = {table.vni: table for table in wanted.tables} if wanted else {}
         neighbors = section.neighbors if section else ()
+        self.underlay.follow(one.address for one in neighbors)
         self.remote.limits = {one.address: one.routes_max for one in neighbors}
         own = frozenset(s.segment.local for s in segments.values() if s.segment.local)
         own |= wanted.addresses if wanted else frozenset()
@@ -104,7 +107,9 @@ class Members:
     def _table(self, vni: int) -> RoutingTable:
         found = self.tables.get(vni)
         if found is None:
-            found = self.tables[vni] = RoutingTable(vni, self.routes, self.entries)
+            found = self.tables[vni] = RoutingTable(
+                vni, self.routes, self.entries, self.underlay, self.refusals
+            )
         return found
 
     def _update(self, update: Update) -> None:

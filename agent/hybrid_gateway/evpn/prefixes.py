@@ -2,18 +2,31 @@
 """One routing instance: type-5 routes in and out (RFC 9136 section 4.4.1). Pure."""
 
 from collections import defaultdict
+from collections.abc import Iterable
+from ipaddress import ip_network
 
-from ..model import EvpnRoute, IPNetwork, PrefixRoute, RouteTarget
+from ..model import EvpnRoute, IPAddress, IPNetwork, PrefixRoute, RouteTarget
 from .entries import KernelEntry, PrefixEntry
 from .keys import ClaimKey, RouteKey, route_key
 from .ledger import Ledger
-from .wanted import EvpnSegment, EvpnTable
+from .remote import Refusals
+from .underlay import Underlay
+from .wanted import MAIN_TABLE, EvpnSegment, EvpnTable
+
+CUTS_OFF = "a prefix of the main table with a VTEP or a neighbor in it"
 
 
 class RoutingTable:
     """The IP-VRF of one L3 VNI, interface-less: packets go from router's MAC to router's MAC."""
 
-    def __init__(self, vni: int, routes: Ledger[EvpnRoute], entries: Ledger[KernelEntry]) -> None:
+    def __init__(
+        self,
+        vni: int,
+        routes: Ledger[EvpnRoute],
+        entries: Ledger[KernelEntry],
+        underlay: Underlay,
+        refusals: Refusals,
+    ) -> None:
         self.vni = vni
         self.segment: EvpnSegment | None = None
         """Of the L3 VNI; None: nothing comes in or goes out."""
@@ -23,6 +36,10 @@ class RoutingTable:
         self.said: dict[RouteKey, PrefixRoute] = {}
         self._routes = routes
         self._entries = entries
+        self._underlay = underlay
+        self._refusals = refusals
+        self._barred: set[IPNetwork] = set()
+        """Prefixes that would cut this site off."""
         self._table: EvpnTable | None = None
         self._dirty: set[IPNetwork] = set()
         self._dirty_own = False
@@ -35,6 +52,7 @@ class RoutingTable:
             for prefix in self.learned:
                 self._entries.want(self._key(prefix), None)
         self._table, self.segment = table, segment
+        self._barred.clear()
         self.refresh()
         return True
 
@@ -55,6 +73,8 @@ class RoutingTable:
     def add(self, key: ClaimKey, route: PrefixRoute) -> None:
         """One that nothing speaks against; in place of what had the same key."""
         self.learned[route.prefix][key] = route
+        if route.prefix in self._barred:
+            self._refusals.add(key[0], CUTS_OFF)
         self._dirty.add(route.prefix)
 
     def remove(self, key: ClaimKey, route: PrefixRoute) -> None:
@@ -62,10 +82,40 @@ class RoutingTable:
         routes.pop(key, None)
         if not routes:
             del self.learned[route.prefix]
+            self._barred.discard(route.prefix)
         self._dirty.add(route.prefix)
+
+    def look_at(self, addresses: Iterable[IPAddress]) -> None:
+        """Of sites, which came or went: prefixes around them are judged anew."""
+        if self._table and self._table.table == MAIN_TABLE and self.learned:
+            for address in addresses:
+                self._dirty |= self._around(address)
+
+    def _around(self, address: IPAddress) -> set[IPNetwork]:
+        if len(self.learned) <= address.max_prefixlen:
+            return {prefix for prefix in self.learned if address in prefix}
+        around = (
+            ip_network((address, length), strict=False)
+            for length in range(1, address.max_prefixlen + 1)
+        )
+        return {prefix for prefix in around if prefix in self.learned}
+
+    def _bar(self, prefix: IPNetwork) -> bool:
+        """Whether it would cut this site off, which is counted for whoever says it."""
+        assert self._table
+        if self._table.table != MAIN_TABLE or not self._underlay.is_in(prefix):
+            self._barred.discard(prefix)
+            return False
+        if prefix not in self._barred:
+            self._barred.add(prefix)
+            for peer, _ in self.learned[prefix]:
+                self._refusals.add(peer, CUTS_OFF)
+        return True
 
     def best(self, prefix: IPNetwork) -> PrefixRoute | None:
         """Of several VTEPs that reach it, the one with the lowest address."""
+        if prefix in self._barred:
+            return None
         routes = self.learned.get(prefix, {}).values()
         return min(routes, key=lambda route: (int(route.next_hop), route.router_mac), default=None)
 
@@ -84,8 +134,10 @@ class RoutingTable:
         return "prefix", self._table.table, prefix
 
     def _entry(self, prefix: IPNetwork) -> PrefixEntry | None:
-        route = self.best(prefix)
         assert self._table
+        if prefix in self.learned and self._bar(prefix):
+            return None
+        route = self.best(prefix)
         # A route that the owner put there is the better one: it would be announced as well.
         if route is None or self.segment is None or prefix in self._table.present:
             return None

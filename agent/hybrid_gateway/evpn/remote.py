@@ -16,6 +16,7 @@ from ..model import (
     RouteChange,
 )
 from .keys import ClaimKey, route_key
+from .underlay import Underlay
 
 VNI_MAX = 0xFFFFFF
 VNI_MASK = VNI_MAX
@@ -103,7 +104,8 @@ class Update:
 class RemoteRoutes:
     """All that makes sense, also of VNIs that are not here: they may come to be."""
 
-    def __init__(self) -> None:
+    def __init__(self, underlay: Underlay) -> None:
+        self._underlay = underlay
         self._held: dict[ClaimKey, Held] = {}
         self._counts: Counter[IPAddress] = Counter()
         self._by_vni: defaultdict[int, dict[ClaimKey, EvpnRoute]] = defaultdict(dict)
@@ -126,6 +128,7 @@ class RemoteRoutes:
         if change.withdrawn or reason:
             return Update(key, old, None, reason)
         self._held[key] = Held(change.route)
+        self._underlay.take(change.route.next_hop)
         self._counts[peer] += 1
         self._by_vni[change.route.vni][key] = change.route
         return Update(key, old, change.route)
@@ -142,6 +145,7 @@ class RemoteRoutes:
         if held is None:
             return None
         self._counts[key[0]] -= 1
+        self._underlay.release(held.route.next_hop)
         routes = self._by_vni[held.route.vni]
         del routes[key]
         if not routes:
