@@ -210,6 +210,16 @@ class Rtnl:
                 if number == sequence:
                     return decode(MESSAGES[kind], data)
 
+    def ask_body(self, kind: int, body: bytes) -> bytes:
+        """Likewise, of a message whose header alone is still missing; the answer as it came."""
+        sequence = self._send_raw(kind, NLM_F_REQUEST, body)
+        while True:
+            for answer, _, number, data in split(self._socket.recv(DUMP_BUFFER)):
+                if number == sequence and answer == NLMSG_ERROR:
+                    raise KernelError(f"netlink {kind}", _error(data), code="netlink.ask")
+                if number == sequence:
+                    return data
+
     def request(self, kind: int, flags: int, /, *attrs: tuple[str, Any], **fields: Any) -> None:
         """One change, acknowledged; KernelError with the kernel's errno when refused."""
         sequence = self._send(kind, NLM_F_REQUEST | NLM_F_ACK | flags, attrs, fields)

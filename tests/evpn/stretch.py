@@ -91,9 +91,9 @@ class Site:
 
     # ---- the speaker --------------------------------------------------------------------
 
-    def start(self, section: Evpn) -> None:
+    def start(self, section: Evpn, hold_time: int = HOLD_SECONDS) -> None:
         record = Path(self.bgp.directory) / f"{self.bgp.name}.floods"
-        self.wanted = replace(self.wanted, section=replace(section, hold_time=HOLD_SECONDS))
+        self.wanted = replace(self.wanted, section=replace(section, hold_time=hold_time))
         with namespaces.entered(self.bgp.namespace):
             self.speaker = EvpnSpeaker(f"unix://{self.bgp.socket}", record)
             self.speaker.follow(self.wanted)

@@ -7,15 +7,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from math import inf
+from contextlib import closing
 
 from ..errors import EvpnError
 from ..model import Evpn, IPAddress, PeerState, RouteEvent, SessionState
+from .daemon_session import DaemonSession
 from .gobgp import GobgpClient
 from .instance import EvpnInstance
-from .listener import Listener
-from .pace import Pace
-from .session import SHUT
+from .restraint import Restraint
 from .view import SpeakerState
 
 log = logging.getLogger(__name__)
@@ -34,8 +33,6 @@ BULK_MIN = 200
 GATHER_SECONDS = 0.05
 GATHER_SECONDS_MAX = 1.0
 """So many routes at once are waited with as long as more of them come, but no longer than that."""
-SHUT_SECONDS = 300.0
-"""That a neighbour which sent more routes than it may is left alone."""
 
 News = tuple[list[RouteEvent], frozenset[IPAddress]]
 """With the neighbours whose routes are withdrawn only because their daemon went away."""
@@ -63,9 +60,7 @@ class DaemonLink:
         self._era = 0
         self._sessions = 0
         self._broken: EvpnError | None = None
-        self._shut: dict[IPAddress, float] = {}
-        """Neighbours that went over their limit, and until when."""
-        self._pace = Pace()
+        self._restraint = Restraint()
         self._inbox: deque[tuple[int, News]] = deque()
         self.state = SpeakerState.CONNECTING
         self.since = time.monotonic()
@@ -158,19 +153,13 @@ class DaemonLink:
             self._work.wait()
             self._work.clear()
             return
-        client = self._client = GobgpClient(self._target)
-        if self._stopping:
-            return
-        listener: Listener | None = None
-        try:
-            self._configure(client, section)
-            listener = self._begin(client, section)
-            self._talk(client, listener, section)
-        finally:
-            client.close()
-            self._client = None
-            if listener:
-                listener.join()
+        with closing(GobgpClient(self._target)) as client:
+            self._client = client
+            if not self._stopping:
+                self._configure(client, section)
+                with closing(self._begin(client, section)) as session:
+                    session.start()
+                    self._talk(session, section)
 
     def _configure(self, client: GobgpClient, section: Evpn) -> bool:
         """True: the daemon began anew, and tells of that from the beginning."""
@@ -178,7 +167,7 @@ class DaemonLink:
             routes = tuple(self._mind.routes)
         return client.configure(section, routes, restarting=self._sessions > 0)
 
-    def _begin(self, client: GobgpClient, section: Evpn) -> Listener:
+    def _begin(self, client: GobgpClient, section: Evpn) -> DaemonSession:
         with self._lock:
             self._era += 1
             era = self._era
@@ -187,8 +176,7 @@ class DaemonLink:
             self._mind.begin(time.monotonic(), patience)
         self._sessions += 1
         self._broken = None
-        # A daemon that began anew has nobody shut down; in one that did not, it shows.
-        self._shut.clear()
+        self._restraint.begin()
         self.error = ""
         self._become(SpeakerState.LEARNING)
 
@@ -197,15 +185,13 @@ class DaemonLink:
             self._inbox.append((era, (events, absent if kept else frozenset())))
             self._wake()
 
-        listener = Listener(client, deliver, self._end)
-        listener.start()
-        return listener
+        return DaemonSession(client, deliver, self._end)
 
     def _end(self, error: EvpnError) -> None:
         self._broken = error
         self._work.set()
 
-    def _talk(self, client: GobgpClient, listener: Listener, section: Evpn | None) -> None:
+    def _talk(self, session: DaemonSession, section: Evpn | None) -> None:
         look = time.monotonic()
         retry = look + RETRY_SECONDS
         pause = _pause(section)
@@ -218,16 +204,16 @@ class DaemonLink:
             if self._section != section:
                 section = self._section
                 if section is None:
-                    client.stop()
+                    session.client.stop()
                     return
-                if self._configure(client, section):
+                if self._configure(session.client, section):
                     return
                 self.pardon()
                 pause = _pause(section)
-            self._say(client)
+            self._say(session.client)
             if time.monotonic() >= look:
                 look = time.monotonic() + pause
-                self._look(client, listener)
+                self._look(session, section)
                 if look >= retry:
                     retry = look + RETRY_SECONDS
                     with self._lock:
@@ -263,45 +249,19 @@ class DaemonLink:
                 log.info("neighbour %s is %s%s", peer.address, "up" if up else "down", reason)
         self.peers = peers
 
-    def _restrain(self, client: GobgpClient, over: frozenset[IPAddress], now: float) -> None:
-        """Ends the sessions of those that went over their limit: the daemon's work grows with
-        what it holds, and others would have to wait for it."""
-        known = {peer.address for peer in self.peers}
-        for peer in (over & known) - self._shut.keys():
-            log.warning("neighbour %s is shut down: it sends more than it may", peer)
-            client.shut(peer, "more routes than routes-max")
-            self._shut[peer] = now + SHUT_SECONDS
-        # Also those that an agent before this one had shut down.
-        for one in self.peers:
-            if one.reason == SHUT:
-                self._shut.setdefault(one.address, now + SHUT_SECONDS)
-        for peer in [peer for peer, end in self._shut.items() if end <= now]:
-            del self._shut[peer]
-            if peer in known:
-                client.revive(peer)
-
-    def _too_much(self) -> frozenset[IPAddress]:
-        """Neighbours whose routes are too many by the daemon's count: it keeps those as well that
-        are refused here."""
-        limits = self._mind.remote.limits
-        return frozenset(
-            peer.address for peer in self.peers if peer.received > limits.get(peer.address, inf)
-        )
-
     def pardon(self) -> None:
         """Neighbours that were shut down may try again at once."""
-        self._shut = dict.fromkeys(self._shut, 0.0)
+        self._restraint.pardon()
         self._work.set()
 
-    def _look(self, client: GobgpClient, listener: Listener) -> None:
-        self._note(listener.look())
+    def _look(self, session: DaemonSession, section: Evpn | None) -> None:
+        self._note(session.look(section))
         now = time.monotonic()
         with self._lock:
             settled = self._mind.settle(self.peers, now)
-            over = self._mind.remote.over_limit() | self._too_much()
-        self._restrain(
-            client, over | self._pace.look(self.peers, self._mind.remote.limits, now), now
-        )
+            over = self._mind.remote.over_limit()
+            limits = self._mind.remote.limits
+        self._restraint.look(session.client, self.peers, limits, over, now)
         self._become(SpeakerState.SYNCHRONIZED if settled else SpeakerState.LEARNING)
         self._wake()
 

@@ -140,6 +140,13 @@ class GobgpClient:
         """Lets a neighbour try again that was shut down."""
         self._channel.call("EnablePeer", api.EnablePeerRequest(address=str(address)))
 
+    def hang_up(self, address: IPAddress, reason: str) -> None:
+        """Ends a session, and what the neighbour sent is withdrawn; it is called again after five
+        seconds (with ResetPeer, it would be after thirty)."""
+        self._channel.call(
+            "ShutdownPeer", api.ShutdownPeerRequest(address=str(address), communication=reason)
+        )
+
     # ---- our routes --------------------------------------------------------------------
 
     def announce(self, routes: Iterable[EvpnRoute]) -> list[Refusal]:

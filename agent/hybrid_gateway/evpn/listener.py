@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from ..errors import EvpnError
-from ..model import IPAddress, PeerState, RouteChange, RouteEvent
+from ..model import IPAddress, PeerState, RouteChange, RouteEvent, SessionState
 from .gobgp import GobgpClient
 from .pulse import Pulse
 
@@ -31,6 +31,8 @@ class Listener:
         self._deliver = deliver
         self._ended = ended
         self._pulse = Pulse()
+        self._cut: dict[IPAddress, bool] = {}
+        """Neighbours whose link went down, and whether their session has ended since."""
         self._lock = threading.Lock()
         self._said: queue.SimpleQueue[list[RouteEvent] | EvpnError] = queue.SimpleQueue()
         # One that only takes in what is told, as asking for neighbours takes longer than a route.
@@ -54,9 +56,29 @@ class Listener:
         self._absent(peers)
         return peers
 
+    def cut(self, peers: frozenset[IPAddress]) -> None:
+        """Their link went down: nothing is kept of them, though their daemons may live."""
+        with self._lock:
+            self._cut |= dict.fromkeys(peers, False)
+
+    @property
+    def severed(self) -> frozenset[IPAddress]:
+        """Those that have no session since their link went down."""
+        with self._lock:
+            return frozenset(peer for peer, ended in self._cut.items() if ended)
+
     def _absent(self, peers: tuple[PeerState, ...]) -> frozenset[IPAddress]:
         with self._lock:
-            return self._pulse.look(peers, time.monotonic())
+            for peer in peers:
+                if peer.address in self._cut:
+                    self._see(peer)
+            return self._pulse.look(peers, time.monotonic()) - self._cut.keys()
+
+    def _see(self, peer: PeerState) -> None:
+        if peer.state is not SessionState.ESTABLISHED:
+            self._cut[peer.address] = True
+        elif self._cut[peer.address]:
+            del self._cut[peer.address]
 
     def _watch(self) -> None:
         try:
