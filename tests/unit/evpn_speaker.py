@@ -39,6 +39,7 @@ VIEW = EvpnView(
     peers=(PeerState(PEER, 64512, SessionState.ESTABLISHED, 9.87, 4, 3, 2, 1),),
     refused=(RefusedView(PEER, "VNI 0", 2), RefusedView(None, "no route", 1)),
     kernel_failures=1,
+    kernel_reasons=(("File exists", 1),),
     vnis=(VniView(550, "vni550", "br50", VTEP, True, 1, 1, 1, 1),),
     vteps=(VtepView(550, PEER, True, 1), VtepView(551, OTHER, False, 2)),
     macs=(
@@ -69,6 +70,10 @@ class FakeSpeaker:
     def clear(self, vni: int | None = None, mac: bytes | None = None) -> int:
         self.calls.append(f"clear {vni} {mac.hex() if mac else None}")
         return 1
+
+    def forget_refused(self) -> int:
+        self.calls.append("forget")
+        return 2
 
     def view(self, *, macs: bool = False) -> EvpnView:
         self.calls.append(f"view {macs}")

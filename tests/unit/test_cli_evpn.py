@@ -41,6 +41,7 @@ SHOWN: dict[str, Any] = {
     "neighbors": [NEIGHBOR],
     "refused": [],
     "kernel_failures": 0,
+    "kernel_reasons": [],
     "vnis": [
         {
             "vni": 550,
@@ -92,8 +93,12 @@ def test_what_is_wrong(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None
     agent.answers["show.evpn"] = SHOWN | {
         "summary": SUMMARY | {"state": "connecting", "error": "gobgpd does not answer"},
         "neighbors": [unknown],
-        "refused": [{"peer": "2001:db8:0:2::11", "reason": "VNI 0", "count": 1200}],
+        "refused": [
+            {"peer": "2001:db8:0:2::11", "reason": "VNI 0", "count": 1200},
+            {"peer": None, "reason": "more than 64 addresses", "count": 3},
+        ],
         "kernel_failures": 2,
+        "kernel_reasons": [{"reason": "File exists", "count": 2}],
         "vnis": [SHOWN["vnis"][0] | {"routing": True, "up": False}],
     }
 
@@ -102,11 +107,15 @@ def test_what_is_wrong(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None
     assert lines[1:4] == [
         "state: connecting for 1 h 1 min",
         "error: gobgpd does not answer",
-        "kernel: refused to take an entry 2 times",
+        "kernel: refused to take an entry 2 times: File exists (2)",
     ]
     assert lines[6] == "2001:db8:0:2::11 64512 unknown - 1 042 1 041 3 0 hold timer expired"
     assert lines[9] == "550 vni550 (prefixes) br50 2001:db8:0:1::11 no 2 1 1 040 0"
-    assert lines[11:] == ["REFUSED ROUTES OF WHY", "1 200 2001:db8:0:2::11 VNI 0"]
+    assert lines[11:] == [
+        "REFUSED ROUTES OF WHY",
+        "1 200 2001:db8:0:2::11 VNI 0",
+        "3 this gateway more than 64 addresses",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -215,6 +224,14 @@ def test_duplicates_are_released(agent: Agent, capsys: pytest.CaptureFixture[str
     assert run("clear", "evpn", "duplicates", "--vni", "550", "--mac", MAC["mac"]) == 0
     assert agent.asked == [("clear.evpn", {"filter": {"vni": 550, "mac": MAC["mac"]}})]
     assert printed(capsys) == ["1 station released"]
+
+
+def test_refusals_are_counted_anew(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    agent.answers["clear.evpn.refused"] = {"cleared": 2}
+
+    assert run("clear", "evpn", "refused") == 0
+    assert agent.asked == [("clear.evpn.refused", {})]
+    assert printed(capsys) == ["2 reasons cleared"]
 
 
 @pytest.mark.parametrize("arguments", [("macs", "--vni", "0"), ("macs", "--state", "lost")])

@@ -98,6 +98,6 @@ def test_what_is_wrong_is_a_warning(control: EvpnControl, speaker: FakeSpeaker) 
     assert control.warnings == (
         "EVPN: gobgpd does not answer",
         f"EVPN: not taken from {PEER}, 2 times: VNI 0",
-        "EVPN: not taken from the daemon, once: no route",
+        "EVPN: not announced, once: no route",
         "EVPN: a station is at two sites: gwctl show evpn macs --state duplicate",
     )

@@ -216,12 +216,42 @@ def test_so_many_stations_of_a_vni_are_announced(monkeypatch: pytest.MonkeyPatch
         gateway.learn(station)
 
     assert len(gateway.macs()) == 10
-    assert gateway.mind.alerts == ["VNI 550: more stations here than are announced"]
+    assert gateway.refused() == {"more than 10 stations here of one VNI": 4}
+    assert len(gateway.mind.alerts) == 1
 
     for station in range(1, 11):
         gateway.age(station)
     gateway.learn(20)
     assert set(gateway.macs()) == {mac(20)}
+
+
+def test_so_many_addresses_of_a_station_are_announced() -> None:
+    gateway = Gateway(1).start()
+    gateway.learn(1)
+    for last in (*range(66), 65):
+        gateway.bind(f"10.0.1.{last}", 1)
+
+    assert len(gateway.addresses()) == 64
+    assert gateway.refused() == {"more than 64 addresses of a station here": 2}
+
+
+def test_refusals_are_counted_until_they_are_cleared() -> None:
+    gateway = Gateway(1).start()
+    gateway.follow(replace(gateway.wanted, section=section(1, 2, 3)))
+    bad = replace(mac_route(2, 1), targets=())
+    for peer in (2, 2, 3):
+        gateway.hear_routes(bad, peer=peer)
+    reason = "no route target for its VNI"
+
+    gateway.follow(replace(gateway.wanted, section=section(1, 2)))
+    assert gateway.mind.refusals.counts == {(vtep(2), reason): 2}, "3 is no neighbour any more"
+
+    gateway.mind.alerts.clear()
+    assert gateway.mind.refusals.clear() == 1
+    assert not gateway.refused()
+    gateway.hear_routes(bad, peer=2)
+    assert gateway.refused() == {reason: 1}
+    assert gateway.mind.alerts == [f"routes of {vtep(2)} are refused: {reason}"], "it is news"
 
 
 def test_a_flood_list_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

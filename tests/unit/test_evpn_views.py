@@ -78,6 +78,7 @@ def test_all_of_it(engine: Engine) -> None:
             {"peer": None, "reason": "no route", "count": 1},
         ],
         "kernel_failures": 1,
+        "kernel_reasons": [{"reason": "File exists", "count": 1}],
         "vnis": [
             {
                 "vni": 550,
@@ -165,6 +166,11 @@ def test_duplicates_are_released(engine: Engine, speaker: FakeSpeaker) -> None:
     evpn_views.clear(engine, {"vni": 551, "mac": "02:00:c6:12:32:03"})
 
     assert speaker.calls[-2:] == ["clear None None", "clear 551 0200c6123203"]
+
+
+def test_refusals_are_counted_anew(engine: Engine, speaker: FakeSpeaker) -> None:
+    assert evpn_views.clear_refused(engine) == {"cleared": 2}
+    assert speaker.calls[-1] == "forget"
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,9 @@ class Agent:
     def clear_evpn(self, filter: dict[str, Any]) -> Any:
         return evpn_views.clear(self._engine, filter)
 
+    def clear_evpn_refused(self) -> Any:
+        return evpn_views.clear_refused(self._engine)
+
     def shutdown(self, detach: bool) -> Any:
         """Ends the agent once this is answered; forwarding stays on unless detached, and so does
         the agent when that fails."""

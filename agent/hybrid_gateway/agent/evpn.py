@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ..evpn.view import EvpnView, MacView
+from ..evpn.view import EvpnView, MacView, RefusedView
 from ..evpn.wanted import EvpnWanted
 from ..instance import Instance
 from ..model import Step, StepKind
@@ -25,6 +25,9 @@ class Speaker(Protocol):
     def follow(self, wanted: EvpnWanted) -> None: ...
     def clear(self, vni: int | None = None, mac: bytes | None = None) -> int:
         """Releases duplicates; how many."""
+
+    def forget_refused(self) -> int:
+        """Counts what was refused from the beginning; how many kinds there were."""
 
     def view(self, *, macs: bool = False) -> EvpnView: ...
     def stop(self, *, remove: bool = False) -> None:
@@ -116,6 +119,10 @@ class EvpnControl:
         """Duplicates that are released."""
         return self._speaker.clear(vni, mac) if self._speaker else 0
 
+    def forget_refused(self) -> int:
+        """Kinds of refusal that are counted from the beginning."""
+        return self._speaker.forget_refused() if self._speaker else 0
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """Why EVPN is not what it should be, which keeps nothing from being forwarded."""
@@ -123,10 +130,7 @@ class EvpnControl:
         if found is None:
             return (f"EVPN: {self._missing}",) if self._missing else ()
         told = [f"EVPN: {found.error}"] if found.error else []
-        told += [
-            f"EVPN: not taken from {one.peer or 'the daemon'}, {_times(one.count)}: {one.reason}"
-            for one in found.refused
-        ]
+        told += [f"EVPN: {_by(one)}, {_times(one.count)}: {one.reason}" for one in found.refused]
         duplicates = sum(vni.duplicates for vni in found.vnis)
         if duplicates:
             which = "gwctl show evpn macs --state duplicate"
@@ -136,6 +140,10 @@ class EvpnControl:
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _by(one: RefusedView) -> str:
+    return f"not taken from {one.peer}" if one.peer else "not announced"
 
 
 def _times(count: int) -> str:

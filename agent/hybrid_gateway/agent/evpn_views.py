@@ -50,6 +50,9 @@ def evpn(engine: Engine) -> dict[str, Any]:
         "neighbors": list(neighbors.values()),
         "refused": [_refused(one) for one in found.refused],
         "kernel_failures": found.kernel_failures,
+        "kernel_reasons": [
+            {"reason": reason, "count": count} for reason, count in found.kernel_reasons
+        ],
         "vnis": [_vni(one) for one in found.vnis],
     }
 
@@ -180,7 +183,7 @@ def _page(
     return {key: [plain(one) for one in found[at : at + limit]], "next": following}
 
 
-# ---- duplicates -------------------------------------------------------------------------
+# ---- clearing ---------------------------------------------------------------------------
 
 
 def clear(engine: Engine, given: Filter) -> dict[str, Any]:
@@ -190,3 +193,7 @@ def clear(engine: Engine, given: Filter) -> dict[str, Any]:
     if mac is not None and len(mac) != 6:
         raise UsageError("mac: must be a whole MAC address", code="filter")
     return {"cleared": engine.evpn.clear(wanted.get("vni"), mac)}
+
+
+def clear_refused(engine: Engine) -> dict[str, Any]:
+    return {"cleared": engine.evpn.forget_refused()}

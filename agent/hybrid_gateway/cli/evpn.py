@@ -67,7 +67,7 @@ def describe(answer: dict[str, Any]) -> str:
     refused = text.table(
         ("REFUSED ROUTES", "OF", "WHY"),
         [
-            (text.number(one["count"]), one["peer"] or "nobody", one["reason"])
+            (text.number(one["count"]), one["peer"] or "this gateway", one["reason"])
             for one in answer["refused"]
         ],
         numbers=(0,),
@@ -88,7 +88,10 @@ def _head(answer: dict[str, Any]) -> str:
         ("error", summary["error"]),
     ]
     if answer["kernel_failures"]:
-        rows.append(("kernel", f"refused to take an entry {answer['kernel_failures']} times"))
+        why = ", ".join(f"{one['reason']} ({one['count']})" for one in answer["kernel_reasons"])
+        rows.append(
+            ("kernel", f"refused to take an entry {answer['kernel_failures']} times: {why}")
+        )
     return text.pairs(rows)
 
 
@@ -217,3 +220,14 @@ def duplicates(**options: Any) -> None:
     out = output()
     answer = out.ask("clear.evpn", **asked(options))
     out.show(answer, f"{text.count(answer['cleared'], 'station')} released")
+
+
+@clear_evpn.command()
+def refused() -> None:
+    """Count what was refused from the beginning, and end the warnings of it.
+
+    What is refused again is warned of again. `gwctl show evpn` tells what was.
+    """
+    out = output()
+    answer = out.ask("clear.evpn.refused")
+    out.show(answer, f"{text.count(answer['cleared'], 'reason')} cleared")

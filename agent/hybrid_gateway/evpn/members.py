@@ -7,7 +7,8 @@ from .entries import KernelEntry
 from .keys import ClaimKey, distinguishers, route_key, target
 from .ledger import Ledger
 from .prefixes import RoutingTable
-from .remote import Refusals, RemoteRoutes, Update
+from .refusals import Refusals
+from .remote import RemoteRoutes, Update
 from .underlay import Underlay
 from .wanted import EvpnSegment, EvpnTable, EvpnWanted
 
@@ -35,7 +36,9 @@ class Members:
             segments.setdefault(segment.segment.vni, segment)
         tables = {table.vni: table for table in wanted.tables} if wanted else {}
         neighbors = section.neighbors if section else ()
-        self.underlay.follow(one.address for one in neighbors)
+        addresses = {one.address for one in neighbors}
+        self.underlay.follow(addresses)
+        self.refusals.forget(self.remote.limits.keys() - addresses)
         self.remote.limits = {one.address: one.routes_max for one in neighbors}
         own = frozenset(s.segment.local for s in segments.values() if s.segment.local)
         own |= wanted.addresses if wanted else frozenset()
@@ -101,7 +104,7 @@ class Members:
     def _domain(self, vni: int) -> Domain:
         found = self.domains.get(vni)
         if found is None:
-            found = self.domains[vni] = Domain(vni, self.routes, self.entries)
+            found = self.domains[vni] = Domain(vni, self.routes, self.entries, self.refusals)
         return found
 
     def _table(self, vni: int) -> RoutingTable:

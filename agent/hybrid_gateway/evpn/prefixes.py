@@ -9,7 +9,7 @@ from ..model import EvpnRoute, IPAddress, IPNetwork, PrefixRoute, RouteTarget
 from .entries import KernelEntry, PrefixEntry
 from .keys import ClaimKey, RouteKey, route_key
 from .ledger import Ledger
-from .remote import Refusals
+from .refusals import Refusals
 from .underlay import Underlay
 from .wanted import MAIN_TABLE, EvpnSegment, EvpnTable
 

@@ -3,7 +3,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from ..model import (
@@ -22,8 +22,6 @@ VNI_MAX = 0xFFFFFF
 VNI_MASK = VNI_MAX
 """The low bits of a route target's number; there may be more above (RFC 8365 section 5.1.2.1)."""
 LIMIT = "more routes than it may send"
-REASONS_MAX = 64
-"""Kinds of refusal that are told apart for one neighbour."""
 
 
 def objection(route: EvpnRoute, own: frozenset[IPAddress]) -> str:
@@ -185,23 +183,3 @@ class RemoteRoutes:
         for key, held in list(self._held.items()):
             if reason := objection(held.route, own):
                 yield Update(key, self._drop(key), None, reason)
-
-
-@dataclass(slots=True)
-class Refusals:
-    """How often what was refused of whom. The first of a kind is worth a warning."""
-
-    counts: Counter[tuple[IPAddress | None, str]] = field(default_factory=Counter)
-    kinds: Counter[IPAddress | None] = field(default_factory=Counter)
-    warnings: list[str] = field(default_factory=list)
-    """Not fetched yet."""
-
-    def add(self, peer: IPAddress | None, reason: str) -> None:
-        if (peer, reason) not in self.counts:
-            if self.kinds[peer] >= REASONS_MAX:
-                reason = "other reasons"
-            else:
-                self.kinds[peer] += 1
-            if (peer, reason) not in self.counts:
-                self.warnings.append(f"routes of {peer or 'ours'} are refused: {reason}")
-        self.counts[peer, reason] += 1

@@ -11,11 +11,15 @@ from .mobility import MOVES_SECONDS, Owner, Station
 from .prefixes import RoutingTable
 from .view import MacState, MacView, PrefixView, RefusedView, VniView, VtepView
 
+NO_ROOM = "more stations and neighbors in the kernel than there is room for"
 
-def refused(mind: EvpnInstance) -> tuple[RefusedView, ...]:
-    return tuple(
+
+def refused(mind: EvpnInstance, unread: int = 0) -> tuple[RefusedView, ...]:
+    """`unread`: stations and neighbours of the kernel that there was no room for."""
+    found = tuple(
         RefusedView(peer, reason, count) for (peer, reason), count in mind.refusals.counts.items()
     )
+    return (*found, RefusedView(None, NO_ROOM, unread)) if unread else found
 
 
 def vnis(mind: EvpnInstance) -> tuple[VniView, ...]:

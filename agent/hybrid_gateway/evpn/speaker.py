@@ -11,6 +11,7 @@ import os
 import select
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -61,8 +62,10 @@ class EvpnSpeaker:
         self._stopping = False
         self._removing = False
         self._swept = False
-        self._failures = 0
-        self._warned: set[int] = set()
+        self._failures: Counter[int] = Counter()
+        """Of the kernel, by errno."""
+        self._unread = 0
+        """Stations and neighbours of the kernel that there was no room for."""
         self._error = ""
         self._segments: list[Segment] | None = None
         """That the kernel's side was given last."""
@@ -87,6 +90,13 @@ class EvpnSpeaker:
         self._link.pardon()
         self._rouse()
         return released
+
+    def forget_refused(self) -> int:
+        """Counts what was refused from the beginning; how many kinds there were."""
+        with self._lock:
+            cleared = self._mind.refusals.clear() + len(self._failures)
+            self._failures.clear()
+        return cleared
 
     def stop(self, *, remove: bool = False) -> None:
         """The end. `remove`: entries of ours leave the kernel, and the daemon ends its sessions;
@@ -116,12 +126,13 @@ class EvpnSpeaker:
             now - link.since,
             self._error or link.error,
             link.peers,
-            refused(self._mind),
-            self._failures,
+            refused(self._mind, self._unread),
+            self._failures.total(),
             vnis(self._mind),
             vteps(self._mind),
             stations(self._mind, now) if macs else (),
             prefixes(self._mind),
+            tuple((os.strerror(number), count) for number, count in self._failures.items()),
         )
 
     # ---- the thread ---------------------------------------------------------------------
@@ -213,6 +224,7 @@ class EvpnSpeaker:
             return
         self._note("")
         with self._lock:
+            self._unread = kernel.status.refused if kernel.status else 0
             for change in news.changes:
                 self._mind.local(change)
             if news.synced:
@@ -244,9 +256,10 @@ class EvpnSpeaker:
 
     def _count(self, refused: Iterable[EntryRefused]) -> None:
         for one in refused:
-            self._failures += 1
-            if one.errno not in self._warned:
-                self._warned.add(one.errno)
+            with self._lock:
+                self._failures[one.errno] += 1
+                first = self._failures[one.errno] == 1
+            if first:
                 log.warning("the kernel refuses %s: %s", one.entry, os.strerror(one.errno))
 
     def _remove(self, kernel: EvpnKernel) -> None:

@@ -9,8 +9,9 @@ from .entries import KernelEntry, LocalBinding, LocalStation
 from .flooding import FloodList
 from .keys import ClaimKey, mac_key
 from .ledger import Ledger
-from .local import LocalBindings
+from .local import ADDRESSES_MAX, LocalBindings
 from .mobility import Station
+from .refusals import Refusals
 from .wanted import EvpnSegment
 
 MACS_MAX = 60_000
@@ -25,7 +26,13 @@ them are looked at."""
 class Known:
     """What is known of one VNI; marks what has to be looked at because of it."""
 
-    def __init__(self, vni: int, routes: Ledger[EvpnRoute], entries: Ledger[KernelEntry]) -> None:
+    def __init__(
+        self,
+        vni: int,
+        routes: Ledger[EvpnRoute],
+        entries: Ledger[KernelEntry],
+        refusals: Refusals,
+    ) -> None:
         self.vni = vni
         self.segment: EvpnSegment | None = None
         self.rd = ""
@@ -37,6 +44,7 @@ class Known:
         """Stations that have a route of another VTEP."""
         self._routes = routes
         self._entries = entries
+        self._refusals = refusals
         self.bindings = LocalBindings()
         self._remote_addresses: defaultdict[IPAddress, dict[ClaimKey, MacRoute]]
         self._remote_addresses = defaultdict(dict)
@@ -44,7 +52,6 @@ class Known:
         """Stations on this side."""
         self._crowds: set[tuple[IPAddress, bytes | IPAddress]] = set()
         """Neighbours that may not send more of that MAC or IP address, as far as it was asked."""
-        self._full = False
         self._dirty_macs: set[bytes] = set()
         self._dirty_addresses: set[IPAddress] = set()
         self._timers: dict[bytes, float] = {}
@@ -70,15 +77,12 @@ class Known:
     def local_station(self, fact: LocalStation, gone: bool) -> None:
         if not gone and fact.mac not in self._here:
             if len(self._here) >= MACS_MAX:
-                if not self._full:
-                    self.alerts.append(f"VNI {self.vni}: more stations here than are announced")
-                self._full = True
+                self._refusals.add(None, f"more than {MACS_MAX} stations here of one VNI")
                 return
             self._here.add(fact.mac)
         station = self._station(fact.mac)
         if gone:
             self._here.discard(fact.mac)
-            self._full = self._full and len(self._here) > MACS_MAX // 2
             station.local = station.sequence = None
         else:
             if station.local and station.local.static != fact.static:
@@ -88,6 +92,8 @@ class Known:
 
     def local_binding(self, fact: LocalBinding, gone: bool) -> None:
         before = self.bindings.remove(fact.address) if gone else self.bindings.add(fact)
+        if not (before or gone) and fact.address not in self.bindings.of(fact.mac):
+            self._refusals.add(None, f"more than {ADDRESSES_MAX} addresses of a station here")
         if before and (before.mac != fact.mac or gone):
             self._announce_address(before.mac, fact.address, None)
         self._dirty_addresses.add(fact.address)

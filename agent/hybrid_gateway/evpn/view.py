@@ -31,9 +31,10 @@ class MacState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RefusedView:
-    """Routes that were not taken, since the start."""
+    """Routes that were not taken, since the start, or since that was cleared."""
 
     peer: IPAddress | None
+    """None: they are of this gateway's own stations, and not announced."""
     reason: str
     count: int
 
@@ -112,9 +113,11 @@ class EvpnView:
     peers: tuple[PeerState, ...] = ()
     refused: tuple[RefusedView, ...] = ()
     kernel_failures: int = 0
-    """Entries that the kernel did not take, since the start."""
+    """Entries that the kernel did not take, since the start, or since that was cleared."""
     vnis: tuple[VniView, ...] = ()
     vteps: tuple[VtepView, ...] = ()
     macs: tuple[MacView, ...] = ()
     """Ordered by VNI and address; empty if they were not asked for."""
     prefixes: tuple[PrefixView, ...] = ()
+    kernel_reasons: tuple[tuple[str, int], ...] = ()
+    """Why, and how many of them for that."""
