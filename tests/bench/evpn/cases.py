@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.bench.evpn import frames
-from tests.bench.vxlan.path import ETHERNET_HEADER
+from tests.bench.vxlan.path import ETHERNET_HEADER, JUMBO
 
 MTU = 1500
 WHOLE = MTU + ETHERNET_HEADER
@@ -18,17 +18,23 @@ class Case:
     name: str
     family: int
     inwards: bool
-    limit_ns: float  # over testpmd
+    limit_ns: float | None  # over testpmd
     size: int = 64  # of the inner frame, bytes with its Ethernet header
+    underlay_mtu: int = MTU
 
     @property
     def pieces(self) -> int:
         """Frames that arrive for each one that leaves to a station."""
-        return 2 if self.inwards and self.size == WHOLE else 1
+        return 2 if self.inwards and self.cut else 1
+
+    @property
+    def cut(self) -> bool:
+        """It does not fit the underlay."""
+        return self.size == WHOLE and self.underlay_mtu == MTU
 
     def frames(self) -> Iterator[bytes]:
         if self.inwards:
-            return frames.inwards(self.size, self.family, MTU)
+            return frames.inwards(self.size, self.family, self.underlay_mtu)
         return frames.outwards(self.size)
 
 
@@ -38,8 +44,24 @@ SMALL = (
     Case("evpn.decap.v4.64", 4, inwards=True, limit_ns=75.0),
     Case("evpn.decap.v6.64", 6, inwards=True, limit_ns=75.0),
 )
-LARGE = (
-    Case("evpn.encap.v6.1500", 6, inwards=False, limit_ns=300.0, size=WHOLE),
-    Case("evpn.decap.v6.1500", 6, inwards=True, limit_ns=300.0, size=WHOLE),
+CUT = (
+    Case("evpn.encap.v6.cut", 6, inwards=False, limit_ns=300.0, size=WHOLE),
+    Case("evpn.decap.v6.cut", 6, inwards=True, limit_ns=300.0, size=WHOLE),
 )
-CASES = (*SMALL, *LARGE)
+"""Into two pieces, and put together out of two."""
+LARGE = tuple(
+    Case(
+        f"evpn.{'decap' if inwards else 'encap'}.v{family}.1500",
+        family,
+        inwards=inwards,
+        limit_ns=None,
+        size=WHOLE,
+        underlay_mtu=JUMBO,
+    )
+    for inwards in (False, True)
+    for family in (4, 6)
+)
+"""Over an underlay that they fit, which others need."""
+BESIDE = (*SMALL, *LARGE)
+"""What others do as well."""
+CASES = (*BESIDE, *CUT)

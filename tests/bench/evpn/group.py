@@ -35,13 +35,13 @@ class Outcome(group.Outcome):
     def figures(self) -> list[Figure]:
         small = [series for series in self.series if series.case in cases.SMALL]
         io = reference("evpn.io", small, BASELINE, REFERENCE_IO_NS)
-        return [*io, *map(_figure, self.series), *self.limits]
+        return [*io, *map(_figure, self._beside_peer()), *self.limits]
 
     def draw(self, path: Path) -> None:
         with plot.picture(path, [5, 5], self.series, SIDES) as (left, right):
             plot.cost_bars(left, self._beside_peer(), SIDES, _short)
-            left.set_title("An inner frame of 64 bytes: ns over testpmd in io mode", loc="left")
-            left.set_xlabel("way and underlay")
+            left.set_title("An inner frame: ns over testpmd in io mode", loc="left")
+            left.set_xlabel("way, underlay, bytes of the inner frame")
             plot.limits(right, self.limits, "evpn.")
 
     @property
@@ -69,8 +69,9 @@ class Group(ReplayGroup[Outcome]):
             runs = {contender.label: contender.run for contender in contenders}
             series = in_turn(case, runs, self._rounds, self._note)
         self.outcome.series.append(series)
-        name = f"{case.name}.limit"
-        self.outcome.limits.append(Figure(name, cost(series, case), "ns", LIMIT, case.limit_ns))
+        if case.limit_ns is not None:
+            name, found = f"{case.name}.limit", cost(series, case)
+            self.outcome.limits.append(Figure(name, found, "ns", LIMIT, case.limit_ns))
 
     def beside_kernel(self) -> None:
         """How many times cheaper than the kernel's device, each over its own way in and out."""
@@ -83,14 +84,14 @@ class Group(ReplayGroup[Outcome]):
 
     @contextmanager
     def _contenders(self, case: Case) -> Iterator[Sequence[Forwarder]]:
-        """Beside grout where there is one, and where it does the same: it does not fragment."""
+        """Beside grout where there is one, and where it does the same: it does not cut."""
         with ExitStack() as stack, replayed(case.name, partial(_written, case)) as replay:
             stack.enter_context(Hugepages(PAGES))
             contenders: list[Forwarder] = [
                 stack.enter_context(IoForwarding(BASELINE, replay)),
                 stack.enter_context(OurTunnels(OURS, replay, case)),
             ]
-            if case in cases.SMALL:
+            if case in cases.BESIDE:
                 make = partial(GroutTunnels, PEER, replay, case)
                 self.beside_grout(case.name, contenders, make, stack)
             yield contenders
@@ -124,15 +125,10 @@ def profiled(note: Note, *, bare: bool = False) -> Iterator[str]:
 
 
 def _figure(series: Series) -> Figure:
-    """Beside grout, or where it is not beside the limit."""
-    name = series.case.name
-    if PEER in series.results:
-        ours, peer = costs(series, BASELINE, OURS, PEER)
-        return Figure(name, ours, "ns", PEER, peer)
-    case = of(series)
-    return Figure(name, cost(series, case), "ns", "limit (no peer)", case.limit_ns)
+    ours, peer = costs(series, BASELINE, OURS, PEER)
+    return Figure(series.case.name, ours, "ns", PEER, peer)
 
 
 def _short(name: str) -> str:
-    _, way, family, _ = name.split(".")
-    return f"{way}\nIPv{family[1:]}"
+    _, way, family, size = name.split(".")
+    return f"{way}\nIPv{family[1:]}\n{size}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.bench.dpdk.frames import SENDER_MAC
 from tests.bench.dpdk.grout import IN, OUT, Grout
 from tests.bench.dpdk.replay import Replay
-from tests.bench.evpn.cases import Case
+from tests.bench.evpn.cases import MTU, Case
 from tests.bench.evpn.frames import VTEPS
 from tests.bench.vxlan.path import LOCAL, REMOTE, STATIONS, UNDERLAYS, VNI, mac
 
@@ -36,6 +36,8 @@ class GroutTunnels(Grout):
 
     def _underlay_commands(self) -> Iterator[str]:
         underlay, device = UNDERLAYS[self._case.family], self._underlay
+        if self._case.underlay_mtu != MTU:
+            yield f"interface set port {device} mtu {self._case.underlay_mtu}"
         yield f"address add {underlay.local}/{underlay.length} iface {device}"
         yield f"nexthop add l3 iface {device} id 1 address {underlay.next_hop} mac {SENDER_MAC}"
         yield f"route add {underlay.vteps} via id 1"

@@ -44,6 +44,7 @@ class OurTunnels(OurWorker):
         underlay = UNDERLAYS[self._case.family]
         nodad = "nodad" if self._case.family == 6 else ""
         self._ip(
+            f"link set {self._underlay} mtu {self._case.underlay_mtu}",
             f"link add {BRIDGE} type bridge forward_delay 0 mcast_snooping 0",
             f"address add {underlay.local}/{underlay.length} dev {self._underlay} {nodad}",
             f"neighbour add {underlay.next_hop} lladdr {SENDER_MAC}"
