@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from scapy.packet import Packet
 
+from hybrid_gateway.lab import namespaces
 from tests.dpdk.stretched import Stretched
 from tests.dpdk.test_vxlan_encap import ip4, ip6, other
 from tests.dpdk.vxlan import (
@@ -20,9 +21,13 @@ from tests.dpdk.vxlan import (
     STRANGER,
     between,
 )
+from tests.dpdk.wires import DEAF
 
 pytestmark = pytest.mark.dpdk
 families = pytest.mark.parametrize("family", FAMILIES)
+BRIDGE = "02:00:00:00:09:01"
+"""The MAC address of both bridges themselves."""
+GROUP = "03:00:00:00:09:99"
 SECOND_LOCAL = {4: "192.0.2.77", 6: "2001:db8:1::77"}
 """Another address of the gateway's, which no segment has."""
 
@@ -227,7 +232,7 @@ def test_fragments_of_strangers(sides: Stretched, family: int) -> None:
 def test_vxlan_in_vxlan(sides: Stretched, family: int) -> None:
     """To the bridge's own address: the kernel takes off both."""
     segment = sides.segments[family]
-    nested = segment.arriving(between(FAR, HERE), macs=(FAR.mac, "02:00:00:00:09:01"))
+    nested = segment.arriving(between(FAR, HERE), macs=(FAR.mac, BRIDGE))
     sides.punted(segment.arriving(nested), PUNT_LOCAL=1)
 
 
@@ -319,19 +324,45 @@ def test_marks_on_what_has_none(sides: Stretched, family: int) -> None:
     sides.delivered(back(other()), family, tos=CE)
 
 
+@pytest.fixture
+def deaf(sides: Stretched) -> Iterator[Stretched]:
+    """Behind the test's socket the kernel drops what it gets: it would write marks into frames that
+    wait there to be read."""
+    deaf = DEAF.format(wire=sides.core.name)
+    namespaces.run(namespaces.inside(sides.bench.gw, ["nft", "-f", "-"]), stdin=deaf)
+    yield sides
+    sides.bench.run("nft", "delete", "table", "netdev", sides.core.name)
+
+
 @families
 @pytest.mark.parametrize("kind", [4, 6])
-def test_what_the_kernel_gets_with_marks(sides: Stretched, family: int, kind: int) -> None:
-    """The mark may be on the inner packet already, and then all checksums agree with it."""
+def test_marks_of_what_the_kernel_gets(deaf: Stretched, family: int, kind: int) -> None:
+    """It judges them itself: also of what has no way to say that it met congestion."""
+    sides = deaf
     segment = sides.segments[family]
-    unknown = "02:00:00:00:0a:02"
+    # One of the bridge's addresses, but not the bridge's own.
+    port = sides.access[family].mac
+    for ecn in (NOT_ECT, ECT0):
+        frame = segment.arriving(marked(kind, ecn, dst=port), tos=CE)
+        sides.punted(frame, PUNT_BRIDGE_MISS=1)
+    sides.dropped(segment.arriving(marked(kind, NOT_ECT, src=GROUP), tos=CE), DROP_INNER=1)
+
+
+@families
+@pytest.mark.parametrize("kind", [4, 6])
+def test_marks_of_what_is_routed(deaf: Stretched, family: int, kind: int) -> None:
+    """They are on the inner packet when it turns out to be the kernel's; all checksums agree."""
+    sides = deaf
+    segment = sides.segments[family]
     for checksum in (0, None):
-        frame = segment.arriving(marked(kind, ECT0, dst=unknown), tos=CE, checksum=checksum)
-        wanted = segment.arriving(marked(kind, CE, dst=unknown), tos=CE, checksum=checksum)
+        frame = segment.arriving(marked(kind, ECT0, dst=BRIDGE), tos=CE, checksum=checksum)
+        wanted = segment.arriving(marked(kind, CE, dst=BRIDGE), tos=CE, checksum=checksum)
         counting = sides.bench.counting("core")
         (seen,) = sides.bench.burst([frame], via=sides.core.far, at=sides.core.kernel)
         assert bytes(seen) == bytes(wanted)
-        counting.expect(PUNT_BRIDGE_MISS=1)
+        counting.expect(PUNT_NO_ROUTE=1)
+    frame = segment.arriving(marked(kind, NOT_ECT, dst=BRIDGE), tos=CE)
+    sides.dropped(frame, DROP_ECN=1)
 
 
 # ---- many at once -------------------------------------------------------------------------

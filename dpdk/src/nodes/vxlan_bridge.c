@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * From a tunnel into its bridge: the mark has the slot of the VXLAN device, and that of the tunnel
- * the frame came by (0: its sender is believed without one). It never goes into a tunnel of the same
- * segment. What the kernel's VXLAN device has to see (what is flooded, whose source it has to learn)
- * is punted, and gets there with its outer headers.
+ * the frame came by (0: its sender is believed without one), with the outer ECN field above it. It
+ * never goes into a tunnel of the same segment. What the kernel's VXLAN device has to see (what is
+ * flooded, whose source it has to learn) is punted, and gets there with its outer headers.
  */
 #include "bridge.h"
+#include "vxlan_ecn.h"
 
 // A VXLAN device that frames came out of, and the bridge that they are for.
 struct passage {
@@ -105,7 +106,7 @@ is_news(struct rte_mbuf *mbuf, int32_t place, uint32_t now)
 }
 
 static inline uint8_t
-one(struct rte_mbuf *mbuf, const struct passage *via, const int32_t *places, uint32_t now)
+way(struct rte_mbuf *mbuf, const struct passage *via, const int32_t *places, uint32_t now)
 {
 	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
 	uint8_t edge = judge(mbuf, via);
@@ -123,6 +124,18 @@ one(struct rte_mbuf *mbuf, const struct passage *via, const int32_t *places, uin
 	if (unlikely(places[0] < 0))
 		return gw_bridge_because(mbuf, GW_PUNT_BRIDGE_MISS, GW_BRIDGE_PUNT);
 	return forward(mbuf, gw_fdb_place(&gw_fdb_entries[places[0]]), via);
+}
+
+static inline uint8_t
+one(struct rte_mbuf *mbuf, const struct passage *via, const int32_t *places, uint32_t now)
+{
+	const uint8_t edge = way(mbuf, via, places, now);
+	const uint8_t ecn = gw_mark(mbuf)->nexthop >> GW_ECN_SHIFT;
+
+	if (likely(!ecn) || edge == GW_BRIDGE_PUNT || edge == GW_BRIDGE_DROP)
+		return edge;
+	return gw_ecn_carry(mbuf, ecn) ? edge :
+					 gw_bridge_because(mbuf, GW_DROP_ECN, GW_BRIDGE_DROP);
 }
 
 // Where nothing is learned nothing is forgotten: whoever has written a station there keeps it, and

@@ -16,6 +16,7 @@
 #include "../sum.h"
 #include "../tunnel.h"
 #include "node.h"
+#include "vxlan_ecn.h"
 #include "vxlan_header.h"
 
 enum gw_decap_edge {
@@ -79,7 +80,6 @@ uint16_t gw_decap_look_up(struct gw_decap_memo *memo, const struct gw_arrival *a
 uint16_t gw_decap_segment(const struct gw_arrival *arrival, uint32_t address, uint8_t *answer,
 			  struct rte_mbuf *mbuf);
 bool gw_decap_is_behind(const struct rte_mbuf *mbuf, uint16_t tunnel);
-bool gw_decap_ecn(struct rte_mbuf *mbuf, uint32_t size, uint8_t outer);
 
 static inline uint8_t
 gw_decap_because(struct rte_mbuf *mbuf, enum gw_counter reason, uint8_t edge)
@@ -158,12 +158,10 @@ gw_decap_strip(struct rte_mbuf *mbuf, const struct gw_arrival *arrival,
 	// Longer than the headers, or it would have no room for VXLAN in its UDP.
 	if (unlikely(mbuf->data_len < family->size + RTE_ETHER_HDR_LEN))
 		return gw_decap_because(mbuf, GW_DROP_VXLAN, GW_DECAP_DROP);
-	if (unlikely(arrival->tos & GW_ECN_MASK) && !gw_decap_ecn(mbuf, family->size, arrival->tos))
-		return gw_decap_because(mbuf, GW_DROP_ECN, GW_DECAP_DROP);
 	rte_pktmbuf_adj(mbuf, family->size);
 	*gw_outer(mbuf) = family->size;
 	mark->interface = gw_segments[segment].interface;
-	mark->nexthop = tunnel;
+	mark->nexthop = (uint32_t)(arrival->tos & GW_ECN_MASK) << GW_ECN_SHIFT | tunnel;
 	mark->reason = GW_VXLAN_DECAP;
 	return GW_DECAP_BRIDGE;
 }
