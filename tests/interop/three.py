@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Three sites of one segment, as a test wants them: which of them are ours, and over what."""
+"""Sites of one segment, three or more, as a test wants them: which are ours, and over what."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise, permutations
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from hybrid_gateway.lab import BgpProcess, Lab, WorkerProcess, leftovers, segmen
 from hybrid_gateway.lab.extension import ExtendedLab, extended
 from hybrid_gateway.lab.segment import SiteLab
 from hybrid_gateway.lab.services import servers
-from hybrid_gateway.lab.sites import Family, Kind, Site
+from hybrid_gateway.lab.sites import VXLAN, Family, Kind, Site
+from hybrid_gateway.lab.sniff import PacketSocket
 from tests.forward.fixtures import watch_over
 from tests.lib.gateway import Counting, Gateway, eventually
 from tests.lib.programs import blob_digest, curl, digest, pinged
@@ -34,6 +35,8 @@ class Three:
     """Ours, by the number of the site."""
     daemons: dict[int, BgpProcess]
     """The gobgpd of each, if it has one."""
+    workers: dict[int, WorkerProcess] = field(default_factory=dict)
+    """And the worker."""
 
     def site(self, number: int) -> Site:
         return self.sites[number - 1]
@@ -61,8 +64,15 @@ class Three:
 
     def meet(self) -> None:
         """Each station has heard from each other one."""
-        for here, there in permutations((1, 2, 3), 2):
+        for here, there in permutations((site.number for site in self.sites), 2):
             self.met(here, there)
+
+    def all_by_us(self, here: int, there: int) -> bool:
+        """Whether no frame between these stations needs the kernel of the first one's gateway."""
+        counts = self.counting(here)
+        assert self.pinged(here, there, 2) == 2
+        moved = counts.now()
+        return bool(moved.get("VXLAN_ENCAP")) and not any("PUNT_" in name for name in moved)
 
     def met(self, here: int, there: int) -> None:
         eventually(
@@ -88,6 +98,24 @@ class Three:
         said = self.lab.run(self.site(number).gateway, ["bridge", "fdb", "show"])
         return "\n".join(line for line in said.splitlines() if line.startswith(mac))
 
+    def told_by(self, number: int) -> dict[str, str]:
+        """VTEP by MAC address as the kernel of a site has been told it."""
+        said = self.lab.run(
+            self.site(number).gateway, ["bridge", "fdb", "show", "dev", VXLAN]
+        )
+        words = [line.split() for line in said.splitlines() if "extern_learn" in line]
+        return {line[0]: line[line.index("dst") + 1] for line in words if "dst" in line}
+
+    def speak(self, number: int, mac: str) -> None:
+        """A frame to nobody from a station with that address, at a site's access port."""
+        host = self.site(number).host
+        sender = PacketSocket(self.lab.namespace(host.host), host.device)
+        try:
+            source = bytes.fromhex(mac.replace(":", ""))
+            sender.send(bytes.fromhex("020000000099") + source + b"\x88\xb5" + bytes(46))
+        finally:
+            sender.close()
+
     def floods(self, number: int) -> set[str]:
         """VTEPs of the flood list there."""
         told = self.fdb(number, "00:00:00:00:00:00").split()
@@ -111,9 +139,10 @@ def standing(
     *,
     learning: bool = False,
     section: Callable[[Site], str] = lambda _: "",
+    gobgp: bool = True,
 ) -> Iterator[Three]:
-    """The sites by their kinds, first to third; `section` is that of EVPN at one,
-    where a gobgpd of ours runs if there is any."""
+    """The sites by their kinds, in the order of their numbers; `section` is that of EVPN at one.
+    Where there is any, a gobgpd of ours runs, unless somebody else speaks BGP for all of them."""
     chosen = tuple(Site(number + 1, kind) for number, kind in enumerate(kinds))
     lab = Lab(name, directory)
     with ExitStack() as stack:
@@ -125,14 +154,16 @@ def standing(
         three = Three(built, family, chosen, {}, {})
         for site in chosen:
             if site.kind is not Kind.KERNEL:
-                _start(three, SiteLab(built, site), section(site), stack)
+                _start(three, SiteLab(built, site), section(site), stack, gobgp=gobgp)
         yield three
 
 
-def _start(three: Three, place: SiteLab, section: str, stack: ExitStack) -> None:
+def _start(
+    three: Three, place: SiteLab, section: str, stack: ExitStack, *, gobgp: bool
+) -> None:
     text = segment.configuration(place.site, section)
     place.prepare(text)
-    if section:
+    if section and gobgp:
         daemon = BgpProcess(place)
         stack.callback(daemon.stop)
         daemon.start()
@@ -141,6 +172,7 @@ def _start(three: Three, place: SiteLab, section: str, stack: ExitStack) -> None
         worker = WorkerProcess(place)
         stack.callback(worker.stop)
         worker.start()
+        three.workers[place.site.number] = worker
     gateway = Gateway(place, text)
     stack.callback(gateway.process.stop)
     gateway.start()
