@@ -38,6 +38,8 @@ SEGMENT: dict[str, Any] = {
     "macs_kernel": 0,
     "forwards": "xdp",
     "reason": None,
+    "flooded_by": "kernel",
+    "flooded_reason": None,
 }
 OVER_IPV6 = SEGMENT | {
     "device": "vxlan0",
@@ -51,6 +53,7 @@ OVER_IPV6 = SEGMENT | {
     "fragment": False,
     "macs_kernel": 4,
     "forwards": "partly",
+    "flooded_reason": "lan3 is no port of the worker's",
     "reason": "XDP bridges by no port of br-lan",
 }
 STRANGER = SEGMENT | dict.fromkeys(
@@ -65,6 +68,7 @@ STRANGER |= {
     "forwards": "kernel",
     "reason": "it is not in the vxlan section of the configuration",
 }
+NO_PORT = "lan3 is no port of the worker's"
 VTEP = {
     "device": "vni100",
     "vni": 100,
@@ -115,6 +119,7 @@ def test_segments(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[4:] == [
         "",
         "vxlan0 VNI 7: XDP bridges by no port of br-lan",
+        f"vxlan0 VNI 7: the kernel floods: {NO_PORT}",
         "vni9: it is not in the vxlan section of the configuration",
     ]
 
@@ -132,6 +137,7 @@ def test_one_segment_in_full(agent: Agent, capsys: pytest.CaptureFixture[str]) -
         "arrives at:    192.0.2.1:4789",
         "accepted from: the VTEPs that its FDB and its flood list name (learned)",
         "flooded to:    198.51.100.1, 192.0.2.9",
+        "flooded by:    the kernel",
         "MACs here:     3",
         "MACs there:    1 040",
         "MTU:           1500, with the outer headers 1550: the underlay takes 1500, "
@@ -171,6 +177,8 @@ def test_one_segment_in_json(agent: Agent, capsys: pytest.CaptureFixture[str]) -
         (SEGMENT | {"underlay_mtu": None}, "MTU:           1500, with the outer headers 1550"),
         (SEGMENT | {"sources": "any"}, "accepted from: whoever sends (any)"),
         (SEGMENT | {"floods": 20}, "flooded to:    20 VTEPs"),
+        (SEGMENT | {"flooded_by": "worker"}, "flooded by:    the worker"),
+        (SEGMENT | {"flooded_reason": NO_PORT}, f"flooded by:    the kernel: {NO_PORT}"),
         (
             SEGMENT | {"floods": 0},
             "flooded to:    nobody: broadcast, and what is for unknown stations, "

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from hybrid_gateway.agent.forwarders import judge
+from hybrid_gateway.agent.forwarders import floods, judge
 from hybrid_gateway.model import Observed
 from hybrid_gateway.resolve import resolve
 from hybrid_gateway.worker_values import SegmentStatus
@@ -85,3 +85,19 @@ def test_both_forward() -> None:
         "kernel",
         "every port of the configuration is a bridge's: there is no underlay",
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "flooded"),
+    [
+        (None, ("kernel", None)),
+        (replace(ACTIVE, active=False), ("kernel", None)),
+        (replace(ACTIVE, problem="no room"), ("kernel", None)),
+        (replace(ACTIVE, floods_here=True), ("worker", None)),
+        (ACTIVE, ("kernel", "there is no TAP by which br0 hears")),
+        (replace(ACTIVE, flood_problem="lan3 is the kernel's"), ("kernel", "lan3 is the kernel's")),
+    ],
+)
+def test_who_floods(status: SegmentStatus | None, flooded: tuple[str, str | None]) -> None:
+    has = {(ACTIVE.ifindex, ACTIVE.vni): status} if status else {}
+    assert floods(SEGMENT, has) == flooded

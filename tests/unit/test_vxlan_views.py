@@ -60,7 +60,8 @@ def without(ifindex: int) -> tuple[Link, ...]:
 
 
 def test_all_is_well() -> None:
-    assert every(CONFIG, WANTED, LINKS) == [Shown("vni100", 100, SEGMENT, LINKS[3], "xdp", None)]
+    shown = Shown("vni100", 100, SEGMENT, LINKS[3], "xdp", None, "kernel", None)
+    assert every(CONFIG, WANTED, LINKS) == [shown]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +170,8 @@ def test_what_is_told_of_a_segment() -> None:
         "macs_kernel": 2,
         "forwards": "xdp",
         "reason": None,
+        "flooded_by": None,
+        "flooded_reason": None,
     }
 
 

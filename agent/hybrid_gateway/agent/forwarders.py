@@ -73,3 +73,14 @@ def _addressed(segment: Segment) -> Judgement | None:
     if segment.local is None:
         return PARTLY, "it has no local address: sending is the kernel's"
     return None
+
+
+def floods(segment: Segment, has: OfWorker | None = None) -> Judgement:
+    """Who floods what is for everybody, for groups and for unknown stations; and what keeps the
+    worker from it, if it forwards there."""
+    found = (has or {}).get((segment.ifindex, segment.vni))
+    if found is None or found.problem or not found.active:
+        return KERNEL, None
+    if found.floods_here:
+        return WORKER, None
+    return KERNEL, found.flood_problem or f"there is no TAP by which {segment.bridge_name} hears"

@@ -12,7 +12,7 @@ from ..segment_tables import OVERHEAD
 from ..worker_client import WorkerStatus
 from . import filters, worker_views
 from .engine import Engine
-from .forwarders import BOTH, KERNEL, WHOLLY, WORKER, XDP, OfWorker, judge, of_worker
+from .forwarders import BOTH, KERNEL, WHOLLY, WORKER, XDP, OfWorker, floods, judge, of_worker
 from .stations import Filter
 
 NOT_CONFIGURED = "it is not in the vxlan section of the configuration"
@@ -28,6 +28,8 @@ class Shown:
     link: Link | None = None
     forwards: str = KERNEL
     reason: str | None = None
+    flooded_by: str | None = None
+    flooded_reason: str | None = None
 
 
 def every(
@@ -43,6 +45,7 @@ def every(
             segment,
             by_index.get(segment.ifindex),
             *judge(segment, wanted, has),
+            *floods(segment, has),
         )
         for segment in wanted.segments
     ]
@@ -134,6 +137,8 @@ def entry(shown: Shown, context: Context) -> dict[str, Any]:
         **_counts(context.counts.get((segment.ifindex, segment.vni)) if segment else None),
         "forwards": shown.forwards,
         "reason": shown.reason,
+        "flooded_by": shown.flooded_by,
+        "flooded_reason": shown.flooded_reason,
     }
 
 

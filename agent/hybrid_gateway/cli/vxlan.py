@@ -70,6 +70,8 @@ def vxlan(segment: str | None, limit: int, everything: bool, cursor: str) -> Non
     def row(entry: dict[str, Any]) -> tuple[Any, ...]:
         if entry.get("reason"):
             reasons.append(f"{name_of(entry)}: {entry['reason']}")
+        if entry.get("flooded_reason"):
+            reasons.append(f"{name_of(entry)}: the kernel floods: {entry['flooded_reason']}")
         return _row(entry)
 
     found.print_table(text.Table(HEAD, NUMBERS, drop=LESS_IMPORTANT), row, NOTHING)
@@ -149,6 +151,7 @@ def describe(entry: dict[str, Any], vteps: list[dict[str, Any]]) -> str:
         ("arrives at", ", ".join(endpoint(a, entry["port"]) for a in entry["local"]) or "nowhere"),
         ("accepted from", _accepted(entry["sources"])),
         ("flooded to", _flooded(entry, mine)),
+        ("flooded by", _flooding(entry)),
         ("MACs here", text.number(entry["macs_local"])),
         ("MACs there", _there(entry)),
         ("MTU", _mtu(entry)),
@@ -181,6 +184,11 @@ def _flooded(entry: dict[str, Any], vteps: list[dict[str, Any]]) -> str:
     if not entry["floods"]:
         return "nobody: broadcast, and what is for unknown stations, is sent to no VTEP"
     return ", ".join(names) if 0 < len(names) <= NAMED_MAX else text.count(entry["floods"], "VTEP")
+
+
+def _flooding(entry: dict[str, Any]) -> str:
+    why = f": {entry['flooded_reason']}" if entry["flooded_reason"] else ""
+    return IN_FULL.get(entry["flooded_by"], "the kernel") + why
 
 
 def _there(entry: dict[str, Any]) -> str:
