@@ -15,6 +15,7 @@
 	X(VXLAN_DECAP) /* came from a VTEP, bridged */                                             \
 	X(VXLAN_FLOOD) /* replicated: to each VTEP of its segment, and to ports */                 \
 	X(VXLAN_COPY) /* one such copy, beside the frame itself */                                 \
+	X(VXLAN_HEARD) /* one more, which the host hears by its bridge */                          \
 	X(VXLAN_CUT) /* a further piece of an outer packet that was cut */                         \
 	X(VXLAN_PIECE) /* came as a piece, and waited for the others */                            \
 	X(ANSWERED_ARP) /* from what is known of the bridge's neighbours */                        \

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "heard.h"
 #include "lcore.h"
 #include "mark.h"
 #include "thread.h"
@@ -33,16 +34,16 @@ static struct {
 	struct gw_tap_stash stash;
 } self = {.lock = PTHREAD_MUTEX_INITIALIZER, .epoll = -1, .wake = -1};
 
-static void
-enter(void)
+void
+gw_exception_enter(void)
 {
 	__atomic_fetch_add(&self.wanted, 1, __ATOMIC_SEQ_CST);
 	pthread_mutex_lock(&self.lock);
 	__atomic_fetch_sub(&self.wanted, 1, __ATOMIC_SEQ_CST);
 }
 
-static void
-leave(void)
+void
+gw_exception_leave(void)
 {
 	pthread_mutex_unlock(&self.lock);
 }
@@ -56,6 +57,18 @@ enter_last(void)
 	pthread_mutex_lock(&self.lock);
 }
 
+// By the port's TAP, or, if it is one that a bridge is to hear, by that bridge's.
+static bool
+write_one(struct gw_worker_port *port, struct rte_mbuf *mbuf)
+{
+	const struct gw_mark *mark = gw_mark(mbuf);
+	const bool taken = mark->reason == GW_VXLAN_HEARD ? gw_heard_write(mark->nexthop, mbuf) :
+							    gw_tap_write(port->tap_fd, mbuf);
+
+	port->punts[mark->reason] += taken;
+	return taken;
+}
+
 // Ring to TAP. A TAP that is down or full loses the frame: nobody waits for it.
 static uint32_t
 punt_some(struct gw_worker_port *port)
@@ -64,12 +77,8 @@ punt_some(struct gw_worker_port *port)
 	uint32_t count, done = 0;
 
 	count = rte_ring_sc_dequeue_burst(port->to_kernel, (void **)mbufs, BATCH, NULL);
-	for (uint32_t i = 0; i < count; i++) {
-		const bool taken = gw_tap_write(port->tap_fd, mbufs[i]);
-
-		port->punts[gw_mark(mbufs[i])->reason] += taken;
-		done += taken;
-	}
+	for (uint32_t i = 0; i < count; i++)
+		done += write_one(port, mbufs[i]);
 	port->punted += done;
 	port->tap_refused += count - done;
 	rte_pktmbuf_free_bulk(mbufs, count);
@@ -194,7 +203,7 @@ run(void *nothing)
 
 		enter_last();
 		timeout = work(events, count);
-		leave();
+		gw_exception_leave();
 		count = epoll_wait(self.epoll, events, RTE_DIM(events), timeout);
 		__atomic_store_n(&self.asleep, false, __ATOMIC_RELAXED);
 	}
@@ -299,11 +308,11 @@ gw_exception_attach(struct gw_worker_port *port)
 		gw_exception_detach(port);
 		return gw_fail(failed, "rings to the kernel: %s", rte_strerror(failed));
 	}
-	enter();
+	gw_exception_enter();
 	self.ports[self.count++] = port;
 	if (epoll_ctl(self.epoll, EPOLL_CTL_ADD, port->tap_fd, &event) < 0)
 		failed = errno;
-	leave();
+	gw_exception_leave();
 	if (failed) {
 		gw_exception_detach(port);
 		return gw_fail(failed, "epoll of TAP %s: %s", port->tap, strerror(failed));
@@ -314,7 +323,7 @@ gw_exception_attach(struct gw_worker_port *port)
 void
 gw_exception_detach(struct gw_worker_port *port)
 {
-	enter();
+	gw_exception_enter();
 	for (uint32_t i = 0; i < self.count; i++) {
 		if (self.ports[i] != port)
 			continue;
@@ -325,5 +334,5 @@ gw_exception_detach(struct gw_worker_port *port)
 	}
 	free_ring(&port->to_kernel);
 	free_ring(&port->from_kernel);
-	leave();
+	gw_exception_leave();
 }

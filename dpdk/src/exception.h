@@ -21,6 +21,10 @@ void gw_exception_stop(void);
 int gw_exception_attach(struct gw_worker_port *port);
 void gw_exception_detach(struct gw_worker_port *port);
 
+/* Around whatever the thread must not see half done: it touches no TAP meanwhile. */
+void gw_exception_enter(void);
+void gw_exception_leave(void);
+
 /* By an lcore after it has put frames into a to_kernel ring; costs a call only if it sleeps. */
 void gw_exception_wake(void);
 

@@ -26,6 +26,7 @@ enum gw_interface_flags {
 	GW_IF_BRIDGED = 64, /* a port of the bridge `master` */
 	GW_IF_STP_BLOCKED = 128,
 	GW_IF_TUNNEL = 1024, /* a VXLAN device; `port` is GW_NO_PORT */
+	GW_IF_SNOOPS = 2048, /* a bridge that knows who listens to which group */
 	GW_IF_VLAN_AWARE = 256, /* a bridge that filters VLANs: its frames are the kernel's */
 };
 

@@ -33,6 +33,7 @@ enum gw_segment_flags {
 	/* The bridge's other ports are all ours. Whether VTEPs can be sent to is said by the flood
 	 * list alone: a reader takes flags and list at different times. */
 	GW_SEGMENT_FLOODS = 512,
+	GW_SEGMENT_HEARS = 1024, /* and the host hears it by the TAP `heard` */
 };
 
 /* Who gets what is flooded: as a whole, under RCU. */
@@ -54,7 +55,8 @@ struct gw_segment {
 	uint8_t family; /* 4 or 6 */
 	uint8_t pad[3];
 	uint32_t link; /* ifindex of the device that outer packets are bound to; 0: none */
-	uint8_t spare[28];
+	uint32_t heard; /* id of the TAP by which the bridge hears what is flooded, see heard.h */
+	uint8_t spare[24];
 } __rte_cache_aligned;
 
 static_assert(sizeof(struct gw_segment) == 64, "one cache line");

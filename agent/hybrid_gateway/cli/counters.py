@@ -90,7 +90,7 @@ WORKER_GROUPS: dict[str, dict[str, str]] = {
         "FORWARD_BRIDGE": "bridged",
         "VXLAN_ENCAP": "bridged to a VTEP, in VXLAN",
         "VXLAN_DECAP": "came in VXLAN, bridged to a port",
-        "VXLAN_FLOOD": "for an unknown station: sent to each VTEP of its segment and to each port",
+        "VXLAN_FLOOD": "for an unknown station, or a group: sent to each VTEP and each port",
         "ANSWERED_ARP": "an ARP request, answered from what is known",
         "ANSWERED_ND": "a neighbour solicitation, answered from what is known",
         "FROM_KERNEL": "sent by the kernel, out of this port",
@@ -143,7 +143,8 @@ WORKER_GROUPS: dict[str, dict[str, str]] = {
         "DROP_NO_BUFFER": "no memory for frames was left",
     },
     "Events (on top of the above)": {
-        "VXLAN_COPY": "a copy of a frame for an unknown station",
+        "VXLAN_COPY": "a copy of such a frame, which was sent to each VTEP and each port",
+        "VXLAN_HEARD": "a copy of such a frame for the gateway itself",
         "VXLAN_CUT": "a further fragment of an outer packet that was cut",
         "VXLAN_PIECE": "a fragment that waited for the others",
     },

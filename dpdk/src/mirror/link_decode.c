@@ -52,7 +52,9 @@ port_flags(const struct nlattr *data)
 		flags |= LINK_LEARNS;
 	if (!byte_of(attr[IFLA_BRPORT_UNICAST_FLOOD], 1) ||
 	    !byte_of(attr[IFLA_BRPORT_MCAST_FLOOD], 1) ||
-	    !byte_of(attr[IFLA_BRPORT_BCAST_FLOOD], 1))
+	    !byte_of(attr[IFLA_BRPORT_BCAST_FLOOD], 1) ||
+	    byte_of(attr[IFLA_BRPORT_MCAST_TO_UCAST], 0) ||
+	    byte_of(attr[IFLA_BRPORT_PROXYARP], 0) || byte_of(attr[IFLA_BRPORT_PROXYARP_WIFI], 0))
 		flags |= LINK_QUIET;
 	return flags;
 }
@@ -60,12 +62,14 @@ port_flags(const struct nlattr *data)
 static void
 decode_bridge(const struct nlattr *data, struct link_news *news)
 {
-	const struct nlattr *attr[IFLA_BR_VLAN_FILTERING + 1];
+	const struct nlattr *attr[IFLA_BR_MCAST_SNOOPING + 1];
 
 	nested(data, attr, RTE_DIM(attr));
 	news->flags |= LINK_BRIDGE;
 	if (byte_of(attr[IFLA_BR_VLAN_FILTERING], 0))
 		news->flags |= LINK_VLAN_AWARE;
+	if (byte_of(attr[IFLA_BR_MCAST_SNOOPING], 1))
+		news->flags |= LINK_SNOOPS;
 	news->ageing = attribute_u32(attr[IFLA_BR_AGEING_TIME], 0) / USER_HZ;
 }
 

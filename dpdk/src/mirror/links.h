@@ -24,7 +24,8 @@ enum link_flags {
 	LINK_SUPPRESS =
 		1 << 15, /* a bridge port by which ARP and ND need not go (neigh_suppress) */
 	LINK_LEARNS = 1 << 16, /* a bridge port that learns */
-	LINK_QUIET = 1 << 17, /* a bridge port to which something is not flooded */
+	LINK_QUIET = 1 << 17, /* a bridge port to which something is not flooded, or not as it is */
+	LINK_SNOOPS = 1 << 18, /* a bridge that looks into IGMP and MLD */
 	/* What a bridge says of its port. */
 	LINK_OF_PORT = LINK_STP_BLOCKED | LINK_CHOOSY | LINK_SUPPRESS | LINK_LEARNS | LINK_QUIET,
 };
@@ -71,8 +72,9 @@ uint16_t slot_of(uint32_t ifindex);
 bool slot_claim(uint32_t ifindex, bool *wanted);
 /* Something in the bridge, of VLANs or of a port, keeps all of it with the kernel. */
 bool bridge_is_choosy(const struct link *bridge);
-/* All of its ports but that device are the worker's, and get all that is flooded. */
-bool bridge_is_ours(const struct link *bridge, uint32_t device);
+/* A port of it, other than that device, that is not the worker's, or does not get all that is flooded.
+ * NULL: there is none. */
+const struct link *bridge_exception(const struct link *bridge, uint32_t device);
 /* Makes slots agree with links, switches and ports. */
 void slots_review(void);
 uint32_t slots_used(void);

@@ -172,4 +172,5 @@ segments_close(void)
 	fdb_groups_close();
 	tunnels_purge();
 	segments_replace(NULL, 0, NULL);
+	gw_heard_keep(NULL, 0);
 }

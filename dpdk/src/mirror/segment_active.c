@@ -83,10 +83,9 @@ flags_of(const struct segment *segment)
 		flags |= GW_SEGMENT_LEARNS;
 	if (link->flags & LINK_SUPPRESS)
 		flags |= GW_SEGMENT_SUPPRESS;
-	if (segment->floods && segment->known && !(link->flags & LINK_QUIET) &&
-	    bridge_is_ours(link_find(segment->is.bridge), segment->is.ifindex))
-		flags |= GW_SEGMENT_FLOODS;
-	return flags;
+	if (flood_obstacle(segment))
+		return flags;
+	return flags | GW_SEGMENT_FLOODS | (heard_obstacle(segment) ? 0 : GW_SEGMENT_HEARS);
 }
 
 void
@@ -98,6 +97,7 @@ segment_write(const struct segment *segment)
 	to->first_port = segment->is.first_port;
 	to->ports = segment->is.last_port - segment->is.first_port + 1;
 	to->mtu = segment->is.mtu;
+	to->heard = segment->heard.id;
 	__atomic_store_n(&to->flags, flags, __ATOMIC_RELEASE);
 }
 

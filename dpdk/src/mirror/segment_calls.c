@@ -26,6 +26,7 @@ copy_segments(const struct gw_segment_options *options, uint32_t count,
 		struct gw_segment_options *is = &made[i].is;
 
 		*is = options[i];
+		is->heard[sizeof(is->heard) - 1] = 0;
 		trim(&is->local, is->family);
 		for (uint32_t j = 0; j < is->sources; j++)
 			trim(&list[is->first_source + j], is->family);
@@ -71,10 +72,11 @@ carry_over(struct segment *to, uint32_t count)
 			if (is_same(&to[j].is, &from->is))
 				heir = &to[j];
 		if (heir) {
-			const struct gw_segment_options is = heir->is;
+			const struct segment named = *heir;
 
 			*heir = *from;
-			heir->is = is;
+			heir->is = named.is;
+			heir->heard = named.heard;
 			heir->list_dirty = 1;
 		} else if (from->slot) {
 			segment_leave(from);
@@ -82,12 +84,25 @@ carry_over(struct segment *to, uint32_t count)
 	}
 }
 
+// Before gw_control is taken, see heard.h.
+static void
+open_heard(struct segment *segments, uint32_t count, uint32_t *ids)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (segments[i].is.heard[0])
+			segments[i].heard = gw_heard_open(segments[i].is.heard);
+		ids[i] = segments[i].heard.id;
+	}
+}
+
 int
 gw_segments_set(struct gw_worker *worker __rte_unused, const struct gw_segment_options *options,
 		uint32_t count, const struct gw_worker_address *list, uint32_t list_count)
 {
+	static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 	int result = segments_check(options, count, list_count, list);
 	struct gw_worker_address *copy;
+	uint32_t heard[GW_SEGMENTS];
 	struct segment *made;
 
 	if (result)
@@ -100,6 +115,8 @@ gw_segments_set(struct gw_worker *worker __rte_unused, const struct gw_segment_o
 		free(copy);
 		return gw_fail(ENOMEM, "no memory for %u VXLAN segments", count);
 	}
+	pthread_mutex_lock(&one_at_a_time);
+	open_heard(made, count, heard);
 	mirror_enter();
 	carry_over(made, count);
 	segments_replace(made, count, copy);
@@ -107,6 +124,8 @@ gw_segments_set(struct gw_worker *worker __rte_unused, const struct gw_segment_o
 	mirror_flush();
 	mirror_wake();
 	mirror_leave();
+	gw_heard_keep(heard, count);
+	pthread_mutex_unlock(&one_at_a_time);
 	return 0;
 }
 
@@ -142,6 +161,7 @@ gw_segments_read(struct gw_worker *worker __rte_unused, struct gw_segment_status
 			.active = segment->slot != 0,
 		};
 		describe(segment, &status[i]);
+		flood_describe(segment, &status[i]);
 	}
 	mirror_leave();
 	return count;

@@ -6,12 +6,14 @@
 #ifndef GW_MIRROR_SEGMENTS_H
 #define GW_MIRROR_SEGMENTS_H
 
+#include "../heard.h"
 #include "../tunnel.h"
 #include "gw_worker.h"
 #include "links.h"
 
 struct segment {
 	struct gw_segment_options is; /* its places are those of segment_addresses() */
+	struct gw_heard heard; /* what `is.heard` was opened as */
 	uint16_t slot; /* of gw_segments; 0: the segment is the kernel's */
 	uint16_t only; /* tunnel of the one VTEP that is flooded to; 0: none or several */
 	uint8_t asked; /* a dump of its FDB has begun */
@@ -221,6 +223,11 @@ uint16_t station_tunnel(uint32_t ifindex, const uint8_t *mac);
 
 /* flood.c: those that have changed. */
 void floods_write(void);
+/* Of one that is active: why the kernel floods, all of it, or what the host wants to hear; or NULL. */
+const char *flood_obstacle(const struct segment *segment);
+const char *heard_obstacle(const struct segment *segment);
+/* To `floods_here` and `flood_problem`. */
+void flood_describe(const struct segment *segment, struct gw_segment_status *status);
 
 /* binding.c */
 void binding_seen(const struct binding_key *key, const uint8_t *mac, bool router);

@@ -76,16 +76,16 @@ is_tap(const struct link *link)
 	return false;
 }
 
-bool
-bridge_is_ours(const struct link *bridge, uint32_t device)
+const struct link *
+bridge_exception(const struct link *bridge, uint32_t device)
 {
 	const struct link *link;
 
 	for (uint32_t i = 0; (link = table_walk(&mirror.links, &i));)
 		if (link->master == bridge->ifindex && link->ifindex != device &&
-		    (link->flags & LINK_QUIET || !is_tap(link)))
-			return false;
-	return true;
+		    (link->flags & (LINK_QUIET | LINK_SUPPRESS) || !is_tap(link)))
+			return link;
+	return NULL;
 }
 
 static uint32_t
@@ -112,7 +112,8 @@ interface_flags(const struct link *link, const struct link *bridge)
 	if (link->promiscuity > (bridge ? 1 : 0))
 		flags |= GW_IF_PROMISC;
 	if (link->flags & LINK_BRIDGE)
-		flags |= GW_IF_BRIDGE | (bridge_is_choosy(link) ? GW_IF_VLAN_AWARE : 0);
+		flags |= GW_IF_BRIDGE | (bridge_is_choosy(link) ? GW_IF_VLAN_AWARE : 0) |
+			 (link->flags & LINK_SNOOPS ? GW_IF_SNOOPS : 0);
 	if (bridge)
 		flags |= GW_IF_BRIDGED | (link->flags & LINK_STP_BLOCKED ? GW_IF_STP_BLOCKED : 0);
 	return flags;
