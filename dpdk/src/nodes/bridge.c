@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Between ports of one bridge, and from them into tunnels, by the kernel's FDB. The kernel learns: a
- * frame whose source the FDB does not have at this port is the kernel's, and so is everything that
- * has to be flooded.
+ * frame whose source the FDB does not have at this port is the kernel's. What has to be flooded is the
+ * kernel's as well, but for bridges with a segment, see flood.
  */
 #include <netinet/icmp6.h>
 
@@ -13,29 +13,36 @@
 
 enum edge { EDGE_ENCAP = GW_BRIDGE_EDGES, EDGE_SUPPRESS, EDGE_FLOOD, EDGES };
 
-// RFC 4861 section 7.2.2: a multicast question, which has no extension headers.
+// ARP, or a message of neighbour discovery that a bridge may keep from VTEPs.
 static inline bool
-is_solicitation(const struct rte_mbuf *mbuf)
-{
-	const struct rte_ipv6_hdr *ip =
-		rte_pktmbuf_mtod_offset(mbuf, const struct rte_ipv6_hdr *, RTE_ETHER_HDR_LEN);
-
-	return rte_pktmbuf_data_len(mbuf) > RTE_ETHER_HDR_LEN + sizeof(*ip) &&
-	       ip->proto == IPPROTO_ICMPV6 && *(const uint8_t *)(ip + 1) == ND_NEIGHBOR_SOLICIT;
-}
-
-// For everybody, or a group: the kernel's, but for what can be answered in a tunnel's stead.
-static inline uint8_t
-group(struct rte_mbuf *mbuf, const struct gw_interface *bridge)
+is_resolution(const struct rte_mbuf *mbuf)
 {
 	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
-	const bool arp = ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_ARP);
-	const bool asks = arp || (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6) &&
-				  is_solicitation(mbuf));
-	const bool suppresses = gw_segments[bridge->segment].flags & GW_SEGMENT_SUPPRESS;
+	const struct rte_ipv6_hdr *ip = (const struct rte_ipv6_hdr *)(ether + 1);
+	const uint8_t *type = (const uint8_t *)(ip + 1);
 
-	return gw_bridge_because(mbuf, arp ? GW_PUNT_ARP : GW_PUNT_MULTICAST,
-				 asks && suppresses ? EDGE_SUPPRESS : GW_BRIDGE_PUNT);
+	if (ether->ether_type != RTE_BE16(RTE_ETHER_TYPE_IPV6))
+		return ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_ARP);
+	return rte_pktmbuf_data_len(mbuf) > RTE_ETHER_HDR_LEN + sizeof(*ip) &&
+	       ip->proto == IPPROTO_ICMPV6 &&
+	       (*type == ND_NEIGHBOR_SOLICIT || *type == ND_NEIGHBOR_ADVERT);
+}
+
+/*
+ * For everybody, or a group. Where it is answered in a tunnel's stead whom that keeps from hearing it
+ * is the kernel's to say; and so is all from a station that it has to learn.
+ */
+static inline uint8_t
+group(struct rte_mbuf *mbuf, const struct gw_interface *bridge, bool known)
+{
+	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+	const uint16_t flags = gw_segments[bridge->segment].flags;
+
+	gw_because(mbuf, ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_ARP) ? GW_PUNT_ARP :
+									     GW_PUNT_MULTICAST);
+	if (flags & GW_SEGMENT_SUPPRESS && is_resolution(mbuf))
+		return EDGE_SUPPRESS;
+	return known && flags & GW_SEGMENT_HEARS ? EDGE_FLOOD : GW_BRIDGE_PUNT;
 }
 
 // What is judged before the FDB is asked; GW_BRIDGE_TX: nothing, ask it.
@@ -56,9 +63,7 @@ judge(struct rte_mbuf *mbuf, const struct gw_interface *port, const struct gw_in
 		     ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_QINQ) ||
 		     bridge->flags & GW_IF_VLAN_AWARE))
 		return gw_bridge_because(mbuf, GW_PUNT_VLAN, GW_BRIDGE_PUNT);
-	if (rte_is_multicast_ether_addr(&ether->dst_addr))
-		return group(mbuf, bridge);
-	if (unlikely(!(bridge->flags & GW_IF_UP)))
+	if (unlikely(!rte_is_multicast_ether_addr(&ether->dst_addr) && !(bridge->flags & GW_IF_UP)))
 		return gw_bridge_because(mbuf, GW_PUNT_BRIDGE_MISS, GW_BRIDGE_PUNT);
 	return GW_BRIDGE_TX;
 }
@@ -95,6 +100,29 @@ is_at_port(const struct gw_fdb_entry *station, uint8_t port)
 	return place.port == port && !(place.flags & GW_FDB_TUNNEL);
 }
 
+// `places` are those of source and destination; negative: not in the FDB.
+static inline uint8_t
+one(struct rte_mbuf *mbuf, const struct gw_interface *port, const int32_t *places, uint32_t now)
+{
+	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+	const struct gw_interface *bridge = &gw_interfaces[port->master];
+	struct gw_fdb_entry *source = places[0] < 0 ? NULL : &gw_fdb_entries[places[0]];
+	const bool known = source && is_at_port(source, gw_mark(mbuf)->from);
+	const uint8_t edge = judge(mbuf, port, bridge);
+
+	if (unlikely(edge != GW_BRIDGE_TX))
+		return edge;
+	if (likely(known))
+		gw_bridge_seen(source, now);
+	if (rte_is_multicast_ether_addr(&ether->dst_addr))
+		return group(mbuf, bridge, known);
+	if (unlikely(!known))
+		return gw_bridge_because(mbuf, GW_PUNT_BRIDGE_MISS, GW_BRIDGE_PUNT);
+	if (unlikely(places[1] < 0))
+		return unknown(mbuf, bridge);
+	return forward(mbuf, gw_fdb_place(&gw_fdb_entries[places[1]]), port->master);
+}
+
 static void
 some(struct rte_mbuf **mbufs, uint16_t count, struct gw_lcore *lcore, uint8_t *next)
 {
@@ -111,24 +139,8 @@ some(struct rte_mbuf **mbufs, uint16_t count, struct gw_lcore *lcore, uint8_t *n
 		gw_bridge_key(&keys[2 * i + 1], &ether->dst_addr, slot);
 	}
 	gw_bridge_find(keys, 2 * count, places);
-	for (uint16_t i = 0; i < count; i++) {
-		struct gw_fdb_entry *source;
-
-		next[i] = judge(mbufs[i], port, &gw_interfaces[slot]);
-		if (next[i] != GW_BRIDGE_TX)
-			continue;
-		source = places[2 * i] < 0 ? NULL : &gw_fdb_entries[places[2 * i]];
-		if (!source || !is_at_port(source, gw_mark(mbufs[i])->from)) {
-			next[i] = gw_bridge_because(mbufs[i], GW_PUNT_BRIDGE_MISS, GW_BRIDGE_PUNT);
-			continue;
-		}
-		gw_bridge_seen(source, lcore->now);
-		if (unlikely(places[2 * i + 1] < 0)) {
-			next[i] = unknown(mbufs[i], &gw_interfaces[slot]);
-			continue;
-		}
-		next[i] = forward(mbufs[i], gw_fdb_place(&gw_fdb_entries[places[2 * i + 1]]), slot);
-	}
+	for (uint16_t i = 0; i < count; i++)
+		next[i] = one(mbufs[i], port, &places[2 * i], lcore->now);
 }
 
 /* A burst is of one port, see classify. */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Frames for a station that nobody knows, from a port of a bridge with one VXLAN segment: a copy to each
- * VTEP of its flood list (RFC 8365 section 5.1.3) and to each other port. All or nothing: where one of them
+ * What has to be flooded in a bridge with one VXLAN segment: frames for a station that nobody knows, for
+ * everybody, or for a group. From a port it goes to each VTEP of the flood list (RFC 8365 section 5.1.3)
+ * and to each other port; out of a tunnel to the ports. The host hears one more copy, where it wants to,
+ * by a TAP from which the kernel's bridge does not flood it again. All or nothing: where one of them
  * cannot be served from here the kernel serves them all, which also makes it look for that VTEP.
- * What is for everybody, or for a group, does not come by here, for the kernel itself wants to hear it.
  */
 #include "../fdb.h"
 #include "../tunnel.h"
+#include "group.h"
 #include "l3.h"
 #include "vxlan_way.h"
 
@@ -14,11 +16,14 @@ enum edge { EDGE_TX, EDGE_ENCAP, EDGE_PUNT, EDGES };
 
 enum { COPIES = 2 * GW_RX_BURST /* of a burst together; what needs more is the kernel's */ };
 
-/* Who hears what one port says. */
+/* Who hears what comes in by one interface, be it a port or a VXLAN device. */
 struct audience {
 	const struct gw_flood *flood; /* or NULL */
-	uint32_t count; /* of all */
+	uint32_t bridge; /* its flags */
+	uint32_t heard; /* TAP for the host; 0: none, and what it wants to hear is the kernel's */
+	uint32_t count; /* of VTEPs and ports; 0: the kernel serves them */
 	uint32_t longest; /* frame that all of the ports can be sent, bytes */
+	uint16_t interface;
 	uint16_t port_count;
 	uint16_t ports[GW_WORKER_PORTS];
 };
@@ -31,9 +36,8 @@ shorten(struct audience *audience, uint32_t packet)
 
 // False: VTEPs are the kernel's to flood to.
 static bool
-add_tunnels(struct audience *audience, uint16_t slot, uint16_t bridge)
+add_tunnels(struct audience *audience, const struct gw_segment *segment, uint16_t bridge)
 {
-	const struct gw_segment *segment = &gw_segments[slot];
 	const struct gw_interface *device = &gw_interfaces[segment->interface];
 	const struct gw_flood *flood = __atomic_load_n(&segment->flood, __ATOMIC_ACQUIRE);
 
@@ -60,25 +64,46 @@ add_ports(struct audience *audience, uint16_t bridge, uint16_t from)
 	}
 }
 
-// Of the port that the frame came in by; false: it is for the kernel to say.
-static bool
+// Of all frames that came in by the same interface as this one.
+static void
 find_audience(struct rte_mbuf *mbuf, struct audience *audience)
 {
 	const struct gw_mark *mark = gw_mark(mbuf);
-	const uint16_t bridge = gw_interfaces[mark->interface].master;
-	const uint16_t segment = gw_interfaces[bridge].segment;
+	const struct gw_interface *interface = &gw_interfaces[mark->interface];
+	const uint16_t bridge = interface->master;
+	const struct gw_segment *segment = &gw_segments[gw_interfaces[bridge].segment];
+	const uint16_t flags = __atomic_load_n(&segment->flags, __ATOMIC_ACQUIRE);
+	const bool tunnel = interface->flags & GW_IF_TUNNEL;
 
-	*audience = (struct audience){.longest = UINT32_MAX};
-	// Somebody listens on the bridge; or the station may be one of those that the FDB has no
-	// room for.
-	if (gw_interfaces[bridge].flags & GW_IF_PROMISC ||
-	    __atomic_load_n(&gw_fdb_left_out, __ATOMIC_RELAXED))
+	*audience = (struct audience){
+		.bridge = gw_interfaces[bridge].flags,
+		.longest = UINT32_MAX,
+		.interface = mark->interface,
+	};
+	if (!(flags & GW_SEGMENT_FLOODS))
+		return;
+	if (flags & GW_SEGMENT_HEARS)
+		audience->heard = segment->heard;
+	// Split horizon: from one VTEP to others they go by themselves.
+	if (!tunnel && !add_tunnels(audience, segment, bridge))
+		return;
+	add_ports(audience, bridge, tunnel ? GW_NO_PORT : mark->from);
+}
+
+// Whether these are all whom the frame is for, and whether the host is one of them.
+static bool
+is_complete(const struct rte_mbuf *mbuf, const struct audience *audience, bool *host)
+{
+	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
+	const bool group = rte_is_multicast_ether_addr(&ether->dst_addr);
+
+	*host = group || audience->bridge & GW_IF_PROMISC;
+	if (!audience->count || (*host && !audience->heard))
 		return false;
-	if (!segment || !(gw_segments[segment].flags & GW_SEGMENT_FLOODS) ||
-	    !add_tunnels(audience, segment, bridge))
-		return false;
-	add_ports(audience, bridge, mark->from);
-	return audience->count > 0;
+	if (group)
+		return !(audience->bridge & GW_IF_SNOOPS) || gw_group_is_everybody(mbuf);
+	// The station may be one of those that the FDB has no room for.
+	return !__atomic_load_n(&gw_fdb_left_out, __ATOMIC_RELAXED);
 }
 
 // Whether it can be sent to everybody, now and by this frame's ways.
@@ -90,6 +115,22 @@ reaches_all(const struct rte_mbuf *mbuf, const struct audience *audience)
 	for (uint32_t i = 0; audience->flood && i < audience->flood->count; i++)
 		if (!gw_tunnel_takes(mbuf, &gw_tunnels[audience->flood->tunnels[i]], mbuf->pkt_len))
 			return false;
+	return true;
+}
+
+// All of them or none. What was taken off in front of the frame is not in front of a copy.
+static bool
+make_copies(struct rte_mbuf *mbuf, struct rte_mbuf **copies, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		copies[i] = rte_pktmbuf_copy(mbuf, mbuf->pool, 0, UINT32_MAX);
+		if (unlikely(!copies[i])) {
+			rte_pktmbuf_free_bulk(copies, i);
+			return false;
+		}
+		*gw_mark(copies[i]) = *gw_mark(mbuf);
+		*gw_outer(copies[i]) = 0;
+	}
 	return true;
 }
 
@@ -107,45 +148,48 @@ send_one(struct rte_graph *graph, struct rte_node *node, struct rte_mbuf *mbuf,
 	rte_node_enqueue_x1(graph, node, EDGE_ENCAP, mbuf);
 }
 
-// Copies to all but the last, which gets the frame itself.
-static void
+// Copies to all but the last, which gets the frame itself. False: there are too few buffers.
+static bool
 send_all(struct rte_graph *graph, struct rte_node *node, struct rte_mbuf *mbuf,
-	 const struct audience *audience)
+	 const struct audience *audience, bool host)
 {
 	const uint32_t last = audience->count - 1;
+	struct rte_mbuf *copies[COPIES];
 
-	for (uint32_t number = 0; number < last; number++) {
-		struct rte_mbuf *copy = rte_pktmbuf_copy(mbuf, mbuf->pool, 0, UINT32_MAX);
-
-		if (unlikely(!copy)) {
-			gw_count(gw_node_lcore(node), gw_mark(mbuf)->from, GW_DROP_NO_BUFFER, 1);
-			continue;
-		}
-		*gw_mark(copy) = *gw_mark(mbuf);
-		send_one(graph, node, copy, audience, number, GW_VXLAN_COPY);
+	if (unlikely(!make_copies(mbuf, copies, last + host)))
+		return false;
+	if (host) {
+		gw_because(copies[last], GW_VXLAN_HEARD);
+		gw_mark(copies[last])->nexthop = audience->heard;
+		rte_node_enqueue_x1(graph, node, EDGE_PUNT, copies[last]);
 	}
+	for (uint32_t number = 0; number < last; number++)
+		send_one(graph, node, copies[number], audience, number, GW_VXLAN_COPY);
 	send_one(graph, node, mbuf, audience, last, GW_VXLAN_FLOOD);
+	return true;
 }
 
-/* A burst is of one port, see bridge. */
+/* Of any interfaces. The mark says what a frame counts as if the kernel has to serve it. */
 static uint16_t
 flood(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t count)
 {
 	struct audience audience;
-	const bool found = find_audience(objs[0], &audience);
 	uint32_t copies = 0;
 
 	for (uint16_t i = 0; i < count; i++) {
 		struct rte_mbuf *mbuf = objs[i];
+		bool host;
 
-		// Also where the answer is no: to look for it takes time as well.
-		copies += found ? audience.count - 1 : 0;
-		if (!found || copies > COPIES || !reaches_all(mbuf, &audience)) {
-			gw_because(mbuf, GW_PUNT_BRIDGE_MISS);
-			rte_node_enqueue_x1(graph, node, EDGE_PUNT, mbuf);
-			continue;
+		if (!i || gw_mark(mbuf)->interface != audience.interface)
+			find_audience(mbuf, &audience);
+		if (is_complete(mbuf, &audience, &host)) {
+			// Also where the answer is no: to look for it takes time as well.
+			copies += audience.count - 1 + host;
+			if (copies <= COPIES && reaches_all(mbuf, &audience) &&
+			    send_all(graph, node, mbuf, &audience, host))
+				continue;
 		}
-		send_all(graph, node, mbuf, &audience);
+		rte_node_enqueue_x1(graph, node, EDGE_PUNT, mbuf);
 	}
 	return count;
 }
