@@ -97,6 +97,7 @@ class EvpnKernel:
         if left or moved:
             self._socket.follow(places.bridges, places.tunnels)
             self.floods.clear()
+            self._local.forget_vnis(moved & before.segments.keys())
             self._missing |= {k: None for k, e in self._wanted.items() if e.vni in moved}
             for fact in self._socket.known():
                 self._take(fact)
@@ -154,9 +155,10 @@ class EvpnKernel:
         as is needed to delete them: not whether they are sticky, say."""
         found: set[KernelEntry] = set()
         for fact in self._socket.known():
-            entry = self._ours(fact)
-            if entry and not self._is_needed(entry):
-                found.add(entry)
+            # Of a bridge with several VNIs, a neighbour is each one's: it is deleted once.
+            entries = [one for vni in self._places.vnis(fact) if (one := self._ours(fact, vni))]
+            if entries and not any(map(self._is_needed, entries)):
+                found.add(entries[0])
         found |= {e for e in our_routes(self._rtnl, self._places) if e.key not in self._wanted}
         return frozenset(found)
 
@@ -173,12 +175,14 @@ class EvpnKernel:
         if fact.kind == FactKind.ROUTE and fact.address:
             self._lost(("prefix", fact.vni, ip_network((fact.address, fact.vlan))))
             return
-        vni = self._places.vni(fact)
         self._local.take(fact, self._places)
-        if fact.kind == FactKind.ADDRESS and vni is not None and not fact.gone:
-            self._own.append(("binding", vni, fact.address))
-        if vni is None or (fact.kind != FactKind.FLOOD and not fact.gone):
-            return
+        for vni in self._places.vnis(fact):
+            if fact.kind == FactKind.ADDRESS and not fact.gone:
+                self._own.append(("binding", vni, fact.address))
+            if fact.kind == FactKind.FLOOD or fact.gone:
+                self._take_entry(fact, vni)
+
+    def _take_entry(self, fact: Fact, vni: int) -> None:
         if fact.kind in (FactKind.STATION, FactKind.ENTRY):
             self._lost(("mac", vni, fact.mac))
         elif fact.kind in (FactKind.NEIGHBOUR, FactKind.ADDRESS):
@@ -218,9 +222,8 @@ class EvpnKernel:
 
     # ---- what is ours -----------------------------------------------------------------
 
-    def _ours(self, fact: Fact) -> KernelEntry | None:
-        vni = self._places.vni(fact)
-        if vni is None or fact.address is None:
+    def _ours(self, fact: Fact, vni: int) -> KernelEntry | None:
+        if fact.address is None:
             return None
         if fact.kind == FactKind.FLOOD:
             entry = FloodEntry(vni, fact.address)

@@ -18,20 +18,24 @@ class Places:
         found = self.segments.values()
         self.tunnels = frozenset(segment.ifindex for segment in found)
         self.bridges = frozenset(segment.bridge for segment in found)
-        self._stations = {(segment.bridge, segment.vlan): segment.vni for segment in found}
+        self._stations: dict[tuple[int, int], tuple[int, ...]] = {}
+        for segment in found:
+            place = segment.bridge, segment.vlan
+            self._stations[place] = (*self._stations.get(place, ()), segment.vni)
         self._entries = {
-            (segment.ifindex, segment.vni if segment.external else 0): segment.vni
+            (segment.ifindex, segment.vni if segment.external else 0): (segment.vni,)
             for segment in found
         }
 
-    def vni(self, fact: Fact) -> int | None:
-        """None: it is no segment's, like a station in a VLAN that has none."""
+    def vnis(self, fact: Fact) -> tuple[int, ...]:
+        """None of them: it is no segment's, like a station in a VLAN that has none. Several: their
+        devices are ports of one bridge."""
         if fact.kind == FactKind.STATION:
-            return self._stations.get((fact.ifindex, fact.vlan))
+            return self._stations.get((fact.ifindex, fact.vlan), ())
         if fact.kind in (FactKind.NEIGHBOUR, FactKind.ADDRESS):
             # Of a bridge that filters VLANs, the device itself is in none of a segment's.
-            return self._stations.get((fact.ifindex, 0))
-        return self._entries.get((fact.ifindex, fact.vni))
+            return self._stations.get((fact.ifindex, 0), ())
+        return self._entries.get((fact.ifindex, fact.vni), ())
 
     def of_device(self, ifindex: int) -> list[int]:
         """VNIs that a bridge or a VXLAN device has to do with."""
