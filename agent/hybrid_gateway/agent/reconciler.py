@@ -171,7 +171,7 @@ class Reconciler(Condition):
     def _follow(self) -> None:
         nat = self.config.nat44 if self.config else None
         if not self.wanted.sizes:
-            self.mirror.stop()
+            self._executor.stop_mirror()
         self.session_log.follow(nat.log if nat and self.wanted.sizes else NatLog())
 
     def fail(self, error: Exception) -> None:

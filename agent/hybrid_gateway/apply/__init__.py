@@ -100,6 +100,10 @@ class Executor:
         """The mirror knows other VTEPs than before: the nftables table lets them in."""
         self._table.follow()
 
+    def stop_mirror(self) -> None:
+        """XDP has no work: a later plan that has some begins to follow anew."""
+        self._vxlan.stop_mirror()
+
     def withdraw(self, devices: tuple[Device, ...], vnis: tuple[VniEntry, ...]) -> None:
         """Puts smaller roles in force, without a plan: the next one sees what was written."""
         if devices != self.written.devices:

@@ -23,6 +23,10 @@ class VxlanSteps:
         self._record.write(stations=stations)
         return (lambda: void(self.mirror(before))) if before is not None else self._mirror.stop
 
+    def stop_mirror(self) -> None:
+        self._mirror.stop()
+        self._record.write(stations=None)
+
     def mirror_again(self) -> None:
         """Other maps are in force than those that the mirror writes into."""
         stations = self._record.written.stations
