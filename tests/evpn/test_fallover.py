@@ -13,12 +13,13 @@ import pytest
 
 from hybrid_gateway.evpn.daemon_session import LINK_DOWN
 from hybrid_gateway.evpn.fallover import Fallover
+from hybrid_gateway.evpn.mass import MASS_MIN
 from hybrid_gateway.lab import namespaces
 from hybrid_gateway.model import IPAddress
 from tests.lib.gateway import eventually
 
 from .bgp import ROUTE_SECONDS, Speaker, neighbor, wired
-from .stretch import NOBODY, Site, together
+from .stretch import NOBODY, PORT, Site, together
 
 HERE, THERE = f"gwf{os.getpid()}-here", f"gwf{os.getpid()}-there"
 LINES = [
@@ -97,6 +98,29 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Site
         west.start(right.section(neighbor(left, passive=True)), hold_time=3600)
         together(east, west)
         yield east, west
+
+
+def test_all_stations_of_a_port_go_with_it(sites: tuple[Site, Site]) -> None:
+    """More than are withdrawn one by one, and no station stays; the site does."""
+    east, west = sites
+    stations = [f"02:00:00:01:{number >> 8:02x}:{number & 255:02x}" for number in range(MASS_MIN)]
+    lines = "".join(f"fdb add {one} dev {PORT} master dynamic\n" for one in stations)
+    namespaces.run(["bridge", "-n", east.bgp.namespace, "-batch", "-"], stdin=lines)
+    eventually(lambda: {*stations} <= known(west), "they are known", ROUTE_SECONDS)
+
+    east.cable(False)
+
+    eventually(lambda: known(west) == {NOBODY}, "they are forgotten", ROUTE_SECONDS)
+    eventually(
+        lambda: len(west.bgp.paths()) == len(east.bgp.paths()), "and withdrawn", ROUTE_SECONDS
+    )
+    east.cable(True)
+    east.speak()
+    eventually(lambda: known(west) == {NOBODY, east.mac}, "it is back")
+
+
+def known(site: Site) -> set[str]:
+    return {row["mac"] for row in site.fdb() if "dst" in row}
 
 
 def is_alone(site: Site) -> bool:

@@ -16,7 +16,7 @@ from hybrid_gateway.evpn.entries import (
     RemoteMac,
 )
 from hybrid_gateway.evpn.instance import EvpnInstance
-from hybrid_gateway.evpn.keys import route_key
+from hybrid_gateway.evpn.keys import route_key, stations_of
 from hybrid_gateway.evpn.wanted import EvpnSegment, EvpnTable, EvpnWanted
 from hybrid_gateway.model import (
     Evpn,
@@ -78,7 +78,7 @@ def mac_route(
     sticky: bool = False,
 ) -> MacRoute:
     return MacRoute(
-        f"192.0.2.{sender}:{vni}",
+        stations_of(f"192.0.2.{sender}:{vni}"),
         mac(station),
         vni,
         vtep(sender),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What several neighbours have sent."""
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from hypothesis import given
@@ -8,10 +9,11 @@ from hypothesis import strategies as some
 
 from hybrid_gateway.evpn.heard import Heard
 from hybrid_gateway.evpn.keys import RouteKey, route_key
-from hybrid_gateway.model import IPAddress, MacRoute, RouteChange, RouteTarget
+from hybrid_gateway.model import FloodRoute, IPAddress, MacRoute, RouteChange, RouteTarget
 
 PEERS = [ip_address("192.0.2.1"), ip_address("192.0.2.2"), ip_address("2001:db8::3")]
 FIRST, SECOND, _ = PEERS
+VTEP = FIRST
 
 
 def route(number: int = 1, sequence: int = 0) -> MacRoute:
@@ -50,6 +52,33 @@ def test_a_session_ends() -> None:
         RouteChange(route(2), withdrawn=True, peer=FIRST),
     ]
     assert heard.lost(FIRST) == []
+
+
+def test_all_stations_of_a_vtep_are_gone_at_once() -> None:
+    """What is by another route distinguisher, and what others have said, stays."""
+    heard = Heard()
+    elsewhere = RouteChange(replace(route(), rd="192.0.2.9:551"), peer=FIRST)
+    flood = RouteChange(FloodRoute("192.0.2.9:550", VTEP, 550, VTEP, ()), peer=FIRST)
+    for change in (said(FIRST), RouteChange(route(2), peer=FIRST), said(SECOND), elsewhere, flood):
+        heard.take(change)
+
+    assert heard.emptied(FIRST, "192.0.2.9:550", VTEP) == [
+        RouteChange(route(number), withdrawn=True, peer=FIRST) for number in (1, 2)
+    ]
+    assert heard.emptied(FIRST, "192.0.2.9:550", VTEP) == []
+    assert heard.take(said(FIRST, withdrawn=True)) is None, "it is gone already"
+    assert heard.take(said(FIRST)) == said(FIRST), "and may come back"
+    assert [change.route for change in heard.lost(FIRST)] == [flood.route, route(), elsewhere.route]
+
+
+def test_nobody_says_that_the_stations_of_others_are_gone() -> None:
+    heard = Heard()
+    heard.take(said(FIRST))
+
+    assert heard.emptied(FIRST, "192.0.2.9:550", PEERS[1]) == []
+    assert heard.emptied(SECOND, "192.0.2.9:550", VTEP) == []
+    assert heard.emptied(FIRST, "192.0.2.9:551", VTEP) == []
+    assert heard.lost(FIRST) == [said(FIRST, withdrawn=True)]
 
 
 def test_our_own_routes_pass() -> None:

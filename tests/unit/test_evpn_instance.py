@@ -5,7 +5,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 
 from hybrid_gateway.evpn.entries import Binding, FloodEntry, RemoteMac
-from hybrid_gateway.evpn.keys import distinguishers
+from hybrid_gateway.evpn.keys import distinguishers, stations_of
 from hybrid_gateway.evpn.wanted import EvpnTable, EvpnWanted
 from hybrid_gateway.model import (
     RouteTarget,
@@ -168,7 +168,10 @@ def test_another_router_id_announces_everything_anew() -> None:
 
     gateway.follow(replace(gateway.wanted, section=other))
 
-    assert {route.rd for route in gateway.announced.values()} == {"192.0.2.99:550"}
+    assert {route.rd for route in gateway.announced.values()} == {
+        "192.0.2.99:550",
+        stations_of("192.0.2.99:550"),
+    }
     assert {route.targets for route in gateway.announced.values()} == {
         (RouteTarget(4200000001 & 0xFFFF, VNI),)
     }
@@ -186,11 +189,13 @@ def test_another_vtep_address_replaces_the_routes() -> None:
 
 
 def test_large_vnis_have_distinguishers_of_their_own() -> None:
-    names = distinguishers(IPv4Address("192.0.2.1"), [550, 65536 + 550, 2 * 65536 + 550, 65536])
+    vnis = [550, 65536 + 550, 2 * 65536 + 550, 65536, 0x8000 + 550, 0x8000]
+    names = distinguishers(IPv4Address("192.0.2.1"), vnis)
 
     assert names[550] == "192.0.2.1:550"
-    assert len(set(names.values())) == 4
-    assert all(0 < int(name.split(":")[1]) < 65536 for name in names.values())
+    every = [*names.values(), *map(stations_of, names.values())]
+    assert len(set(every)) == 2 * len(vnis)
+    assert all(0 < int(name.split(":")[1]) < 65536 for name in every)
 
 
 def test_targets_of_any_as_and_domain_are_imported() -> None:

@@ -25,6 +25,9 @@ _ORIGIN, _COMMUNITIES, _MP_REACH, _EXTENDED, _PMSI = 1, 8, 14, 16, 22
 _WELL_KNOWN, _OPTIONAL, _OPTIONAL_TRANSITIVE = 0x40, 0x80, 0xC0
 _LONG = 0x10
 _VXLAN = bytes.fromhex("030c000000000008")
+GONE = (0x8A, 0x57)
+"""Type and subtype of a community of ours: all stations by a route distinguisher are gone. It
+passes through other speakers, who know nothing of it (RFC 7153 section 5.1: experimental)."""
 _SINGLE_HOMED = bytes(10)
 _NO_TAG = bytes(4)
 LABEL_MAX = 0xFFFFFF
@@ -84,7 +87,9 @@ def extended(route: MacRoute | FloodRoute | PrefixRoute) -> bytes:
     value = b"".join(target(one) for one in route.targets) + _VXLAN
     if isinstance(route, MacRoute) and (route.sequence or route.sticky):
         value += struct.pack("!BBBxI", 6, 0, int(route.sticky), route.sequence)
-    if not isinstance(route, FloodRoute) and route.router_mac:
+    if isinstance(route, FloodRoute):
+        value += b"".join(bytes(GONE) + distinguisher(rd)[2:] for rd in route.gone)
+    elif route.router_mac:
         value += b"\x06\x03" + route.router_mac
     return attribute(_OPTIONAL_TRANSITIVE, _EXTENDED, value)
 

@@ -14,6 +14,7 @@ from ..model import Evpn, IPAddress, PeerState, RouteEvent, SessionState
 from .daemon_session import DaemonSession
 from .gobgp import GobgpClient
 from .instance import EvpnInstance
+from .mass import masses
 from .restraint import Restraint
 from .view import SpeakerState
 
@@ -233,7 +234,9 @@ class DaemonLink:
             if not self._mind.told:
                 return
             add, remove = self._mind.routes.drain()
-        refused = client.withdraw(remove) if remove else []
+            groups, remove = masses(remove, self._mind.routes)
+        refused = [one for group in groups for one in client.withdraw_all(group)]
+        refused += client.withdraw(remove) if remove else []
         refused += client.announce(add) if add else []
         if refused:
             with self._lock:

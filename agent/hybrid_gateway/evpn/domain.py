@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ..model import IPAddress, MacRoute
 from .entries import Binding, LocalBinding, RemoteMac
-from .keys import mac_key
+from .keys import mac_key, stations_of
 from .mobility import (
     MOVES_SECONDS,
     Owner,
@@ -134,7 +134,7 @@ class Domain(Known):
         assert self.vtep is not None
         assert station.local is not None
         return MacRoute(
-            self.rd,
+            stations_of(self.rd),
             mac,
             self.vni,
             self.vtep,
@@ -146,7 +146,7 @@ class Domain(Known):
 
     def _announce(self, mac: bytes, station: Station) -> None:
         route = self._route(mac, station, None) if self._announced(station) else None
-        self._routes.want(mac_key(self.rd, mac, None), route)
+        self._routes.want(mac_key(stations_of(self.rd), mac, None), route)
 
     def _decide_address(self, address: IPAddress) -> None:
         """Of a station of ours it is announced; of another VTEP's the kernel learns it."""

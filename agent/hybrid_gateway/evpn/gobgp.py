@@ -7,10 +7,11 @@ Importing this takes gRPC into memory; do so only where there is an `evpn` secti
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address
 from itertools import islice
-from typing import Any
 
+from google.protobuf.any_pb2 import Any
+from gw_gobgp import attribute_pb2 as wire
 from gw_gobgp import gobgp_pb2 as api
 
 from ..errors import EvpnAbsentError, EvpnError
@@ -21,14 +22,14 @@ from ..model import (
     IPAddress,
     MacRoute,
     PeerState,
-    RouteChange,
     RouteEvent,
 )
 from . import session, session_policy
 from .codec import FAMILY, encoded
 from .gobgp_channel import Channel
+from .gobgp_watch import Beginning, batches, cut, ended
 from .heard import Heard
-from .received import received
+from .mass import Mass
 
 BATCH_MIN, BATCH_MAX = 512, 131_072
 """Routes in one message. gobgpd takes or refuses a message as a whole."""
@@ -39,9 +40,6 @@ with all of them, at 0.1 µs each, and does nothing else meanwhile."""
 
 STOP_SECONDS = 2.0
 """Whoever waits for it is on the way out."""
-
-CHANGES = 1024
-"""At most so many come out of a watch at once."""
 
 Refusal = tuple[EvpnRoute, str]
 """A route that cannot be announced, and why."""
@@ -162,6 +160,33 @@ class GobgpClient:
         """What counts is their key; one that is not there is no error."""
         return self._say(routes, withdrawn=True)
 
+    def withdraw_all(self, mass: Mass) -> list[Refusal]:
+        """Neighbours that are gateways like this one forget at once, by one word of our type-3
+        route; the others as the routes are withdrawn one by one. Then that word is taken back, and
+        stations that are left are said again: in this order every neighbour hears it."""
+        told = (replace(mass.flood, gone=(mass.rd,)),) if mass.flood else ()
+        refused = self.announce(told)
+        try:
+            self._empty(mass.rd)
+        except EvpnAbsentError:
+            raise
+        except EvpnError:
+            refused += self.withdraw(mass.routes)
+        return refused + self.announce(mass.again)
+
+    def _empty(self, rd: str) -> None:
+        """With a VRF goes whatever has its route distinguisher: gobgpd walks its table once for
+        that, and once for each route that is withdrawn by itself (BATCH_WORK)."""
+        admin, _, number = rd.rpartition(":")
+        named = Any()
+        named.Pack(
+            wire.RouteDistinguisherIPAddress(admin=admin, assigned=int(number)),
+            "type.googleapis.com/",
+        )
+        vrf = api.Vrf(name=f"gw {rd}", rd=named, id=1)
+        self._channel.call("AddVrf", api.AddVrfRequest(vrf=vrf))
+        self._channel.call("DeleteVrf", api.DeleteVrfRequest(name=vrf.name))
+
     def _say(self, routes: Iterable[EvpnRoute], *, withdrawn: bool) -> list[Refusal]:
         refused: list[Refusal] = []
         left = iter(routes)
@@ -230,66 +255,12 @@ class GobgpClient:
             peer=api.WatchEventRequest.Peer(), table=api.WatchEventRequest.Table(filters=filters)
         )
         heard = Heard()
-        state = _Beginning()
+        state = Beginning()
         for answer in self._channel.listed("WatchEvent", request, seconds=None):
             if answer.WhichOneof("event") == "table":
-                yield from _batches(heard, answer.table.paths)
-            elif ended := _ended(answer.peer):
-                yield from _cut(heard.lost(ended))
+                yield from batches(heard, answer.table.paths)
+            elif peer := ended(answer.peer):
+                yield from cut(heard.lost(peer))
             if state.over(answer):
                 yield [END_OF_STATE]
         raise EvpnAbsentError("gobgpd ended the watch")
-
-
-class _Beginning:
-    """Finds where a watch has told all that there was: neighbours and that there are no more of
-    them, one message with our own routes, and two for each neighbour with a session: its routes,
-    and that they are all."""
-
-    def __init__(self) -> None:
-        self._left = 1
-        self._told = False
-
-    def over(self, answer: api.WatchEventResponse) -> bool:
-        """Whether this message is the last one; true once."""
-        if self._told:
-            return False
-        if answer.WhichOneof("event") == "table":
-            self._left -= 1
-        elif answer.peer.type == api.WatchEventResponse.PeerEvent.INIT:
-            self._left += 0 if _ended(answer.peer) else 2
-        elif answer.peer.type == api.WatchEventResponse.PeerEvent.STATE:
-            # A session that ended in between has left fewer messages.
-            self._left = 0
-        self._told = self._left <= 0
-        return self._told
-
-
-def _ended(event: api.WatchEventResponse.PeerEvent) -> IPAddress | None:
-    """The neighbour that has no session."""
-    peer = event.peer.state
-    if not peer.neighbor_address or peer.session_state == api.PeerState.ESTABLISHED:
-        return None
-    try:
-        return ip_address(peer.neighbor_address)
-    except ValueError:
-        return None
-
-
-def _batches(heard: Heard, paths: Any) -> Iterator[list[RouteEvent]]:
-    batch: list[RouteEvent] = []
-    for path in paths:
-        for event in received(path):
-            told = heard.take(event) if isinstance(event, RouteChange) else event
-            if told:
-                batch.append(told)
-        if len(batch) >= CHANGES:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _cut(changes: list[RouteChange]) -> Iterator[list[RouteEvent]]:
-    for start in range(0, len(changes), CHANGES):
-        yield [*changes[start : start + CHANGES]]

@@ -7,30 +7,65 @@ times that. So its import policy keeps what neighbours send out of the table (se
 and what is to choose is chosen where it is known what is worth anything (remote.py, mobility.py).
 """
 
-from ..model import IPAddress, RouteChange
+from ..model import IPAddress, MacRoute, RouteChange
 from .keys import RouteKey, route_key
+
+_Said = dict[RouteKey, RouteChange]
 
 
 class Heard:
     """All neighbours' routes: what is said again is no news, and with a session all of it goes."""
 
     def __init__(self) -> None:
-        self._said: dict[IPAddress, dict[RouteKey, RouteChange]] = {}
+        self._said: dict[IPAddress, dict[str, _Said]] = {}
+        """By neighbour and route distinguisher."""
 
     def take(self, change: RouteChange) -> RouteChange | None:
         """None: nothing is new. Our own routes are not kept here."""
-        if change.peer is None:
+        peer, key, rd = change.peer, route_key(change.route), change.route.rd
+        if peer is None:
             return change
-        key = route_key(change.route)
-        said = self._said.setdefault(change.peer, {})
         if change.withdrawn:
-            return change if said.pop(key, None) else None
+            return change if self._forget(peer, rd, key) else None
+        said = self._said.setdefault(peer, {}).setdefault(rd, {})
         if said.get(key) == change:
             return None
         said[key] = change
         return change
 
+    def _forget(self, peer: IPAddress, rd: str, key: RouteKey) -> bool:
+        """Whether it was there."""
+        by_rd = self._said.get(peer, {})
+        said = by_rd.get(rd, {})
+        if said.pop(key, None) is None:
+            return False
+        if not said:
+            del by_rd[rd]
+        return True
+
+    def emptied(self, peer: IPAddress, rd: str, vtep: IPAddress) -> list[RouteChange]:
+        """What is withdrawn when this VTEP has no stations any more by that route distinguisher.
+
+        Somebody else's are not touched: if the first of them is not this VTEP's, none is looked at,
+        so that saying this takes no more time than saying the routes did.
+        """
+        gone: list[RouteChange] = []
+        said = self._said.get(peer, {}).get(rd, {})
+        for key, change in list(said.items()) if _is_station(said, vtep) else ():
+            if isinstance(change.route, MacRoute) and change.route.next_hop == vtep:
+                self._forget(peer, rd, key)
+                gone.append(RouteChange(change.route, withdrawn=True, peer=peer))
+        return gone
+
     def lost(self, peer: IPAddress) -> list[RouteChange]:
         """What is withdrawn with the end of a neighbour's session."""
-        said = self._said.pop(peer, {})
-        return [RouteChange(change.route, withdrawn=True, peer=peer) for change in said.values()]
+        return [
+            RouteChange(change.route, withdrawn=True, peer=peer)
+            for said in self._said.pop(peer, {}).values()
+            for change in said.values()
+        ]
+
+
+def _is_station(said: _Said, vtep: IPAddress) -> bool:
+    route = next(iter(said.values())).route if said else None
+    return isinstance(route, MacRoute) and route.next_hop == vtep

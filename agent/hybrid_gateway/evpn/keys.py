@@ -2,6 +2,7 @@
 """What tells one EVPN route from another, and the numbers that routes are named by. Pure."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address
 
 from ..model import EvpnRoute, FloodRoute, IPAddress, IPNetwork, MacRoute, RouteTarget
@@ -13,6 +14,8 @@ ClaimKey = tuple[IPAddress, RouteKey]
 Nobody can keep another's out by sending one with the same key first."""
 NUMBER_MAX = 0xFFFF
 """Of a route distinguisher with an IPv4 address (RFC 4364 section 4.2, type 1)."""
+STATIONS = 0x8000
+"""What tells the number of a VNI's stations from the one of the VNI itself."""
 ASN_SHORT_MAX = 0xFFFF
 
 
@@ -36,13 +39,22 @@ def target(asn: int, vni: int) -> RouteTarget:
 
 
 def distinguishers(router_id: IPv4Address, vnis: Iterable[int]) -> dict[int, str]:
-    """`router-id:VNI` where sixteen bits are enough, else the next number that is free."""
+    """`router-id:VNI` where sixteen bits are enough, else the next number that is free, as is the
+    one that follows from it for the stations of that VNI."""
     taken: set[int] = set()
     found: dict[int, str] = {}
     for vni in sorted(vnis):
         number = vni & NUMBER_MAX
-        while number in taken or number == 0:
+        while number in taken or number in (0, STATIONS):
             number = (number + 1) & NUMBER_MAX
-        taken.add(number)
+        taken |= {number, number ^ STATIONS}
         found[vni] = f"{router_id}:{number}"
     return found
+
+
+@lru_cache(maxsize=256)
+def stations_of(rd: str) -> str:
+    """The route distinguisher that routes of type 2 have, next to the VNI's own: so all of them,
+    and nothing else, can be withdrawn by it (mass.py)."""
+    router_id, _, number = rd.rpartition(":")
+    return f"{router_id}:{int(number) ^ STATIONS}" if rd else ""

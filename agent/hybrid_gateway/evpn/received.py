@@ -25,7 +25,7 @@ from ..model import (
     RouteRefused,
     RouteTarget,
 )
-from .attributes import INGRESS_REPLICATION, TUNNEL_VXLAN
+from .attributes import GONE, INGRESS_REPLICATION, TUNNEL_VXLAN
 from .codec import COMPAT_FLOOD
 
 _NOWHERE = IPv4Address(0)
@@ -46,6 +46,7 @@ class _Communities:
     sequence: int = 0
     sticky: bool = False
     router_mac: bytes = b""
+    gone: tuple[str, ...] = ()
 
 
 def received(path: api.Path) -> list[RouteChange | RouteRefused]:
@@ -193,7 +194,7 @@ def _complete(key: EvpnRoute, found: dict[str, bytes]) -> EvpnRoute:
     if isinstance(key, PrefixRoute):
         return replace(key, next_hop=next_hop, targets=said.targets, router_mac=said.router_mac)
     vni = _flood_vni(found.get("PmsiTunnelAttribute"))
-    return replace(key, vni=vni, next_hop=next_hop, targets=said.targets)
+    return replace(key, vni=vni, next_hop=next_hop, targets=said.targets, gone=said.gone)
 
 
 def _next_hop(value: bytes) -> IPAddress:
@@ -228,6 +229,7 @@ def _is_compatible_form(value: bytes) -> bool:
 def _communities(value: bytes) -> _Communities:
     """Routes of one VTEP and VNI have the same ones; the cache saves most of the decoding."""
     targets: list[RouteTarget] = []
+    gone: list[str] = []
     more: dict[str, Any] = {}
     for one in wire.ExtendedCommunitiesAttribute.FromString(value).communities:
         kind = _kind(one)
@@ -247,4 +249,9 @@ def _communities(value: bytes) -> _Communities:
         elif kind == "RouterMacExtended":
             mac = wire.RouterMacExtended.FromString(one.value).mac
             more["router_mac"] = bytes.fromhex(mac.replace(":", ""))
-    return _Communities(targets=tuple(targets), **more)
+        elif kind == "UnknownExtended":
+            unknown = wire.UnknownExtended.FromString(one.value)
+            if (unknown.type, *unknown.value[:1]) == GONE and len(unknown.value) == 7:
+                address, number = unknown.value[1:5], unknown.value[5:]
+                gone.append(f"{IPv4Address(address)}:{int.from_bytes(number, 'big')}")
+    return _Communities(targets=tuple(targets), gone=tuple(gone), **more)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from ..model import EvpnRoute, FloodRoute, IPAddress, MacRoute, RouteTarget
 from .entries import KernelEntry, LocalBinding, LocalStation
 from .flooding import FloodList
-from .keys import ClaimKey, mac_key
+from .keys import ClaimKey, mac_key, stations_of
 from .ledger import Ledger
 from .local import ADDRESSES_MAX, LocalBindings
 from .mobility import Station
@@ -198,4 +198,4 @@ class Known:
         return found
 
     def _announce_address(self, mac: bytes, address: IPAddress, route: MacRoute | None) -> None:
-        self._routes.want(mac_key(self.rd, mac, address), route)
+        self._routes.want(mac_key(stations_of(self.rd), mac, address), route)

@@ -128,6 +128,8 @@ class FloodRoute:
     vni: int
     next_hop: IPAddress
     targets: tuple[RouteTarget, ...]
+    gone: tuple[str, ...] = ()
+    """Route distinguishers by which this VTEP has no station any more (evpn/mass.py)."""
 
 
 @dataclass(frozen=True, slots=True)
