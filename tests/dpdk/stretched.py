@@ -80,6 +80,11 @@ class Stretched:
         segments[family] = replace(segments[family], wanted=wanted)
         stretch(self.bench, *segments.values())
 
+    def all_options(self, **options: Any) -> None:
+        """Both segments get them."""
+        segments = self.segments.values()
+        stretch(self.bench, *(replace(s, wanted=replace(s.wanted, **options)) for s in segments))
+
     # ---- into the tunnel ----
 
     def sent(self, inner: Packet | bytes, family: int) -> Packet:

@@ -8,9 +8,11 @@ import pytest
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
+from tests.dpdk.flooded import HEARS, listening
 from tests.dpdk.pieces import piece
 from tests.dpdk.stretched import Stretched
 from tests.dpdk.test_vxlan_encap import ip4, ip6, other
+from tests.dpdk.test_vxlan_groups import GROUPS, SPEECH
 from tests.dpdk.vxlan import FAMILIES, FAR, HERE, PEER, STRANGER, between
 from tests.dpdk.wires import Cable
 from tests.lib.gateway import eventually
@@ -30,13 +32,15 @@ SPARE = 32
 
 @pytest.fixture(scope="module")
 def sides() -> Iterator[Stretched]:
-    """Both segments cut, and take over and answer what they can."""
+    """Both segments cut, flood, and take over and answer what they can."""
     with Stretched.running("vf") as running:
-        for family, segment in running.segments.items():
+        listening(running.bench)
+        for segment in running.segments.values():
             running.bench.run(
                 "bridge", "link", "set", "dev", segment.device, "neigh_suppress", "on"
             )
-            running.options(family, fragment=True, ttl_inherit=True, tos_inherit=True)
+            running.bench.ip(f"link set {segment.bridge} type bridge mcast_snooping 1")
+        running.all_options(fragment=True, ttl_inherit=True, tos_inherit=True, heard=HEARS)
         yield running
 
 
@@ -45,6 +49,14 @@ def right_ones(source: str, target: str) -> list[bytes]:
     frames = [between(FAR, HERE), ip4(100, flags="DF"), ip6(100), other()]
     for frame in frames:
         frame.src, frame.dst = source, target
+    return [bytes(frame) for frame in frames]
+
+
+def for_groups(source: str) -> list[bytes]:
+    """Some that are for everybody, and some that only look like it."""
+    frames = [Ether(bytes(frame)) for frame in (*SPEECH.values(), *GROUPS.values())]
+    for frame in frames:
+        frame.src = source
     return [bytes(frame) for frame in frames]
 
 
@@ -71,9 +83,11 @@ def damaged(frame: bytes, random: Random) -> bytes:
 
 
 def all_are_counted(sides: Stretched, port: Cable, frames: list[bytes]) -> None:
+    """Once; copies of what is flooded come on top."""
+    noise = frozenset({"FROM_KERNEL", "VXLAN_COPY", "VXLAN_HEARD"})
     for start in range(0, len(frames), BURST):
         some = frames[start : start + BURST]
-        counting = sides.bench.counting(port.name, noise=frozenset({"FROM_KERNEL"}))
+        counting = sides.bench.counting(port.name, noise=noise)
         port.far.send(some)
         eventually(lambda c=counting: sum(c.now().values()) >= BURST, "each is counted")  # type: ignore[misc]
         moved = counting.now()
@@ -119,6 +133,22 @@ def test_frames_inside_of_right_ones(sides: Stretched, family: int) -> None:
     sides.delivered(between(FAR, HERE), family)
 
 
+@families
+def test_frames_for_groups(sides: Stretched, family: int) -> None:
+    """Both ways; what a bridge knows of groups it has read in such frames."""
+    random = Random(20 + family)
+    segment = sides.segments[family]
+    for port, source in ((sides.access[family], HERE.mac), (sides.core, FAR.mac)):
+        whole = for_groups(source)
+        frames = [damaged(random.choice(whole), random) for _ in range(FRAMES)]
+        if port is sides.core:
+            frames = [bytes(segment.arriving(frame)) for frame in frames]
+        heard = sides.bench.counters(port.name)["VXLAN_HEARD"]
+        all_are_counted(sides, port, frames)
+        assert sides.bench.counters(port.name)["VXLAN_HEARD"] > heard
+    sides.delivered(between(FAR, HERE), family)
+
+
 def broken_piece(frame: Packet, random: Random) -> bytes:
     """Of few packets, so that they meet, and of every length that makes sense, and some others."""
     begin, end = sorted(random.choice((0, 0, 8, 16, 64, 104, 150)) for _ in range(2))
@@ -143,7 +173,7 @@ def test_pieces_and_their_buffers(sides: Stretched, seed: int) -> None:
     whole = [segment.arriving(inner, source=PEER[6], checksum=0) for inner in inners]
     whole += [segment.arriving(inner, source=STRANGER[6]) for inner in inners]
     frames = [broken_piece(random.choice(whole), random) for _ in range(FRAMES)]
-    noise = frozenset({"FROM_KERNEL", "DROP_NOT_FOR_US"})
+    noise = frozenset({"FROM_KERNEL", "DROP_NOT_FOR_US", "VXLAN_COPY", "VXLAN_HEARD"})
 
     def free() -> int:
         memory = sides.bench.client.status().memory

@@ -2,11 +2,13 @@
 /*
  * From a tunnel into its bridge: the mark has the slot of the VXLAN device, and that of the tunnel
  * the frame came by (0: its sender is believed without one), with the outer ECN field above it. It
- * never goes into a tunnel of the same segment. What the kernel's VXLAN device has to see (what is
- * flooded, whose source it has to learn) is punted, and gets there with its outer headers.
+ * never goes into a tunnel of the same segment. What the kernel's VXLAN device has to see (whose source
+ * it has to learn, what it floods) is punted, and gets there with its outer headers.
  */
 #include "bridge.h"
 #include "vxlan_ecn.h"
+
+enum { EDGE_FLOOD = GW_BRIDGE_EDGES, EDGES };
 
 // A VXLAN device that frames came out of, and the bridge that they are for.
 struct passage {
@@ -14,7 +16,7 @@ struct passage {
 	const struct gw_interface *bridge;
 	uint16_t interface; // slot of the device
 	uint16_t slot; // of the bridge
-	bool learns;
+	uint16_t flags; // of the segment
 };
 
 /* A frame's part in a bulk lookup. */
@@ -32,7 +34,7 @@ find_passage(uint16_t interface, struct passage *via)
 	via->bridge = &gw_interfaces[device->master];
 	via->interface = interface;
 	via->slot = device->master;
-	via->learns = gw_segments[device->segment].flags & GW_SEGMENT_LEARNS;
+	via->flags = gw_segments[device->segment].flags;
 }
 
 static inline bool
@@ -105,6 +107,16 @@ is_news(struct rte_mbuf *mbuf, int32_t place, uint32_t now)
 	return false;
 }
 
+// For everybody, or a group; what it counts as if the kernel serves it.
+static inline uint8_t
+group(struct rte_mbuf *mbuf, const struct rte_ether_hdr *ether, const struct passage *via)
+{
+	const bool arp = ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_ARP);
+
+	return gw_bridge_because(mbuf, arp ? GW_PUNT_ARP : GW_PUNT_MULTICAST,
+				 via->flags & GW_SEGMENT_HEARS ? EDGE_FLOOD : GW_BRIDGE_PUNT);
+}
+
 static inline uint8_t
 way(struct rte_mbuf *mbuf, const struct passage *via, const int32_t *places, uint32_t now)
 {
@@ -113,16 +125,14 @@ way(struct rte_mbuf *mbuf, const struct passage *via, const int32_t *places, uin
 
 	if (unlikely(edge != GW_BRIDGE_TX))
 		return edge;
-	if (via->learns && is_news(mbuf, places[1], now))
+	if (via->flags & GW_SEGMENT_LEARNS && is_news(mbuf, places[1], now))
 		return gw_bridge_because(mbuf, GW_PUNT_LEARN, GW_BRIDGE_PUNT);
 	if (rte_is_multicast_ether_addr(&ether->dst_addr))
-		return gw_bridge_because(mbuf,
-					 ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_ARP) ?
-						 GW_PUNT_ARP :
-						 GW_PUNT_MULTICAST,
-					 GW_BRIDGE_PUNT);
+		return group(mbuf, ether, via);
 	if (unlikely(places[0] < 0))
-		return gw_bridge_because(mbuf, GW_PUNT_BRIDGE_MISS, GW_BRIDGE_PUNT);
+		return gw_bridge_because(mbuf, GW_PUNT_BRIDGE_MISS,
+					 via->flags & GW_SEGMENT_FLOODS ? EDGE_FLOOD :
+									  GW_BRIDGE_PUNT);
 	return forward(mbuf, gw_fdb_place(&gw_fdb_entries[places[0]]), via);
 }
 
@@ -146,7 +156,7 @@ add_keys(const struct rte_mbuf *mbuf, const struct passage *via, struct gw_fdb_k
 	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(mbuf, const struct rte_ether_hdr *);
 
 	gw_bridge_key(&keys[0], &ether->dst_addr, via->slot);
-	if (!via->learns)
+	if (!(via->flags & GW_SEGMENT_LEARNS))
 		return 1;
 	gw_bridge_key(&keys[1], &ether->src_addr, via->slot);
 	return 2;
@@ -197,7 +207,7 @@ static struct rte_node_register registration = {
 	.name = "vxlan-bridge",
 	.process = vxlan_bridge,
 	.init = gw_node_init,
-	.nb_edges = GW_BRIDGE_EDGES,
+	.nb_edges = EDGES,
 	.next_nodes =
 		{
 			[GW_BRIDGE_IP4] = "ip4-lookup",
@@ -208,6 +218,7 @@ static struct rte_node_register registration = {
 			[GW_BRIDGE_VXLAN4] = "punt",
 			[GW_BRIDGE_VXLAN6] = "punt",
 			[GW_BRIDGE_DROP] = "drop",
+			[EDGE_FLOOD] = "flood",
 		},
 };
 RTE_NODE_REGISTER(registration)
