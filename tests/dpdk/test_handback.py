@@ -21,8 +21,9 @@ REFUSED = "gw-handback: the worker runs, and has the ports: stop it first [worke
 
 
 def take(bench: Bench) -> None:
-    """As an agent has that died after it."""
+    """As an agent has that died after it, with a TAP by which a bridge heard."""
     namespaces.ip_batch(bench.gw, ["link add x0 type veth peer name x1", "link set x0 up"])
+    namespaces.ip_batch(bench.gw, ["tuntap add gwh7 mode tap"])
     with namespaces.entered(bench.gw):
         Handover(bench.instance.taken_file).take(SFP)
 
@@ -46,7 +47,7 @@ def test_a_worker_that_was_not_started_has_no_ports(options: tuple[str, ...]) ->
     """It came after the one that died, and waits for an agent that does not start any more."""
     with Bench.running("idle", started=False) as bench:
         take(bench)
-        assert "x0-wire" in devices(bench)
+        assert devices(bench) >= {"x0-wire", "gwh7"}
 
         assert hand_back(bench, *options) == (0, "")
 
@@ -73,6 +74,6 @@ def test_a_worker_that_was_started() -> None:
         take(bench)
         assert hand_back(bench) == (1, REFUSED)
         assert hand_back(bench, *UNSERVED) == (0, "")
-        assert "x0-wire" in devices(bench)
+        assert devices(bench) >= {"x0-wire", "gwh7"}
         assert hand_back(bench, "--force") == (0, "")
         assert devices(bench) == {"lo", "x0", "x1"}

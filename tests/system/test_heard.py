@@ -70,8 +70,9 @@ def received(at: socket.socket) -> list[bytes]:
     return found
 
 
-def frame(dst: str, address: str) -> bytes:
-    packet = IP(src=OTHER, dst=address) / UDP(sport=68, dport=PORT) / Raw(TEXT)
+def frame(dst: str, address: str, length: int = len(TEXT)) -> bytes:
+    """`length`: of what UDP carries, bytes."""
+    packet = IP(src=OTHER, dst=address) / UDP(sport=68, dport=PORT) / Raw(TEXT.ljust(length))
     return bytes(Ether(src=STATION, dst=dst) / packet)
 
 
@@ -107,6 +108,18 @@ def test_the_bridge_hears_and_floods_nothing(bridge: int, mac: str, address: str
             server.recv(100)
     learned = namespaces.run(["bridge", "fdb", "show", "br", "br50"])
     assert STATION not in learned
+
+
+def test_a_frame_that_is_longer_than_the_tap_takes_by_itself(bridge: int) -> None:
+    """Whose MTU is the usual one, whatever the bridge has."""
+    namespaces.run(["ip", "link", "set", "br50", "mtu", "2000"])
+    heard.make(bridge)
+    sent = frame(BROADCAST, "198.18.0.255", 1900)
+    with opened(heard_name(bridge)) as fd, socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.bind(("", PORT))
+        server.settimeout(5.0)
+        os.write(fd, sent)
+        assert server.recv(2048) == sent[42:]
 
 
 def test_to_nobody_in_particular(bridge: int) -> None:
