@@ -173,11 +173,43 @@ is_link_local(const struct gw_evpn_write *write)
 	       (write->address[1] & 0xc0) == 0x80;
 }
 
+/* How many are written right before, for this one. */
+static __u32
+more_ways(const struct evpn_batch *batch)
+{
+	__u32 count = 0;
+
+	while (count < batch->next && count < GW_EVPN_WAYS_MAX - 1 &&
+	       batch->writes[batch->next - count - 1].how & GW_EVPN_ONE_MORE)
+		count++;
+	return count;
+}
+
+static void
+put_ways(struct nlmsghdr *message, const struct gw_evpn_write *last, __u32 more)
+{
+	struct nlattr *ways = mnl_attr_nest_start(message, RTA_MULTIPATH);
+
+	for (const struct gw_evpn_write *write = last - more; write <= last; write++) {
+		struct rtnexthop *way = mnl_nlmsg_get_payload_tail(message);
+
+		*way = (struct rtnexthop){
+			.rtnh_flags = is_link_local(write) ? 0 : RTNH_F_ONLINK,
+			.rtnh_ifindex = write->ifindex,
+		};
+		message->nlmsg_len += sizeof(*way);
+		put_gateway(message, write);
+		way->rtnh_len = (char *)mnl_nlmsg_get_payload_tail(message) - (char *)way;
+	}
+	mnl_attr_nest_end(message, ways);
+}
+
 static void
 put_route(struct evpn_batch *batch)
 {
 	const struct gw_evpn_write *write = &batch->writes[batch->next];
 	bool deleting = write->how & GW_EVPN_DELETE;
+	__u32 more = deleting ? 0 : more_ways(batch);
 	struct nlmsghdr *message =
 		deleting ? begin(batch, RTM_DELROUTE, 0) : begin(batch, RTM_NEWROUTE, ADD);
 	struct rtmsg *route = mnl_nlmsg_put_extra_header(message, sizeof(*route));
@@ -191,7 +223,9 @@ put_route(struct evpn_batch *batch)
 	mnl_attr_put(message, RTA_DST, evpn_address_size(write->prefix_family), write->prefix);
 	mnl_attr_put_u32(message, RTA_TABLE, write->table);
 	mnl_attr_put_u32(message, RTA_PRIORITY, write->metric);
-	if (!deleting) {
+	if (more) {
+		put_ways(message, write, more);
+	} else if (!deleting) {
 		if (!is_link_local(write))
 			route->rtm_flags = RTNH_F_ONLINK;
 		mnl_attr_put_u32(message, RTA_OIF, write->ifindex);
@@ -219,7 +253,8 @@ evpn_request(struct evpn_batch *batch)
 		put_neighbour(batch);
 		break;
 	case GW_EVPN_WRITE_ROUTE:
-		put_route(batch);
+		if (!(write->how & GW_EVPN_ONE_MORE))
+			put_route(batch);
 		break;
 	}
 }

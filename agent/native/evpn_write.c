@@ -10,7 +10,7 @@
 #include "evpn.h"
 
 enum {
-	REQUESTS_MAX = 320, /* bytes of the longest ones of one write */
+	REQUESTS_MAX = 1024, /* bytes of the longest ones of one write */
 };
 
 /* ---- what is there ------------------------------------------------------------------------ */

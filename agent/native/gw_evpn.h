@@ -15,6 +15,7 @@
 
 enum gw_evpn_limit {
 	GW_EVPN_FACTS_MAX = 524288,
+	GW_EVPN_WAYS_MAX = 16, /* next hops of a route */
 };
 
 enum gw_evpn_kind {
@@ -105,6 +106,7 @@ enum gw_evpn_how {
 	GW_EVPN_DELETE = 1, /* that it is not there is no error */
 	GW_EVPN_MAKE_STICKY = 2,
 	GW_EVPN_IS_ROUTER = 4,
+	GW_EVPN_ONE_MORE = 8, /* a next hop of the route that follows, besides its own */
 };
 
 struct gw_evpn_write {

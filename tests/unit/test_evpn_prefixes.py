@@ -7,7 +7,9 @@ from ipaddress import ip_address, ip_network
 from hypothesis import given
 from hypothesis import strategies as some
 
-from hybrid_gateway.evpn.prefixes import CUTS_OFF
+from hybrid_gateway.evpn.kernel_socket import WAYS_MAX
+from hybrid_gateway.evpn.prefixes import CUTS_OFF, ROUTERS_MAX
+from hybrid_gateway.evpn.snapshot import prefixes
 from hybrid_gateway.evpn.underlay import Underlay
 from hybrid_gateway.evpn.wanted import EvpnTable
 from hybrid_gateway.model import IPAddress, IPNetwork
@@ -101,3 +103,47 @@ def test_the_underlay_is_who_has_not_been_released(
     for network in (ip_network("10.0.0.0/28"), ip_network("10.0.0.8/30"), prefix):
         assert underlay.is_in(network) == any(one in network for one in there)
     assert not underlay.is_in(ip_network("::/1"))
+
+
+# ---- several routers ---------------------------------------------------------------------
+
+
+def ways(gateway: Gateway) -> list[tuple[IPAddress, bytes]]:
+    [entry] = gateway.prefixes()
+    return [(way.vtep, way.router_mac) for way in entry.ways]
+
+
+def test_a_prefix_of_several_routers_is_spread_over_them() -> None:
+    gateway, sent = routing(), [prefix_route(number, OTHER) for number in (4, 2, 3)]
+    gateway.hear_routes(*sent, prefix_route(2, OTHER), peer=8)
+    gateway.hear_routes(*sent, peer=9)
+
+    assert ways(gateway) == [(vtep(n), prefix_route(n, OTHER).router_mac) for n in (2, 3, 4)]
+    shown = [(view.vtep, view.router_mac) for view in prefixes(gateway.mind)]
+    assert shown == ways(gateway)
+
+    gateway.hear_routes(*sent[1:], peer=8, withdrawn=True)
+    assert len(ways(gateway)) == 3, "the other reflector has them still"
+    gateway.hear_routes(*sent[1:], peer=9, withdrawn=True)
+    assert [way for way, _ in ways(gateway)] == [vtep(4)]
+
+
+def test_no_two_ways_are_one() -> None:
+    """There is one entry for a router's MAC address, and one MAC address for a next hop."""
+    gateway = routing()
+    sent = [prefix_route(number, OTHER) for number in (2, 3, 4)]
+    gateway.hear_routes(
+        sent[0],
+        replace(sent[1], router_mac=sent[0].router_mac),
+        replace(sent[2], next_hop=vtep(2)),
+    )
+
+    assert ways(gateway) == [(vtep(2), sent[0].router_mac)]
+
+
+def test_routers_of_a_prefix_have_a_limit() -> None:
+    gateway = routing()
+    gateway.hear_routes(*(prefix_route(number, OTHER) for number in range(40, 10, -1)))
+
+    assert [way for way, _ in ways(gateway)] == [vtep(number) for number in range(11, 27)]
+    assert ROUTERS_MAX == WAYS_MAX

@@ -4,7 +4,7 @@
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
-from hybrid_gateway.evpn.entries import PrefixEntry
+from hybrid_gateway.evpn.entries import PrefixEntry, Router
 from hybrid_gateway.evpn.keys import route_key
 from hybrid_gateway.evpn.snapshot import macs, prefixes, vnis, vteps
 from hybrid_gateway.evpn.view import MacState
@@ -48,6 +48,7 @@ def test_prefixes_of_the_table_are_announced() -> None:
 def test_prefixes_of_others_are_in_the_table() -> None:
     gateway = routing("10.1.0.0/16", table=77)
     router = BRIDGE_MAC[:-1]
+    others = (Router(vtep(3), router + b"\3"),)
     gateway.hear_routes(
         prefix_route(3, "10.2.0.0/16"),
         prefix_route(2, "10.2.0.0/16"),
@@ -56,9 +57,9 @@ def test_prefixes_of_others_are_in_the_table() -> None:
     )
 
     assert gateway.prefixes() == {
-        PrefixEntry(ip_network("10.2.0.0/16"), L3VNI, vtep(2), router + b"\2", 77),
+        PrefixEntry(ip_network("10.2.0.0/16"), L3VNI, vtep(2), router + b"\2", 77, others),
         PrefixEntry(ip_network("0.0.0.0/0"), L3VNI, vtep(2), router + b"\2", 77),
-    }, "the lowest VTEP; and what the owner has there stays"
+    }, "by both of them; and what the owner has there stays"
 
     gateway.hear_routes(prefix_route(2, "10.2.0.0/16"), withdrawn=True)
     gateway.follow(replace(gateway.wanted, tables=(EvpnTable(L3VNI, 78),)))

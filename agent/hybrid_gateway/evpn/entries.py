@@ -60,6 +60,14 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True)
+class Router:
+    """Of another site, on the L3 VNI."""
+
+    vtep: IPAddress
+    mac: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PrefixEntry:
     """A route of type 5: through `vtep` on the bridge of the L3 VNI, to the router's MAC.
 
@@ -72,10 +80,23 @@ class PrefixEntry:
     """Of either family, whatever the family of `prefix`."""
     router_mac: bytes
     table: int = MAIN_TABLE
+    others: tuple[Router, ...] = ()
+    """More that have it: packets are spread over all of them, with equal weights. No two of them
+    have the same VTEP or the same MAC address."""
 
     @property
     def key(self) -> tuple[str, int, IPNetwork]:
         return "prefix", self.table, self.prefix
+
+    @property
+    def ways(self) -> tuple["PrefixEntry", ...]:
+        """By one router each."""
+        if not self.others:
+            return (self,)
+        routers = (Router(self.vtep, self.router_mac), *self.others)
+        return tuple(
+            PrefixEntry(self.prefix, self.vni, one.vtep, one.mac, self.table) for one in routers
+        )
 
 
 KernelEntry = RemoteMac | FloodEntry | Binding | PrefixEntry

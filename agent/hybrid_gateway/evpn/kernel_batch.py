@@ -2,14 +2,16 @@
 """Changes of the kernel that are made together."""
 
 import errno
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 
+from ..model import IPAddress
 from .entries import Binding, EntryRefused, FloodEntry, KernelEntry, PrefixEntry, RemoteMac
 from .kernel_places import Places
 from .kernel_record import FloodRecord
 from .kernel_socket import KernelSocket, Write
 from .kernel_ways import WayChange, Ways, place_of
 from .kernel_writes import delete_route, write_binding, write_flood, write_mac, write_route
+from .remote import station_address
 
 Key = tuple[str, int, object]
 
@@ -18,8 +20,15 @@ def _is_no_station(entry: KernelEntry) -> bool:
     """Whose MAC address is a group's, or zero: a bridge would take it."""
     if isinstance(entry, FloodEntry):
         return False
-    mac = entry.router_mac if isinstance(entry, PrefixEntry) else entry.mac
-    return len(mac) != 6 or bool(mac[0] & 1) or not any(mac)
+    if isinstance(entry, PrefixEntry):
+        return not all(station_address(one.router_mac) for one in entry.ways)
+    return not station_address(entry.mac)
+
+
+def _vteps(entry: KernelEntry) -> list[IPAddress]:
+    if isinstance(entry, Binding):
+        return []
+    return [one.vtep for one in entry.ways] if isinstance(entry, PrefixEntry) else [entry.vtep]
 
 
 class Batch:
@@ -56,7 +65,7 @@ class Batch:
             self._refused.append(EntryRefused(entry, errno.ENODEV))
         elif _is_no_station(entry):
             self._refused.append(EntryRefused(entry, errno.EINVAL))
-        elif not isinstance(entry, Binding) and entry.vtep.version != segment.family:
+        elif not all(vtep.version == segment.family for vtep in _vteps(entry)):
             self._refused.append(EntryRefused(entry, errno.EAFNOSUPPORT))
         elif isinstance(entry, RemoteMac):
             self._add(entry, write_mac(segment, entry))
@@ -76,11 +85,16 @@ class Batch:
         if segment.vlan:
             self._refused.append(EntryRefused(entry, errno.EOPNOTSUPP))
             return
-        change = self._ways.take(entry)
-        self._change_way(entry, change)
+        for way in entry.ways:
+            self._change_way(entry, self._ways.take(way))
         self._add(entry, write_route(segment, entry))
-        if isinstance(before, PrefixEntry) and place_of(before) != place_of(entry):
-            self._change_way(before, self._ways.release(before))
+        if isinstance(before, PrefixEntry):
+            kept = {place_of(way) for way in entry.ways}
+            self._release(way for way in before.ways if place_of(way) not in kept)
+
+    def _release(self, ways: Iterable[PrefixEntry]) -> None:
+        for way in ways:
+            self._change_way(way, self._ways.release(way))
 
     def _change_way(self, entry: PrefixEntry, change: WayChange) -> None:
         segment = self._places.segments.get(entry.vni)
@@ -122,7 +136,7 @@ class Batch:
         self._add(entry, delete_route(entry))
         before = self._wanted.get(entry.key)
         if isinstance(before, PrefixEntry):
-            self._change_way(before, self._ways.release(before))
+            self._release(before.ways)
 
     # ---- doing it ---------------------------------------------------------------------
 

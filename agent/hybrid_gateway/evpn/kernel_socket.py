@@ -3,7 +3,7 @@
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, IntFlag
 from ipaddress import IPv4Address, IPv6Address
 
@@ -14,6 +14,7 @@ from ..model import IPAddress, IPNetwork
 
 ROOM = 4096
 """Facts that one call fetches, and writes that one call makes."""
+WAYS_MAX = int(lib.GW_EVPN_WAYS_MAX)
 FACT = struct.Struct("=IIHBB6s2x16sI6sBB16sI")
 WRITE = struct.Struct("=IIIIIIIiHBBBx6s16s16s")
 ERROR_OFFSET = 28
@@ -83,6 +84,8 @@ class Write:
     prefix: IPNetwork | None = None
     table: int = 0
     metric: int = 0
+    others: tuple[IPAddress, ...] = ()
+    """More next hops of a route: WAYS_MAX with the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,13 @@ def _fact(
     return Fact(kind, ifindex, vni, vlan, mac, _address(family, address), port, flags, gone != 0)
 
 
-def _packed(write: Write) -> bytes:
-    how = 0
+def _records(write: Write) -> list[bytes]:
+    """One; of a route, those of more next hops before it."""
+    also = [replace(write, address=one, others=()) for one in write.others]
+    return [*(_packed(one, lib.GW_EVPN_ONE_MORE) for one in also), _packed(write)]
+
+
+def _packed(write: Write, how: int = 0) -> bytes:
     if write.delete:
         how |= lib.GW_EVPN_DELETE
     if write.sticky:
@@ -213,14 +221,18 @@ class KernelSocket:
         """
         failed: dict[int, int] = {}
         for first in range(0, len(writes), ROOM):
-            part = bytearray(b"".join(map(_packed, writes[first : first + ROOM])))
-            count = len(part) // WRITE.size
+            owners: list[int] = []
+            part = bytearray()
+            for place, write in enumerate(writes[first : first + ROOM], first):
+                records = _records(write)
+                owners += [place] * len(records)
+                part += b"".join(records)
             into = ffi.cast("struct gw_evpn_write *", ffi.from_buffer(part))
-            if lib.gw_evpn_write(self._evpn, into, count):
-                for i in range(count):
+            if lib.gw_evpn_write(self._evpn, into, len(owners)):
+                for i, place in enumerate(owners):
                     (error,) = struct.unpack_from("=i", part, i * WRITE.size + ERROR_OFFSET)
                     if error:
-                        failed[first + i] = -error
+                        failed[place] = -error
             # The kernel tells of each write: what waits is taken in before it is too much.
             lib.gw_evpn_read(self._evpn, self._status)
         return failed

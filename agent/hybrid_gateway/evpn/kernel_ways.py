@@ -38,7 +38,7 @@ class Ways:
         self._ways: dict[tuple[int, IPAddress], _Way] = {}
 
     def take(self, entry: PrefixEntry) -> WayChange:
-        """The way that the route is about to need; the last that says another MAC is believed."""
+        """One way that the route is about to need; the last that says another MAC is believed."""
         place = place_of(entry)
         way = self._ways.setdefault(place, _Way(entry.vtep, entry.router_mac))
         before, way.mac = way.mac, entry.router_mac
@@ -53,7 +53,7 @@ class Ways:
         return WayChange(put, (RemoteMac(entry.vni, before, way.vtep),))
 
     def release(self, entry: PrefixEntry) -> WayChange:
-        """The way that the route needs no more."""
+        """One way that the route needs no more."""
         place = place_of(entry)
         way = self._ways.get(place)
         if way is None:

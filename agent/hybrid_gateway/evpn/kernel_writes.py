@@ -62,13 +62,15 @@ def gateway(entry: PrefixEntry) -> IPAddress:
 
 
 def write_route(segment: Segment, entry: PrefixEntry) -> Write:
+    first, *others = map(gateway, entry.ways)
     return Write(
         WriteKind.ROUTE,
         segment.bridge,
-        gateway(entry),
+        first,
         prefix=entry.prefix,
         table=entry.table,
         metric=ROUTE_METRIC,
+        others=tuple(others),
     )
 
 

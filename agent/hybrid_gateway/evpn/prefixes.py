@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 
 from ..model import EvpnRoute, IPAddress, IPNetwork, PrefixRoute, RouteTarget
-from .entries import KernelEntry, PrefixEntry
+from .entries import KernelEntry, PrefixEntry, Router
 from .keys import ClaimKey, RouteKey, route_key
 from .ledger import Ledger
 from .refusals import Refusals
@@ -14,6 +14,13 @@ from .underlay import Underlay
 from .wanted import MAIN_TABLE, EvpnSegment, EvpnTable
 
 CUTS_OFF = "a prefix of the main table with a VTEP or a neighbor in it"
+
+ROUTERS_MAX = 16
+"""That packets to one prefix are spread over."""
+
+
+def _order(route: PrefixRoute) -> tuple[int, bytes]:
+    return int(route.next_hop), route.router_mac
 
 
 class RoutingTable:
@@ -112,12 +119,20 @@ class RoutingTable:
                 self._refusals.add(peer, CUTS_OFF)
         return True
 
-    def best(self, prefix: IPNetwork) -> PrefixRoute | None:
-        """Of several VTEPs that reach it, the one with the lowest address."""
+    def routers(self, prefix: IPNetwork) -> list[PrefixRoute]:
+        """Those that it is reached by: of each VTEP one route, by address, and no two to the same
+        router's MAC address, for the way to that is one."""
         if prefix in self._barred:
-            return None
-        routes = self.learned.get(prefix, {}).values()
-        return min(routes, key=lambda route: (int(route.next_hop), route.router_mac), default=None)
+            return []
+        found: list[PrefixRoute] = []
+        vteps: set[IPAddress] = set()
+        macs: set[bytes] = set()
+        for route in sorted(self.learned.get(prefix, {}).values(), key=_order):
+            if route.next_hop not in vteps and route.router_mac not in macs:
+                found.append(route)
+                vteps.add(route.next_hop)
+                macs.add(route.router_mac)
+        return found[:ROUTERS_MAX]
 
     def flush(self) -> None:
         """Says what the kernel and the BGP daemon should have of what changed."""
@@ -137,12 +152,13 @@ class RoutingTable:
         assert self._table
         if prefix in self.learned and self._bar(prefix):
             return None
-        route = self.best(prefix)
+        routes = self.routers(prefix)
         # A route that the owner put there is the better one: it would be announced as well.
-        if route is None or self.segment is None or prefix in self._table.present:
+        if not routes or self.segment is None or prefix in self._table.present:
             return None
+        first, *others = (Router(route.next_hop, route.router_mac) for route in routes)
         table = self._table.table
-        return PrefixEntry(prefix, self.vni, route.next_hop, route.router_mac, table)
+        return PrefixEntry(prefix, self.vni, first.vtep, first.mac, table, tuple(others))
 
     def _announce(self) -> None:
         said = {route_key(route): route for route in self._own()}

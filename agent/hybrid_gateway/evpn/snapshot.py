@@ -121,5 +121,5 @@ def _prefixes(table: RoutingTable) -> Iterator[PrefixView]:
     for own in table.said.values():
         yield PrefixView(table.vni, own.prefix, None, own.router_mac)
     for prefix in table.learned:
-        if best := table.best(prefix):
-            yield PrefixView(table.vni, prefix, best.next_hop, best.router_mac)
+        for route in table.routers(prefix):
+            yield PrefixView(table.vni, prefix, route.next_hop, route.router_mac)
