@@ -1,0 +1,448 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is for everybody, at sites whose bridges hear what the worker floods: once for each host,
+and once for each gateway, whatever becomes of the agent and of the worker.
+
+The first two sites are the worker's, the third is plain Linux. Each bridge has an address.
+"""
+
+import json
+import os
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Any
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Raw
+
+from hybrid_gateway.errors import WorkerAbsentError
+from hybrid_gateway.lab import segment, sites
+from hybrid_gateway.lab.namespaces import entered, ip_batch
+from hybrid_gateway.lab.sites import BRIDGE, VXLAN, Family, Kind, Site
+from hybrid_gateway.lab.sniff import PacketSocket
+from hybrid_gateway.model import heard_name
+from hybrid_gateway.worker_client import WorkerClient
+from hybrid_gateway.worker_values import SegmentStatus
+from tests.interop.three import Three, standing
+from tests.lib.gateway import Counting, eventually
+from tests.lib.programs import pinged
+
+KINDS = (Kind.WORKER, Kind.WORKER, Kind.KERNEL)
+WORKERS = (1, 2)
+PORT = 6767
+COUNT = 20
+EVERYWHERE = "00:00:00:00:00:00"
+EVERYBODY = "ff:ff:ff:ff:ff:ff"
+NOBODY = "02:00:c6:12:32:63"
+GROUPS = {"01:00:5e:00:00:fb": "224.0.0.251", "01:00:5e:12:34:56": "239.18.52.86"}
+BACK_SECONDS = 20.0
+"""A worker that starts takes its time on a busy machine."""
+
+
+def bridge_address(number: int) -> str:
+    return f"198.18.50.{number}"
+
+
+def bridge_address6(number: int) -> str:
+    return f"2001:db8:50::{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Floods:
+    """The sites, and who listens at them."""
+
+    three: Three
+    hosts: dict[int, PacketSocket]
+    servers: dict[int, socket.socket]
+    """UDP, at the gateways."""
+    counter: Iterator[int] = field(default_factory=lambda: iter(range(1, 1 << 16)))
+
+    # ---- what is there ----------------------------------------------------------------
+
+    def links(self, number: int) -> dict[str, dict[str, Any]]:
+        """At the gateway, by name."""
+        listed = self.three.lab.run(self.three.site(number).gateway, ["ip", "-j", "link"])
+        return {str(link["ifname"]): link for link in json.loads(listed)}
+
+    def taps(self, number: int) -> dict[str, int]:
+        """Those by which bridges hear, with their ifindex."""
+        links = self.links(number).items()
+        return {name: link["ifindex"] for name, link in links if name.startswith("gwh")}
+
+    def hears(self, number: int) -> bool:
+        links = self.links(number)
+        taps = [name for name in links if name.startswith("gwh")]
+        return taps == [heard_name(links[BRIDGE]["ifindex"])]
+
+    def segments(self, number: int) -> tuple[SegmentStatus, ...]:
+        """As the worker has them, if there is one, and it has been told."""
+        with WorkerClient(self.three.gateways[number].instance.worker_socket) as client:
+            try:
+                started = client.status().started
+                if started:
+                    client.wait_for_mirror()
+                return client.status().segments if started else ()
+            except WorkerAbsentError:
+                return ()
+
+    def floods(self, number: int) -> bool:
+        """Whether the worker floods all that is for everybody at that site."""
+        found = self.segments(number)
+        return bool(found) and all(one.floods_here for one in found)
+
+    def run(self, number: int, line: str) -> None:
+        """`ip` at the gateway."""
+        self.three.lab.run(self.three.site(number).gateway, ["ip", *line.split()])
+
+    def bridge(self, site: Site, line: str) -> None:
+        argv = ["bridge", "fdb", *line.split(), "self", "permanent"]
+        self.three.lab.run(site.gateway, argv)
+
+    # ---- what is sent -----------------------------------------------------------------
+
+    def frames(self, number: int, mac: str, address: str) -> list[bytes]:
+        """Of the station there, each another one; so are those of all tests."""
+        host = self.three.site(number).host
+        return [
+            bytes(
+                Ether(src=host.mac, dst=mac)
+                / IP(src=host.ip, dst=address, id=0x1234)
+                / UDP(sport=68, dport=PORT)
+                / Raw(f"for all {number} {next(self.counter)}".encode())
+            )
+            for _ in range(COUNT)
+        ]
+
+    def send(self, number: int, frames: list[bytes]) -> None:
+        for frame in frames:
+            self.hosts[number].send(frame)
+
+    def forget(self) -> None:
+        for opened in self.hosts.values():
+            opened.discard()
+        for number in self.servers:
+            self.said(number)
+
+    def said(self, number: int) -> list[bytes]:
+        """What the server of that gateway has got."""
+        found = []
+        try:
+            while True:
+                found.append(self.servers[number].recv(2048))
+        except BlockingIOError:
+            return found
+
+    def all_is_said(self) -> None:
+        """Whatever was sent before has come to where it was going, and what the kernels made of it.
+
+        Each host has asked each bridge for its MAC address, by broadcast and behind all that, and
+        got an answer of the kernel there, which hears things in their order, too.
+        """
+        for site in self.three.sites:
+            for number in (1, 2, 3):
+                self.three.lab.run(
+                    site.host.host, ["ip", "neigh", "flush", "to", bridge_address(number)]
+                )
+                asked = pinged(self.three.lab, site.host.host, bridge_address(number), 1)
+                assert asked == 1, f"{site.host.host} does not reach the gateway of site {number}"
+
+    def arrive_once(self, number: int, frames: list[bytes], *, at_servers: bool = True) -> None:
+        """Those of that site's station, at all others, and at all gateways or at none; nothing
+        comes back."""
+        self.forget()
+        self.send(number, frames)
+        self.all_is_said()
+        texts = [frame[42:] for frame in frames]
+        for other, opened in self.hosts.items():
+            seen = [one.data for one in opened.frames() if one.data[42:] in texts]
+            assert seen == ([] if other == number else frames), f"at the host of site {other}"
+        for other in self.servers:
+            said = self.said(other)
+            assert said == (texts if at_servers else []), f"at the gateway of site {other}"
+
+    def counting(self, number: int) -> Counting:
+        return self.three.counting(number)
+
+
+@pytest.fixture(autouse=True)
+def watched() -> None:
+    """The sites have a watch of their own, and nothing else stands here."""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floods]:
+    directory = tmp_path_factory.mktemp("floods")
+    with ExitStack() as stack:
+        three = stack.enter_context(
+            standing(f"f{os.getpid()}", directory, KINDS, Family.IPV6, learning=True)
+        )
+        floods = Floods(three, {}, {})
+        for site in three.sites:
+            peers = [peer.vtep(three.family) for peer in sites.peers_of(site, three.sites)]
+            sites.flood_to(three.lab, site, *peers)
+            namespace = three.lab.namespace(site.gateway)
+            ip_batch(
+                namespace,
+                [
+                    f"addr add {bridge_address(site.number)}/24 dev {BRIDGE}",
+                    f"addr add {bridge_address6(site.number)}/64 dev {BRIDGE} nodad",
+                ],
+            )
+            host = PacketSocket(three.lab.namespace(site.host.host), site.host.device)
+            stack.callback(host.close)
+            floods.hosts[site.number] = host
+            floods.servers[site.number] = stack.enter_context(server(namespace))
+        three.meet()
+        yield floods
+
+
+def server(namespace: str) -> socket.socket:
+    with entered(namespace):
+        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, BRIDGE.encode())
+    opened.bind(("", PORT))
+    opened.setblocking(False)
+    return opened
+
+
+@pytest.fixture
+def floods(built: Floods) -> Iterator[Floods]:
+    """Both workers flood, and know all stations."""
+    for number in WORKERS:
+        eventually(lambda n=number: built.hears(n), "the bridge has a TAP", BACK_SECONDS)  # type: ignore[misc]
+        eventually(lambda n=number: built.floods(n), "the worker floods", BACK_SECONDS)  # type: ignore[misc]
+    built.three.meet()
+    built.all_is_said()
+    with built.three.watched():
+        yield built
+
+
+# ---- once, everywhere -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_broadcast_arrives_everywhere_once(floods: Floods, number: int) -> None:
+    """At hosts of all sites, and, as a DHCP server would have it, at all gateways."""
+    counts = {site: floods.counting(site) for site in WORKERS}
+    floods.arrive_once(number, floods.frames(number, EVERYBODY, "255.255.255.255"))
+    for site, counted in counts.items():
+        counted.expect_some(VXLAN_HEARD=COUNT)
+        if site == number:
+            counted.expect_some(VXLAN_FLOOD=COUNT, VXLAN_COPY=COUNT)
+        assert not [name for name in counted.now() if name.startswith("DROP_")]
+
+
+@pytest.mark.parametrize("mac", list(GROUPS))
+def test_so_does_multicast(floods: Floods, mac: str) -> None:
+    """In bridges that do not look who listens; the gateways are in none of these groups."""
+    counts = floods.counting(1)
+    floods.arrive_once(1, floods.frames(1, mac, GROUPS[mac]), at_servers=False)
+    counts.expect_some(VXLAN_HEARD=COUNT, VXLAN_FLOOD=COUNT)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_so_does_what_is_for_a_station_that_nobody_knows(floods: Floods, number: int) -> None:
+    """The gateways are not it, and do not listen to what is for others."""
+    counts = {site: floods.counting(site) for site in WORKERS}
+    floods.arrive_once(number, floods.frames(number, NOBODY, "198.18.50.99"), at_servers=False)
+    for site, counted in counts.items():
+        counted.expect_some(VXLAN_FLOOD=COUNT)
+        # Of the questions with which it ends, one to each gateway by each host.
+        assert counted.now()["VXLAN_HEARD"] < COUNT, site
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_in_a_bridge_that_looks_who_listens(floods: Floods, number: int) -> None:
+    """As bridges do by default: what is for everybody is the worker's, groups are the kernel's."""
+    floods.run(1, f"link set {BRIDGE} type bridge mcast_snooping 1")
+    try:
+        eventually(lambda: floods.floods(1), "the worker floods all the same")
+        counts = floods.counting(1)
+        everything_once(floods)
+        counts.expect_some(VXLAN_HEARD=2 * COUNT)
+        counts = floods.counting(1)
+        mac, group = "01:00:5e:12:34:56", GROUPS["01:00:5e:12:34:56"]
+        floods.arrive_once(number, floods.frames(number, mac, group), at_servers=False)
+        assert counts.now()["VXLAN_HEARD"] < COUNT
+    finally:
+        floods.run(1, f"link set {BRIDGE} type bridge mcast_snooping 0")
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_one_gateway_answers_and_once(floods: Floods, number: int) -> None:
+    """ARP, for the address of each bridge, from the host of each site."""
+    host = floods.three.site(number).host
+    for asked in (1, 2, 3):
+        floods.forget()
+        question = ARP(op=1, hwsrc=host.mac, psrc=host.ip, pdst=bridge_address(asked))
+        floods.hosts[number].send(bytes(Ether(src=host.mac, dst=EVERYBODY) / question))
+        floods.all_is_said()
+        mac = floods.links(asked)[BRIDGE]["address"]
+        frames = [Ether(one.data) for one in floods.hosts[number].frames()]
+        answers = [f[ARP] for f in frames if ARP in f and f[ARP].op == 2]
+        # Those to the questions with which the test ends have come as well.
+        said = Counter((one.hwsrc, one.psrc) for one in answers)
+        assert said[mac, bridge_address(asked)] == 2
+        assert sum(said.values()) == 4
+
+
+@pytest.mark.parametrize("asked", [1, 2, 3])
+def test_neighbours_are_found_by_ipv6(floods: Floods, asked: int) -> None:
+    """Whose questions are for a group that each address has of its own."""
+    host = floods.three.site(1).host
+    floods.three.lab.run(host.host, ["ip", "-6", "neigh", "flush", "dev", host.device])
+    floods.forget()
+    assert pinged(floods.three.lab, host.host, bridge_address6(asked), 1) == 1
+    floods.all_is_said()
+    frames = [Ether(one.data) for one in floods.hosts[1].frames()]
+    told = [frame for frame in frames if IPv6 in frame and frame[IPv6].nh == 58]
+    advertised = [frame for frame in told if bytes(frame[IPv6].payload)[0] == 136]
+    assert [frame[IPv6].src for frame in advertised] == [bridge_address6(asked)]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_the_gateway_itself_says_reaches_all(floods: Floods, number: int) -> None:
+    floods.forget()
+    texts = [f"from the gateway {number} {n}".encode() for n in range(COUNT)]
+    for text in texts:
+        floods.servers[number].sendto(text, ("255.255.255.255", PORT))
+    floods.all_is_said()
+    for other, opened in floods.hosts.items():
+        seen = [one.data[42:] for one in opened.frames() if one.data[42:] in texts]
+        assert seen == texts, f"at the host of site {other}"
+    for other in floods.servers:
+        # Linux lets itself hear its own.
+        assert floods.said(other) == texts, f"at the gateway of site {other}"
+
+
+# ---- what comes and goes ----------------------------------------------------------------
+
+
+def test_a_worker_that_died_and_came_back(floods: Floods) -> None:
+    """The TAP waits for the next one."""
+    taps = floods.taps(1)
+    pid = floods.three.workers[1].crash()
+    eventually(lambda: floods.three.workers[1].worker not in (None, pid), "there is another")
+    eventually(lambda: floods.floods(1), "it floods", BACK_SECONDS)
+    assert floods.taps(1) == taps
+    everything_once(floods)
+
+
+def test_without_an_agent_it_goes_on(floods: Floods) -> None:
+    """The next one leaves the TAP alone, and removes what has no use."""
+    taps = floods.taps(1)
+    gateway = floods.three.gateways[1]
+    gateway.process.kill()
+    everything_once(floods)
+    useless = heard_name(9999)
+    floods.run(1, f"tuntap add {useless} mode tap")
+    gateway.start()
+    eventually(lambda: floods.taps(1) == taps, f"{useless} is gone")
+    eventually(lambda: floods.floods(1), "it floods")
+    everything_once(floods)
+
+
+@pytest.mark.parametrize("broken", ["link del {}", "link set {} down"])
+def test_a_tap_that_somebody_took_away_is_made_anew(floods: Floods, broken: str) -> None:
+    (before,) = floods.taps(1).items()
+    floods.run(1, broken.format(before[0]))
+    eventually(lambda: floods.taps(1) not in ({}, dict([before])), "there is another")
+    eventually(lambda: floods.floods(1), "it floods")
+    everything_once(floods)
+
+
+def test_so_is_one_without_its_program(floods: Floods) -> None:
+    """It would keep what it hears to itself."""
+    (before,) = floods.taps(1).items()
+    floods.three.lab.run(
+        floods.three.site(1).gateway, ["tc", "qdisc", "del", "dev", before[0], "clsact"]
+    )
+    eventually(lambda: floods.taps(1) not in ({}, dict([before])), "there is another")
+    eventually(lambda: floods.floods(1), "it floods")
+    everything_once(floods)
+
+
+def test_with_the_segment_the_tap_goes(floods: Floods) -> None:
+    """What the worker leaves to the kernel is heard by its bridge as ever, and flooded by it."""
+    site, gateway = floods.three.site(1), floods.three.gateways[1]
+    whole = segment.configuration(site)
+    gateway.apply(whole[: whole.index("vxlan:")])
+    assert floods.taps(1) == {}
+    assert floods.segments(1) == ()
+    everything_once(floods)
+    gateway.apply(whole)
+    assert floods.hears(1)
+    eventually(lambda: floods.floods(1), "the worker floods")
+    everything_once(floods)
+
+
+def test_with_the_worker_the_tap_goes(floods: Floods) -> None:
+    """And, if all is detached, both; then the bridge is the kernel's."""
+    gateway, worker = floods.three.gateways[1], floods.three.workers[1]
+    worker.leave()
+    worker.crash()
+    eventually(lambda: floods.taps(1) == {}, "the kernel has it all", BACK_SECONDS)
+    everything_once(floods)
+    worker.keep()
+    eventually(lambda: worker.worker is not None, "there is another", BACK_SECONDS)
+    eventually(lambda: floods.hears(1), "it is told of the TAP", BACK_SECONDS)
+    gateway.ctl("detach", "--stay")
+    assert floods.taps(1) == {}
+    everything_once(floods)
+    gateway.ctl("apply", "--force", "--config", str(gateway.config))
+    eventually(lambda: floods.floods(1), "the worker floods", BACK_SECONDS)
+    everything_once(floods)
+
+
+def everything_once(floods: Floods) -> None:
+    """From the station beside the first gateway, and to it."""
+    floods.three.meet()
+    for number in (1, 3):
+        floods.arrive_once(number, floods.frames(number, EVERYBODY, "255.255.255.255"))
+
+
+# ---- two segments of one bridge ---------------------------------------------------------
+
+SECOND = "vni551"
+
+
+@contextmanager
+def second_segment(floods: Floods) -> Iterator[None]:
+    """The first site reaches the third one by a VNI of its own, in the same bridge."""
+    first, third = floods.three.site(1), floods.three.site(3)
+    family = floods.three.family
+    text = segment.configuration(first)
+    with ExitStack() as stack:
+        for site, other in ((first, third), (third, first)):
+            kind = sites.vxlan_kind(site.vtep(family), learning=True, vni=551)
+            floods.run(site.number, f"link add {SECOND} {kind}")
+            stack.callback(floods.run, site.number, f"link del {SECOND}")
+            floods.run(site.number, f"link set {SECOND} addrgenmode none mtu 1500")
+            floods.run(site.number, f"link set {SECOND} master {BRIDGE} up")
+            floods.bridge(site, f"append {EVERYWHERE} dev {SECOND} dst {other.vtep(family)}")
+        for here, there in permutations((1, 2, 3), 2):
+            if 3 in (here, there):
+                entry = f"{EVERYWHERE} dev {VXLAN} dst {floods.three.vtep(there)}"
+                floods.bridge(floods.three.site(here), f"del {entry}")
+                stack.callback(floods.bridge, floods.three.site(here), f"append {entry}")
+        floods.three.gateways[1].apply(f"{text}  - {{device: {SECOND}, vni: 551}}\n")
+        stack.callback(floods.three.gateways[1].apply, text)
+        yield
+
+
+def test_two_segments_in_one_bridge(floods: Floods) -> None:
+    """Whoever floods what comes by one of them into the other, everybody gets it once."""
+    with second_segment(floods):
+        eventually(lambda: len(floods.segments(1)) == 2, "the worker has both")
+        assert floods.hears(1)
+        floods.three.meet()
+        for number in (1, 2, 3):
+            floods.arrive_once(number, floods.frames(number, EVERYBODY, "255.255.255.255"))
+        floods.arrive_once(2, floods.frames(2, *next(iter(GROUPS.items()))), at_servers=False)
