@@ -38,17 +38,9 @@ def three(built: Three) -> Iterator[Three]:
         yield built
 
 
-def all_by_us(three: Three, here: int, there: int) -> bool:
-    """Whether no frame between these stations needs the kernel of the first one's gateway."""
-    counts = three.counting(here)
-    assert three.pinged(here, there, 2) == 2
-    moved = counts.now()
-    return bool(moved.get("VXLAN_ENCAP")) and not any(name.startswith("PUNT_") for name in moved)
-
-
 @pytest.mark.parametrize(("here", "there"), [*OURS, *THEIRS])
 def test_known_stations_are_not_the_kernels(three: Three, here: int, there: int) -> None:
-    eventually(lambda: all_by_us(three, here, there), "it knows both stations")
+    eventually(lambda: three.all_by_us(here, there), "it knows both stations")
     counts = three.counting(here)
     assert three.pinged(here, there, 10) == 10
     counts.expect_some(VXLAN_ENCAP=10, VXLAN_DECAP=10)
@@ -63,6 +55,14 @@ def test_full_frames(three: Three, here: int, there: int) -> None:
     # XDP leaves pieces to the kernel, and the worker never gets those of IPv4 by a packet socket.
     if three.site(there).kind is Kind.WORKER and three.family is Family.IPV6:
         others.expect_some(VXLAN_PIECE=10, VXLAN_DECAP=10)
+
+
+@pytest.mark.parametrize(("here", "there"), THEIRS)
+def test_full_frames_reach_a_plain_bridge(three: Three, here: int, there: int) -> None:
+    """And are answered, by less at once: see hybrid_gateway.lab.sites."""
+    counts = three.counting(here)
+    assert three.pinged_full(here, there) == 10
+    counts.expect_some(VXLAN_CUT=10)
 
 
 @pytest.mark.parametrize(("here", "there"), [*OURS, *THEIRS])

@@ -100,9 +100,7 @@ class Three:
 
     def told_by(self, number: int) -> dict[str, str]:
         """VTEP by MAC address as the kernel of a site has been told it."""
-        said = self.lab.run(
-            self.site(number).gateway, ["bridge", "fdb", "show", "dev", VXLAN]
-        )
+        said = self.lab.run(self.site(number).gateway, ["bridge", "fdb", "show", "dev", VXLAN])
         words = [line.split() for line in said.splitlines() if "extern_learn" in line]
         return {line[0]: line[line.index("dst") + 1] for line in words if "dst" in line}
 
@@ -140,9 +138,11 @@ def standing(
     learning: bool = False,
     section: Callable[[Site], str] = lambda _: "",
     gobgp: bool = True,
+    prepare: Callable[["Three", Site], None] = lambda *_: None,
 ) -> Iterator[Three]:
     """The sites by their kinds, in the order of their numbers; `section` is that of EVPN at one.
-    Where there is any, a gobgpd of ours runs, unless somebody else speaks BGP for all of them."""
+    Where there is any, a gobgpd of ours runs, unless somebody else speaks BGP for all of them.
+    `prepare` makes more devices at a site before anything runs there."""
     chosen = tuple(Site(number + 1, kind) for number, kind in enumerate(kinds))
     lab = Lab(name, directory)
     with ExitStack() as stack:
@@ -153,14 +153,14 @@ def standing(
         stack.callback(segment.remove, built, chosen)
         three = Three(built, family, chosen, {}, {})
         for site in chosen:
+            prepare(three, site)
+        for site in chosen:
             if site.kind is not Kind.KERNEL:
                 _start(three, SiteLab(built, site), section(site), stack, gobgp=gobgp)
         yield three
 
 
-def _start(
-    three: Three, place: SiteLab, section: str, stack: ExitStack, *, gobgp: bool
-) -> None:
+def _start(three: Three, place: SiteLab, section: str, stack: ExitStack, *, gobgp: bool) -> None:
     text = segment.configuration(place.site, section)
     place.prepare(text)
     if section and gobgp:

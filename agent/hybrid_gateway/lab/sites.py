@@ -25,6 +25,8 @@ from .topology import OFFLOADS, Interface
 
 VNI, BRIDGE, VXLAN, ACCESS, UPLINK = 550, "br50", "vni550", "seg0", "up0"
 ASN = 64512
+MTU = 1500
+"""Bytes of the longest packet on any link, and on the segment."""
 BACKBONE = "backbone"
 
 
@@ -44,9 +46,13 @@ class Family(Enum):
     IPV6 = 6
 
 
+ENCAPSULATION = {Family.IPV4: 50, Family.IPV6: 70}
+"""Bytes that VXLAN puts before a packet of the segment: outer IP, UDP, VXLAN, Ethernet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One of the three, by its number."""
+    """One of them, by its number."""
 
     number: int
     kind: Kind = Kind.KERNEL
@@ -93,7 +99,8 @@ class Site:
         return f"2001:db8:0:{self.number}::fe"
 
 
-_NETWORKS = ("192.0.2", "198.51.100", "203.0.113")
+_NETWORKS = ("192.0.2", "198.51.100", "203.0.113", "198.19.4")
+"""The fourth is for tests that want one site more."""
 SITES = (Site(1, Kind.XDP), Site(2, Kind.WORKER), Site(3, Kind.KERNEL))
 
 
@@ -107,7 +114,7 @@ def three_sites(
         cables=cables,
         routers=(BACKBONE,),
         links=[link for site in sites for link in _links(site, family, learning)],
-        settings=[setting for site in sites for setting in _settings(site, learning)],
+        settings=[setting for site in sites for setting in _settings(site, family, learning)],
         routes=[route for site in sites for route in _routes(site, sites)],
     )
 
@@ -165,7 +172,7 @@ def vxlan_kind(local: str, *, learning: bool = False, vni: int = VNI) -> str:
     return f"type vxlan id {vni} local {local} dstport 4789 {word}"
 
 
-def _settings(site: Site, learning: bool) -> list[tuple[str, str]]:
+def _settings(site: Site, family: Family, learning: bool) -> list[tuple[str, str]]:
     lines = [
         f"link set {VXLAN} {QUIET} mtu 1500 master {BRIDGE} up",
         f"link set {BRIDGE} {QUIET} up",
@@ -173,7 +180,20 @@ def _settings(site: Site, learning: bool) -> list[tuple[str, str]]:
     ]
     if not learning:
         lines.append(f"link set {VXLAN} type bridge_slave learning off neigh_suppress on")
-    return [(site.gateway, line) for line in lines]
+    settings = [(site.gateway, line) for line in lines]
+    return settings + (_narrow(site, family) if site.kind is Kind.KERNEL else [])
+
+
+def _narrow(site: Site, family: Family) -> list[tuple[str, str]]:
+    """What the station of a plain site sends fits the underlay with all headers around it: the
+    kernel's VXLAN device cannot cut over IPv6, and drops without a word. It hears 1500 bytes."""
+    mtu = MTU - ENCAPSULATION[family]
+    host = site.host
+    networks = (ip_interface(one) for one in _networks(host, site.host6))
+    return [
+        (host.host, f"route replace {one.network} dev {host.device} src {one.ip} mtu {mtu}")
+        for one in networks
+    ]
 
 
 def flood_to(lab: Lab, site: Site, *vteps: str) -> None:
