@@ -14,6 +14,7 @@ CASES = {
     "xdp-frr-8.4-ipv4": (Kind.XDP, Family.IPV4),
     "worker-frr-10.7-ipv6": (Kind.WORKER, Family.IPV6),
 }
+"""Whose site is the first one; the fourth is of the other kind."""
 
 
 @pytest.fixture(scope="session", params=list(CASES.values()), ids=list(CASES))
@@ -29,7 +30,7 @@ def standing_peers(
 
 @pytest.fixture
 def peers(standing_peers: Peers) -> Iterator[Peers]:
-    """A site of ours, FRR, and plain gobgpd, which know all of each other."""
+    """Sites of ours, FRR, and plain gobgpd, which know all of each other."""
     standing_peers.converge()
     with standing_peers.three.watched():
         yield standing_peers

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A site of ours, one with FRR, and a plain one with gobgpd, each the others' neighbour."""
+"""Sites of ours, one with FRR, and a plain one with gobgpd, each the others' neighbour."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hybrid_gateway.lab import BgpProcess, sites
 from hybrid_gateway.lab.segment import PlainProcess, SiteLab, evpn_section
-from hybrid_gateway.lab.sites import VXLAN, Family, Kind, Site
-from hybrid_gateway.lab.sniff import PacketSocket
+from hybrid_gateway.lab.sites import ACCESS, Family, Kind, Site
 from tests.interop import frr
 from tests.interop.frr import BOOKWORM, FORKY, Frr, Release
 from tests.interop.three import Three, standing
 from tests.lib.gateway import eventually
 
-OURS, FRR, PLAIN = 1, 2, 3
-"""Numbers of the sites."""
+OURS, FRR, PLAIN, OTHER = 1, 2, 3, 4
+"""Numbers of the sites. Of ours one is XDP's, and the other one the worker's."""
+ALL = (OURS, FRR, PLAIN, OTHER)
 RELEASES: dict[Family, Release] = {Family.IPV4: BOOKWORM, Family.IPV6: FORKY}
 CONVERGE_SECONDS = 30.0
 """A session that was refused a moment ago is tried again after up to ten."""
@@ -24,7 +25,7 @@ CONVERGE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """All three."""
+    """All four."""
 
     three: Three
     frr: Frr
@@ -36,19 +37,14 @@ class Peers:
         return self.three.daemons[OURS]
 
     def told_by(self, number: int) -> dict[str, str]:
-        """VTEP by MAC address as the kernel of a site has been told it."""
-        said = self.three.lab.run(
-            self.three.site(number).gateway, ["bridge", "fdb", "show", "dev", VXLAN]
-        )
-        words = [line.split() for line in said.splitlines() if "extern_learn" in line]
-        return {line[0]: line[line.index("dst") + 1] for line in words if "dst" in line}
+        return self.three.told_by(number)
 
     def agreed(self) -> bool:
-        """Whether each site knows the stations and VTEPs of the two others."""
-        return all(self._knows(number) for number in (OURS, FRR, PLAIN))
+        """Whether each site knows the stations and VTEPs of all others."""
+        return all(self._knows(number) for number in ALL)
 
     def _knows(self, number: int) -> bool:
-        others = {OURS, FRR, PLAIN} - {number}
+        others = set(ALL) - {number}
         wanted = {self.three.mac(other): self.three.vtep(other) for other in others}
         return wanted.items() <= self.told_by(number).items() and self.three.floods(number) == {
             self.three.vtep(other) for other in others
@@ -58,35 +54,42 @@ class Peers:
         """Wait until they agree; every station says something meanwhile."""
 
         def agreed() -> bool:
-            for number in (OURS, FRR, PLAIN):
+            for number in ALL:
                 self.speak(number, self.three.mac(number))
             return self.agreed()
 
         eventually(agreed, "all sites know all stations", CONVERGE_SECONDS)
 
     def speak(self, number: int, mac: str) -> None:
-        """A frame to nobody from a station with that address, at a site's access port."""
-        host = self.three.site(number).host
-        sender = PacketSocket(self.three.lab.namespace(host.host), host.device)
-        try:
-            source = bytes.fromhex(mac.replace(":", ""))
-            sender.send(bytes.fromhex("020000000099") + source + b"\x88\xb5" + bytes(46))
-        finally:
-            sender.close()
+        self.three.speak(number, mac)
+
+    def forget(self, number: int, mac: str) -> None:
+        """The bridge of a site does, of a station at its access port, if it knows any."""
+        argv = ["bridge", "fdb", "del", mac, "dev", ACCESS, "master"]
+        self.three.lab.run(self.three.site(number).gateway, argv, check=False)
+
+    def ask(self, number: int, what: str, **params: Any) -> Any:
+        """The agent of a site of ours."""
+        return self.three.gateways[number].call(what, **params)
+
+    def station(self, number: int, mac: str) -> dict[str, Any]:
+        """As a site of ours has it; empty if it has not."""
+        found = self.ask(number, "show.evpn.macs", cursor=0, limit=1000)["macs"]
+        return next((one for one in found if one["mac"] == mac), {})
 
 
 @contextmanager
 def joined(name: str, directory: Path, kind: Kind, family: Family) -> Iterator[Peers]:
-    """`kind` is that of our site; a plain one stands for it with Kind.KERNEL."""
-    kinds = (kind, Kind.KERNEL, Kind.KERNEL)
+    """`kind` is that of the first site; the fourth is of the other one of ours."""
+    other = Kind.WORKER if kind is Kind.XDP else Kind.XDP
+    kinds = (kind, Kind.KERNEL, Kind.KERNEL, other)
     with ExitStack() as stack:
 
         def section(site: Site) -> str:
-            return evpn_section(site, [Site(FRR), Site(PLAIN)], family)
+            return evpn_section(site, [Site(n) for n in ALL if n != site.number], family)
 
         three = stack.enter_context(standing(name, directory, kinds, family, section=section))
-        plains = [PLAIN, OURS] if kind is Kind.KERNEL else [PLAIN]
-        plain, *_ = [_plain(three, number, stack) for number in plains]
+        plain = plain_site(three, PLAIN, stack)
         daemon = Frr(RELEASES[family], three.lab, three.site(FRR), directory / "frr")
         others = sites.peers_of(three.site(FRR), three.sites)
         daemon.start(frr.configuration(three.site(FRR), others, family), stack)
@@ -95,7 +98,7 @@ def joined(name: str, directory: Path, kind: Kind, family: Family) -> Iterator[P
         yield peers
 
 
-def _plain(three: Three, number: int, stack: ExitStack) -> PlainProcess:
+def plain_site(three: Three, number: int, stack: ExitStack) -> PlainProcess:
     place = SiteLab(three.lab, three.site(number))
     place.prepare("")
     process = PlainProcess(place, sites.peers_of(place.site, three.sites), three.family)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Our site among others': what our data paths do with what it has heard, and who may end."""
+"""Our sites among others': what our data paths do with what they have heard, and who may end."""
 
 import time
 from contextlib import ExitStack
@@ -10,7 +10,7 @@ from scapy.layers.l2 import Ether
 
 from hybrid_gateway.lab.sites import ACCESS, BRIDGE, VNI
 from hybrid_gateway.lab.sniff import PacketSocket
-from tests.interop.peers import FRR, OURS, PLAIN, Peers
+from tests.interop.peers import FRR, OTHER, OURS, PLAIN, Peers
 from tests.lib.gateway import eventually
 from tests.lib.packets import udp
 from tests.lib.traffic import ARRIVES_SECONDS
@@ -57,36 +57,32 @@ def deliver(peers: Peers, here: int, there: int, count: int) -> None:
         assert sum(islice(whole, count)) == count
 
 
-@pytest.mark.parametrize("there", [FRR, PLAIN])
-def test_what_was_heard_is_not_the_kernels_to_forward(peers: Peers, there: int) -> None:
+WAYS = [(here, there) for here in (OURS, OTHER) for there in (FRR, PLAIN)]
+
+
+@pytest.mark.parametrize(("here", "there"), WAYS)
+def test_what_was_heard_is_not_the_kernels_to_forward(peers: Peers, here: int, there: int) -> None:
     three = peers.three
-
-    def all_by_us() -> bool:
-        counts = three.counting(OURS)
-        assert three.pinged(OURS, there, 2) == 2
-        moved = counts.now()
-        return bool(moved.get("VXLAN_ENCAP")) and not any("PUNT" in name for name in moved)
-
-    three.met(OURS, there)
-    eventually(all_by_us, "nothing is left to the kernel")
-    counts = three.counting(OURS)
-    assert three.pinged(OURS, there, 10) == 10
+    three.met(here, there)
+    eventually(lambda: three.all_by_us(here, there), "nothing is left to the kernel")
+    counts = three.counting(here)
+    assert three.pinged(here, there, 10) == 10
     counts.expect_some(VXLAN_ENCAP=10, VXLAN_DECAP=10)
 
 
-@pytest.mark.parametrize("there", [FRR, PLAIN])
-def test_copies(peers: Peers, there: int) -> None:
-    """The plain kernels, which do not cut, tell their hosts to send and to ask for less."""
-    counts = peers.three.counting(OURS)
-    peers.three.copies(OURS, there, SIZE)
+@pytest.mark.parametrize(("here", "there"), WAYS)
+def test_copies(peers: Peers, here: int, there: int) -> None:
+    """The plain kernels do not cut: their hosts send less, and are told to ask for less."""
+    counts = peers.three.counting(here)
+    peers.three.copies(here, there, SIZE)
     counts.expect_some(VXLAN_ENCAP=SIZE // 1500, VXLAN_DECAP=SIZE // 1500)
 
 
-@pytest.mark.parametrize("there", [FRR, PLAIN])
-def test_full_frames_are_cut_and_arrive_whole(peers: Peers, there: int) -> None:
-    peers.three.met(OURS, there)
-    counts = peers.three.counting(OURS)
-    deliver(peers, OURS, there, 5)
+@pytest.mark.parametrize(("here", "there"), WAYS)
+def test_full_frames_are_cut_and_arrive_whole(peers: Peers, here: int, there: int) -> None:
+    peers.three.met(here, there)
+    counts = peers.three.counting(here)
+    deliver(peers, here, there, 5)
     counts.expect_some(VXLAN_CUT=5)
 
 
@@ -125,7 +121,8 @@ def test_bindings_of_ours_are_frrs(peers: Peers) -> None:
 def test_the_bgp_daemon_is_killed(peers: Peers) -> None:
     """What was heard stays in force, and what was missed is made up for.
 
-    Neither of the others keeps routes of EVPN over a restart, so that they have lost us meanwhile.
+    Neither FRR nor the plain site keeps routes of EVPN over a restart, so that they have lost us
+    meanwhile.
     """
     three = peers.three
     mac, other = NEWCOMER.format(1), NEWCOMER.format(2)

@@ -2,42 +2,43 @@
 """EVPN with other people's daemons: FRR 8.4 and gobgpd over IPv4, FRR 10.7 and gobgpd over IPv6."""
 
 from itertools import permutations
+from typing import Any
 
 import pytest
 
 from hybrid_gateway.lab.sites import ACCESS, VNI
-from tests.interop.peers import FRR, OURS, PLAIN, Peers
+from tests.interop.peers import ALL, FRR, OTHER, OURS, PLAIN, Peers
 from tests.lib.gateway import eventually
 
 NEWCOMER = "02:00:c6:12:32:{:02x}"
 
 
 def test_stations_reach_each_other(peers: Peers) -> None:
-    for here, there in permutations((OURS, FRR, PLAIN), 2):
+    for here, there in permutations(ALL, 2):
         peers.three.met(here, there)
 
 
 def test_frr_has_our_stations(peers: Peers) -> None:
-    for number in (OURS, PLAIN):
+    others = (OURS, PLAIN, OTHER)
+    for number in others:
         assert peers.frr.established(peers.three.vtep(number))
     told = peers.frr.stations(VNI)
-    wanted = {peers.three.mac(number): peers.three.vtep(number) for number in (OURS, PLAIN)}
+    wanted = {peers.three.mac(number): peers.three.vtep(number) for number in others}
     assert wanted.items() <= told.items()
 
 
-@pytest.mark.parametrize("number", [OURS, FRR, PLAIN])
+@pytest.mark.parametrize("number", ALL)
 def test_a_station_comes_and_goes(peers: Peers, number: int) -> None:
     """Its port learns it, and forgets it."""
     mac, three = NEWCOMER.format(0x20 + number), peers.three
     peers.speak(number, mac)
-    for other in {OURS, FRR, PLAIN} - {number}:
+    for other in set(ALL) - {number}:
         eventually(
             lambda other=other: peers.told_by(other).get(mac) == three.vtep(number),  # type: ignore[misc]
             f"site {other} is told of it",
         )
-    gateway = three.site(number).gateway
-    three.lab.run(gateway, ["bridge", "fdb", "del", mac, "dev", ACCESS, "master"])
-    for other in {OURS, FRR, PLAIN} - {number}:
+    peers.forget(number, mac)
+    for other in set(ALL) - {number}:
         eventually(
             lambda other=other: mac not in three.fdb(other, mac),  # type: ignore[misc]
             f"site {other} is told that it is gone",
@@ -52,9 +53,64 @@ def test_a_station_moves(peers: Peers) -> None:
     peers.speak(FRR, mac)
     eventually(lambda: peers.told_by(OURS).get(mac) == three.vtep(FRR), "it is at the other")
     for number in (PLAIN, FRR):
-        gateway = three.site(number).gateway
-        three.lab.run(gateway, ["bridge", "fdb", "del", mac, "dev", ACCESS, "master"], check=False)
+        peers.forget(number, mac)
     eventually(lambda: mac not in three.fdb(OURS, mac), "it is nowhere")
+
+
+def frrs(peers: Peers, mac: str) -> dict[str, Any]:
+    """What FRR knows of a station; empty if it knows none."""
+    found = peers.frr.show(f"evpn mac vni {VNI} mac {mac}")
+    one: dict[str, Any] = found.get(mac, found)
+    return one
+
+
+def test_a_station_moves_between_us_and_frr(peers: Peers) -> None:
+    """Each counts on from what the other one said; a third one follows both."""
+    mac, three = NEWCOMER.format(0x31), peers.three
+    for sequence, (here, there) in enumerate(((OURS, FRR), (FRR, OURS), (OURS, FRR))):
+        peers.speak(here, mac)
+        for other in (there, OTHER):
+            eventually(
+                lambda other=other, here=here: peers.told_by(other).get(mac) == three.vtep(here),  # type: ignore[misc]
+                f"site {other} is told that it is at site {here}",
+            )
+        assert peers.station(OTHER, mac)["sequence"] == sequence
+        heard = frrs(peers, mac)["localSequence" if here == FRR else "remoteSequence"]
+        assert heard == sequence
+        # Where it was nothing of it is left: the bridge would send to its old port.
+        assert ACCESS not in three.fdb(there, mac)
+    for number in (OURS, FRR):
+        peers.forget(number, mac)
+    eventually(lambda: mac not in three.fdb(OTHER, mac), "it is nowhere")
+
+
+@pytest.mark.parametrize(("here", "there"), [(OURS, FRR), (FRR, OURS)])
+def test_a_station_that_never_moves(peers: Peers, here: int, there: int) -> None:
+    """A static entry is announced as sticky (RFC 7432 section 15.2), and no other site claims the
+    station that is heard there."""
+    mac, three = NEWCOMER.format(0x33 + here), peers.three
+    words = ["static"] if here == OURS else ["sticky", "static"]
+    entry = ["bridge", "fdb", "replace", mac, "dev", ACCESS, "master", *words]
+    three.lab.run(three.site(here).gateway, entry)
+    behind = f"dst {three.vtep(here)} "
+    for other in (there, OTHER):
+        eventually(
+            lambda other=other: behind in three.fdb(other, mac),  # type: ignore[misc]
+            f"site {other} is told of it",
+        )
+    assert peers.station(OTHER, mac)["sticky"]
+    assert frrs(peers, mac)["stickyMac"]
+    peers.speak(there, mac)
+    marker = NEWCOMER.format(0x37 + here)
+    peers.speak(there, marker)
+    eventually(lambda: marker in peers.told_by(OTHER), "what was said after that is known")
+    assert peers.told_by(OTHER)[mac] == three.vtep(here)
+    assert peers.station(OTHER, mac)["sequence"] == 0
+    assert behind in three.fdb(there, mac)
+    for number in (here, there):
+        for one in (mac, marker):
+            peers.forget(number, one)
+    eventually(lambda: mac not in peers.told_by(OTHER), "it is nowhere")
 
 
 def test_a_neighbour_ends(peers: Peers) -> None:
@@ -63,7 +119,8 @@ def test_a_neighbour_ends(peers: Peers) -> None:
     peers.frr.tell("router bgp 64512", f"neighbor {three.vtep(OURS)} shutdown")
     try:
         eventually(
-            lambda: three.floods(OURS) == {three.vtep(PLAIN)}, "its VTEP is in the list no more"
+            lambda: three.floods(OURS) == {three.vtep(PLAIN), three.vtep(OTHER)},
+            "its VTEP is in the list no more",
         )
         assert three.mac(FRR) not in peers.told_by(OURS)
         assert three.pinged(OURS, PLAIN) == 3
