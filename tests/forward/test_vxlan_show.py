@@ -81,6 +81,8 @@ def test_a_segment(sites: Sites) -> None:
             "macs_kernel": 0,
             "forwards": "xdp",
             "reason": None,
+            "flooded_by": "kernel",
+            "flooded_reason": None,
         }
     ]
     head, line = sites.agent.ctl("show", "vxlan").stdout.splitlines()
