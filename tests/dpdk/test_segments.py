@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Frames in several pieces, wherever the first one ends: nothing behind it is looked at."""
 
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -10,8 +9,8 @@ import pytest
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 
-from tests.dpdk import harness
-from tests.dpdk.harness import Bench, BenchWorker
+from tests.dpdk.harness import Bench
+from tests.dpdk.preload import preloaded
 from tests.dpdk.test_as_the_kernel import Sides, both_sides, damaged, packet4, packet6
 
 pytestmark = pytest.mark.dpdk
@@ -22,28 +21,14 @@ ETHERNET, IP4, IP6 = 14, 34, 54
 
 
 @pytest.fixture(scope="module")
-def cutter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What cuts the frames, for LD_PRELOAD."""
-    made = tmp_path_factory.mktemp("cutter") / "segments.so"
-    asked = ["pkg-config", "--cflags", "--libs", "libdpdk"]
-    flags = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
-    argv = ["cc", "-O2", "-shared", "-fPIC", "-o", str(made), str(SOURCE), *flags]
-    subprocess.run(argv, check=True)
-    return made
-
-
-@pytest.fixture(scope="module")
-def sides(cutter: Path) -> Iterator[Sides]:
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
     """Of a worker whose ports receive pieces."""
-
-    class Cutting(BenchWorker):
-        def argv(self) -> Sequence[str]:
-            return ["env", f"LD_PRELOAD={cutter}", *super().argv()]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(harness, "BenchWorker", Cutting)
-        with Bench.running("cut") as bench, both_sides(bench) as made:
-            yield made
+    with (
+        preloaded(SOURCE, tmp_path_factory.mktemp("cutter")),
+        Bench.running("cut") as bench,
+        both_sides(bench) as made,
+    ):
+        yield made
 
 
 @pytest.mark.parametrize("length", [*range(ETHERNET, 64), 255])

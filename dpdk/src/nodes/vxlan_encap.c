@@ -21,14 +21,23 @@ struct context {
 
 static_assert(sizeof(struct context) <= RTE_NODE_CTX_SZ, "fits");
 
-// What cannot be sent is the kernel's; but not a copy, which it would send to all others as well.
+// What cannot be sent is the kernel's. But not one of several, which it would send to all others as
+// well; nor what has been routed: its way was there a moment ago, and it is not as it came.
 static __rte_noinline uint8_t
 refuse(struct rte_mbuf *mbuf, enum gw_counter reason)
 {
-	const bool copy = gw_mark(mbuf)->reason == GW_VXLAN_COPY;
+	const struct gw_mark *mark = gw_mark(mbuf);
+	const bool ours = mark->reason == GW_VXLAN_COPY || mark->reason == GW_VXLAN_FLOOD ||
+			  mark->nexthop & GW_TUNNEL_CHANGED;
 
-	gw_because(mbuf, copy ? GW_DROP_PORT_DOWN : reason);
-	return copy ? EDGE_DROP : EDGE_PUNT;
+	gw_because(mbuf, ours ? GW_DROP_PORT_DOWN : reason);
+	return ours ? EDGE_DROP : EDGE_PUNT;
+}
+
+static inline struct gw_tunnel *
+tunnel_of(struct rte_mbuf *mbuf)
+{
+	return &gw_tunnels[(uint16_t)gw_mark(mbuf)->nexthop];
 }
 
 // No next hop to send to; the kernel tries, which makes it look for a neighbour that is not known.
@@ -117,7 +126,7 @@ leave(struct rte_mbuf *mbuf, struct context *context, const struct gw_tunnel *tu
 static inline uint8_t
 one(struct rte_mbuf *mbuf, struct context *context)
 {
-	struct gw_tunnel *tunnel = &gw_tunnels[gw_mark(mbuf)->nexthop];
+	struct gw_tunnel *tunnel = tunnel_of(mbuf);
 	const uint16_t segment = __atomic_load_n(&tunnel->segment, __ATOMIC_ACQUIRE);
 	union gw_tunnel_way way;
 	struct gw_inner inner;
@@ -138,7 +147,7 @@ one(struct rte_mbuf *mbuf, struct context *context)
 static inline void
 prefetch(struct rte_mbuf *mbuf)
 {
-	const struct gw_tunnel *tunnel = &gw_tunnels[gw_mark(mbuf)->nexthop];
+	const struct gw_tunnel *tunnel = tunnel_of(mbuf);
 
 	rte_prefetch0(tunnel);
 	rte_prefetch0((const uint8_t *)tunnel + RTE_CACHE_LINE_SIZE);

@@ -63,7 +63,7 @@ gw_tunnel_route(struct rte_mbuf *mbuf, struct gw_nexthop *nexthop, uint32_t leng
 	if (!tunnel || !gw_tunnel_takes(mbuf, &gw_tunnels[tunnel], length + RTE_ETHER_HDR_LEN))
 		return false;
 	memcpy(rte_pktmbuf_mtod(mbuf, void *), nexthop->header, sizeof(nexthop->header));
-	gw_mark(mbuf)->nexthop = tunnel;
+	gw_mark(mbuf)->nexthop = GW_TUNNEL_CHANGED | tunnel;
 	if (nexthop->used != now)
 		nexthop->used = now;
 	return true;

@@ -11,6 +11,9 @@
 #include "../nexthop.h"
 #include "../tunnel.h"
 
+/* On the way to vxlan-encap mark.nexthop is a tunnel, and this if the frame is not as it came. */
+enum { GW_TUNNEL_CHANGED = 1 << 16 };
+
 /* Asks the tables, and keeps what they say. */
 union gw_tunnel_way gw_tunnel_ask(struct gw_tunnel *tunnel);
 
