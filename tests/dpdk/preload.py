@@ -22,7 +22,7 @@ def compiled(source: Path, directory: Path) -> Path:
 
 @contextmanager
 def preloaded(source: Path, directory: Path) -> Iterator[None]:
-    """Each worker of a bench that is made meanwhile; `directory` keeps the library of the C file."""
+    """Each worker of a bench that is made meanwhile; `directory` has the library of the C file."""
     library = compiled(source, directory)
 
     class Preloaded(harness.BenchWorker):

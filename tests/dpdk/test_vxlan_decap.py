@@ -39,6 +39,7 @@ def made() -> Iterator[Stretched]:
             f"address add {SECOND_LOCAL[4]}/24 dev core",
             f"address add {SECOND_LOCAL[6]}/64 dev core nodad",
         )
+        running.bench.port("edge", "192.0.3.1/24", "2001:db8:3::1/64")
         yield running
 
 
@@ -272,6 +273,38 @@ def test_headers_that_make_no_sense_there(hosts: Stretched, family: int) -> None
         hosts.punted(bytes(wrong), PUNT_NOT_FORWARDING=1)
     cut = right[: SIZES[family] - 3]
     hosts.punted(cut, PUNT_NOT_FORWARDING=1)
+
+
+@families
+def test_sources_that_no_host_has_there(hosts: Stretched, family: int) -> None:
+    """Not even where everybody is believed: they are the kernel's to judge (RFC 1812 5.3.7)."""
+    segment = hosts.segments[family]
+    hosts.options(family, any_source=True)
+    hosts.taken(
+        segment.arriving(between(FAR, HERE), source=STRANGER[family]), between(FAR, HERE), family
+    )
+    odd = {4: ("0.0.0.1", "127.0.0.1", "224.0.0.5", SECOND_LOCAL[4]), 6: ("::1", "ff02::5")}
+    for source in odd[family]:
+        frame = segment.arriving(between(FAR, HERE), source=source)
+        hosts.punted(frame, PUNT_NOT_FORWARDING=1)
+
+
+def test_a_source_that_may_not_come_there(hosts: Stretched) -> None:
+    """RFC 3704, of a port that forwards nothing as well."""
+    edge = hosts.bench.ports["edge"]
+    hosts.bench.run("sysctl", "-q", "net.ipv4.conf.edge.rp_filter=1")
+    hosts.bench.run("sysctl", "-q", "net.ipv4.conf.edge.forwarding=0")
+    hosts.bench.settle()
+    ends = (edge.far_mac, edge.mac)
+    frame = hosts.segments[4].arriving(between(FAR, HERE), macs=ends)
+    counting = hosts.bench.counting("edge")
+    (seen,) = hosts.bench.burst([frame], via=edge.far, at=edge.kernel)
+    assert bytes(seen) == bytes(frame)
+    counting.expect(PUNT_NOT_FORWARDING=1)
+    hosts.bench.run("sysctl", "-q", "net.ipv4.conf.edge.rp_filter=0")
+    hosts.bench.settle()
+    seen = hosts.bench.send_and_expect(frame, via=edge.far, at=hosts.access[4].far)
+    assert bytes(seen) == bytes(between(FAR, HERE))
 
 
 # ---- congestion --------------------------------------------------------------------------

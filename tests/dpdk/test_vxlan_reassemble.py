@@ -79,12 +79,16 @@ class Site:
         assert sorted(map(bytes, seen)) == sorted(map(bytes, frames))
 
 
-def underlay(bench: Bench) -> Cable:
+def add(bench: Bench, port: Cable) -> None:
     """By libpcap: the kernel puts an af_packet port's IPv4 pieces together before DPDK has them."""
+    device = f"net_pcap_{port.name},rx_iface_in={port.wire},tx_iface={port.wire}"
+    bench.client.add_port(WorkerPort(port.name, port.name, device))
+    eventually(lambda: bench.client.status().ports[port.name].link_up, f"{port.name} is up")
+
+
+def underlay(bench: Bench) -> Cable:
     core = bench.cable("core", f"{LOCAL[4]}/24", f"{LOCAL[6]}/64", mtu=UNDERLAY)
-    device = f"net_pcap_core,rx_iface_in={core.wire},tx_iface={core.wire}"
-    bench.client.add_port(WorkerPort(core.name, core.name, device))
-    eventually(lambda: bench.client.status().ports[core.name].link_up, "core is up")
+    add(bench, core)
     bench.neighbour(core, *PEER.values(), *OTHER.values(), *STRANGER.values())
     return core
 
@@ -299,8 +303,11 @@ def test_a_host_of_the_bridge_as_a_vtep(site: Site) -> None:
     site.bench.settle()
     ends = (HERE.mac, BRIDGE)
     forged = site.segment.arriving(inner(5001), checksum=0, macs=ends)
+    counting = site.bench.counting(site.access.name)
     site.access.far.send(built([pieces(forged, (800,), 70)[1], between(HERE, FAR)]))
     site.core.far.expect(1)
+    # Nor do they take a place in the table from others.
+    counting.expect(VXLAN_ENCAP=1, PUNT_LOCAL=1)
     whole = site.segment.arriving(inner(), checksum=0)
     site.expect(pieces(whole, (800,), 70), [inner()])
 
@@ -311,6 +318,22 @@ def test_a_host_of_the_bridge_as_a_vtep(site: Site) -> None:
     site.core.far.expect(1)
     site.expect(parts[1:], [inner(5002)])
     site.bench.ip(f"address del 10.9.0.1/24 dev {site.segment.bridge}")
+
+
+def test_a_source_that_may_not_come_there(site: Site) -> None:
+    """RFC 3704: each piece is judged, not the packet that they make."""
+    if site.family == 6:
+        pytest.skip("IPv6 has no rp_filter")
+    edge = site.bench.cable("edge", "192.0.3.1/24")
+    add(site.bench, edge)
+    site.bench.run("sysctl", "-q", "net.ipv4.conf.edge.rp_filter=1")
+    site.bench.settle()
+    ends = (edge.far_mac, edge.mac)
+    forged = site.segment.arriving(inner(5001), checksum=0, macs=ends)
+    counting = site.bench.counting("edge")
+    edge.far.send(built(pieces(forged, (800,), 75)[1:]))
+    counting.expect(PUNT_RP_FILTER=1)
+    site.expect(pieces(site.segment.arriving(inner(), checksum=0), (800,), 75), [inner()])
 
 
 @pytest.mark.parametrize("reverse", [False, True])

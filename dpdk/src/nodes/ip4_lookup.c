@@ -1,37 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* IPv4: is the header sound (RFC 1812 section 5.2.2), and what does the FIB say? */
-#include "../fib.h"
 #include "../neighbour.h"
 #include "ip4_header.h"
+#include "ip4_source.h"
 #include "ip_next.h"
-
-// Addresses of this and above are groups, reserved, or broadcast.
-static const uint32_t GROUPS = RTE_IPV4(224, 0, 0, 0);
-
-// 0.0.0.0/8, 127.0.0.0/8, groups: RFC 1812 section 5.3.7; whether they are martians, the kernel
-// knows better, for it has switches for that.
-static inline bool
-plain_source(uint32_t source)
-{
-	uint32_t net = source >> 24;
-
-	return net != 0 && net != 127 && source < GROUPS;
-}
-
-// What comes in from one of our own addresses is forged or has come round in a circle; the kernel
-// has a switch for that as well (accept_local). IPv6 has no such check.
-static __rte_noinline bool
-is_own(uint32_t address)
-{
-	return gw_fib4_find(address) == GW_NEXTHOP_LOCAL;
-}
-
-static inline bool
-odd_source(uint32_t source)
-{
-	return unlikely(!plain_source(source)) ||
-	       (unlikely(gw_fib4_may_be_own(source)) && is_own(source));
-}
 
 // The destination, or 0 for what is the kernel's; then the mark has the reason.
 static inline uint32_t
@@ -48,14 +20,14 @@ destination(struct rte_mbuf *mbuf)
 		gw_because(mbuf, GW_PUNT_OPTIONS);
 		return 0;
 	}
-	if (odd_source(rte_be_to_cpu_32(ip->src_addr))) {
+	if (gw_ip4_is_odd(rte_be_to_cpu_32(ip->src_addr))) {
 		gw_because(mbuf, GW_PUNT_SOURCE);
 		return 0;
 	}
 
 	uint32_t address = rte_be_to_cpu_32(ip->dst_addr);
 
-	if (unlikely(address >= GROUPS || address == 0)) {
+	if (unlikely(address >= GW_IP4_GROUPS || address == 0)) {
 		gw_because(mbuf, address ? GW_PUNT_MULTICAST : GW_PUNT_LOCAL);
 		return 0;
 	}
@@ -93,19 +65,6 @@ neighbours(struct rte_mbuf **mbufs, const uint64_t *nexthops, uint32_t *found, u
 		found[i] = hits >> i & 1 ? (uint32_t)(uintptr_t)data[i] : GW_NEXTHOP_NONE;
 }
 
-// Whether frames from there may come in by `interface`. What is not a plain route by one device
-// (several next hops, other devices, no route) is for the kernel to judge.
-static inline bool
-way_back(const struct gw_nexthop *nexthop, uint16_t interface, bool strict)
-{
-	bool plain = nexthop->kind == GW_NEXTHOP_CONNECTED || nexthop->kind == GW_NEXTHOP_PORT ||
-		     nexthop->kind == GW_NEXTHOP_BRIDGE;
-
-	if (!plain)
-		return nexthop->kind == GW_NEXTHOP_GROUP && !strict;
-	return !strict || nexthop->interface == interface;
-}
-
 // RFC 3704, as the kernel's rp_filter.
 static __rte_noinline void
 filter_sources(struct rte_mbuf **mbufs, uint32_t *addresses, uint16_t count)
@@ -125,7 +84,7 @@ filter_sources(struct rte_mbuf **mbufs, uint32_t *addresses, uint16_t count)
 		const uint32_t flags = gw_interfaces[interface].flags;
 
 		if (!addresses[i] || !(flags & GW_IF_RP_FILTER) ||
-		    way_back(&gw_nexthops[nexthops[i]], interface, flags & GW_IF_RP_STRICT))
+		    gw_ip4_way_back(&gw_nexthops[nexthops[i]], interface, flags & GW_IF_RP_STRICT))
 			continue;
 		gw_because(mbufs[i], GW_PUNT_RP_FILTER);
 		addresses[i] = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Out of VXLAN over IPv4. */
-#include "../fib.h"
 #include "ip4_header.h"
+#include "ip4_source.h"
 #include "vxlan_decap.h"
 #include "vxlan_way.h"
 
@@ -14,6 +14,35 @@ is_ours(const struct rte_ipv4_hdr *ip)
 	       gw_fib4_find(rte_be_to_cpu_32(ip->dst_addr)) == GW_NEXTHOP_LOCAL;
 }
 
+// Whether its source may come in there, if one of these flags of the device asks for that.
+static __rte_noinline bool
+comes_from_there(struct rte_mbuf *mbuf, uint32_t filters)
+{
+	const struct rte_ipv4_hdr *ip =
+		rte_pktmbuf_mtod_offset(mbuf, const struct rte_ipv4_hdr *, RTE_ETHER_HDR_LEN);
+	const uint32_t source = rte_be_to_cpu_32(ip->src_addr);
+	const uint16_t slot = gw_mark(mbuf)->interface;
+	const uint32_t flags = gw_interfaces[slot].flags & filters;
+
+	return !flags || gw_ip4_way_back(&gw_nexthops[gw_fib4_find(source)], slot,
+					 flags & (GW_IF_RP_STRICT | GW_IF_BRIDGE));
+}
+
+// A host of a bridge may claim any source address: as in gw_decap_believe(), for who has no tunnel yet.
+static bool
+takes_piece(struct rte_mbuf *mbuf)
+{
+	return comes_from_there(mbuf, GW_IF_RP_FILTER | GW_IF_RP_STRICT | GW_IF_BRIDGE);
+}
+
+// Where nothing is forwarded nobody has asked before.
+static __rte_noinline bool
+is_for_us(struct rte_mbuf *mbuf, const struct rte_ipv4_hdr *ip)
+{
+	return is_ours(ip) && !gw_ip4_is_odd(rte_be_to_cpu_32(ip->src_addr)) &&
+	       comes_from_there(mbuf, GW_IF_RP_FILTER | GW_IF_RP_STRICT);
+}
+
 // What ip4-lookup has judged already, if the packet has come by there.
 static __rte_always_inline bool
 in_order(struct rte_mbuf *mbuf, const struct rte_ipv4_hdr *ip, bool early)
@@ -22,7 +51,7 @@ in_order(struct rte_mbuf *mbuf, const struct rte_ipv4_hdr *ip, bool early)
 
 	if (!early && !here)
 		return true;
-	return gw_ip4_sound(mbuf, ip) && ip->version_ihl == 0x45 && (early || is_ours(ip));
+	return gw_ip4_sound(mbuf, ip) && ip->version_ihl == 0x45 && (early || is_for_us(mbuf, ip));
 }
 
 static __rte_always_inline uint8_t
@@ -73,6 +102,7 @@ vxlan4_decap(struct rte_graph *graph, struct rte_node *node, void **objs, uint16
 		.forwards = GW_IF_FORWARD4,
 		.parse = parse,
 		.filter = filter,
+		.takes_piece = takes_piece,
 	};
 
 	return gw_decap_burst(graph, node, objs, count, &family);

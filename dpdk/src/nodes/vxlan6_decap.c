@@ -20,6 +20,26 @@ sound(const struct rte_mbuf *mbuf, const struct rte_ipv6_hdr *ip)
 	       mbuf->pkt_len >= RTE_ETHER_HDR_LEN + sizeof(*ip) + rte_be_to_cpu_16(ip->payload_len);
 }
 
+// A host of a bridge may claim any source address: as in gw_decap_believe(), for who has no tunnel yet.
+static bool
+takes_piece(struct rte_mbuf *mbuf)
+{
+	const uint8_t *ip = rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, RTE_ETHER_HDR_LEN);
+	const uint16_t slot = gw_mark(mbuf)->interface;
+
+	return !(gw_interfaces[slot].flags & GW_IF_BRIDGE) ||
+	       gw_nexthops[gw_fib6_find(ip + SOURCE)].interface == slot;
+}
+
+// Where nothing is forwarded nobody has asked before: no group, and none of ::/8, as in ip6-lookup.
+static __rte_noinline bool
+is_for_us(const struct rte_ipv6_hdr *ip)
+{
+	const uint8_t first = ((const uint8_t *)ip)[SOURCE];
+
+	return is_ours(ip) && first != 0xff && first != 0;
+}
+
 // What ip6-lookup has judged already, if the packet has come by there.
 static __rte_always_inline bool
 in_order(struct rte_mbuf *mbuf, const struct rte_ipv6_hdr *ip, bool early)
@@ -28,7 +48,7 @@ in_order(struct rte_mbuf *mbuf, const struct rte_ipv6_hdr *ip, bool early)
 
 	if (!early && !here)
 		return true;
-	return sound(mbuf, ip) && (early || is_ours(ip));
+	return sound(mbuf, ip) && (early || is_for_us(ip));
 }
 
 static __rte_always_inline uint8_t
@@ -72,6 +92,7 @@ vxlan6_decap(struct rte_graph *graph, struct rte_node *node, void **objs, uint16
 		.forwards = GW_IF_FORWARD6,
 		.parse = parse,
 		.filter = filter,
+		.takes_piece = takes_piece,
 	};
 
 	return gw_decap_burst(graph, node, objs, count, &family);

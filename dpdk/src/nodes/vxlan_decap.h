@@ -71,6 +71,8 @@ struct gw_decap_family {
 	uint8_t (*parse)(struct rte_mbuf *mbuf, struct gw_arrival *arrival, bool early);
 	/* Of a device with an rp_filter: whether the way back to the tunnel's end is in order. */
 	bool (*filter)(const struct rte_mbuf *mbuf, struct gw_tunnel *tunnel);
+	/* Of a piece from a VTEP's address: whether that comes from where the packet came in. */
+	bool (*takes_piece)(struct rte_mbuf *mbuf);
 };
 
 /* vxlan_decap.c: what is rare. */
@@ -210,7 +212,8 @@ gw_decap_judge(struct rte_mbuf *mbuf, const struct gw_decap_family *family,
 	uint16_t tunnel;
 
 	// Others' pieces are none of our business; the sender's address is all of the key by now.
-	if (edge == GW_DECAP_PIECE && !gw_decap_sender(&arrival, memos, gw_peers))
+	if (edge == GW_DECAP_PIECE &&
+	    (!gw_decap_sender(&arrival, memos, gw_peers) || !family->takes_piece(mbuf)))
 		return GW_DECAP_PUNT;
 	if (unlikely(edge != GW_DECAP_BRIDGE))
 		return edge;
