@@ -24,7 +24,7 @@ struct rte_rcu_qsbr *gw_rcu;
 
 static bool running;
 
-enum { WALKS_BETWEEN_CLOCKS = 1024 };
+enum { WALKS_BETWEEN_CLOCKS = 1024, FORGETS_US = 50 };
 
 void
 gw_grace_period(void)
@@ -54,6 +54,17 @@ tick(struct gw_lcore *lcore)
 		gw_reassembly_expire(lcore);
 }
 
+static void
+forget(struct gw_lcore *lcore)
+{
+	const uint16_t leaving = __atomic_load_n(&lcore->leaving, __ATOMIC_ACQUIRE);
+
+	if (likely(!leaving))
+		return;
+	gw_reassembly_forget(lcore, leaving - 1);
+	__atomic_store_n(&lcore->leaving, 0, __ATOMIC_RELEASE);
+}
+
 static int
 lcore_main(void *argument)
 {
@@ -76,6 +87,7 @@ lcore_main(void *argument)
 			lcore->empty_walks++;
 		}
 		tick(lcore);
+		forget(lcore);
 		gw_polling_rest(lcore);
 		before = after;
 		if (!lcore->received) {
@@ -215,6 +227,20 @@ gw_lcore_remove_port(uint16_t lcore, uint16_t port)
 			list.ports[kept++] = list.ports[i];
 	list.count = kept;
 	exchange(&gw_lcores[lcore], &list);
+}
+
+void
+gw_lcore_forget_port(uint16_t lcore, uint16_t port)
+{
+	struct gw_lcore *its = &gw_lcores[lcore];
+
+	__atomic_store_n(&its->leaving, 1 + port, __ATOMIC_RELEASE);
+	// It may be about to sleep, and have looked before.
+	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE) &&
+	       __atomic_load_n(&its->leaving, __ATOMIC_ACQUIRE)) {
+		gw_lcore_wake(its);
+		rte_delay_us_sleep(FORGETS_US);
+	}
 }
 
 int

@@ -26,6 +26,7 @@ struct gw_lcore {
 	uint16_t id; /* DPDK's lcore id */
 	int wake; /* eventfd that ends its sleep */
 	uint8_t asleep; /* true while it sleeps: whoever has work for it writes `wake` */
+	uint16_t leaving; /* 1 + the port of which it is to keep nothing; 0: none */
 	struct rte_graph *graph;
 	struct gw_poll_state *rest; /* polling.c */
 	struct gw_poll_list lists[2]; /* the one that nobody reads is the next version */
@@ -47,6 +48,8 @@ void gw_lcores_stop(void);
 /* As the list's next version; both return after a grace period, and cannot fail. */
 void gw_lcore_add_port(uint16_t lcore, uint16_t port);
 void gw_lcore_remove_port(uint16_t lcore, uint16_t port);
+/* Of a port that it polls no more: what it has kept of its frames is dropped when this returns. */
+void gw_lcore_forget_port(uint16_t lcore, uint16_t port);
 
 /* Ends the lcore's sleep, if it sleeps; any thread. */
 void gw_lcore_wake(struct gw_lcore *lcore);

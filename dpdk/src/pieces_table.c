@@ -83,22 +83,44 @@ is_late(const struct gw_packet *packet, uint64_t now)
 	return now - packet->since > GW_PIECES_SECONDS * rte_get_tsc_hz();
 }
 
-void
-gw_reassembly_expire(struct gw_lcore *lcore)
+static bool
+is_by(const struct gw_packet *packet, uint64_t port)
+{
+	for (uint32_t i = 0; i < packet->count; i++)
+		if (gw_mark(packet->parts[i].mbuf)->from == port)
+			return true;
+	return false;
+}
+
+// Those of which `is` is true.
+static void
+drop_all(struct gw_lcore *lcore, bool (*is)(const struct gw_packet *packet, uint64_t value),
+	 uint64_t value)
 {
 	struct gw_pieces_table *table = gw_pieces_tables[lcore->index];
-	const uint64_t now = rte_rdtsc();
 
 	for (uint32_t i = 0; table && table->used && i < GW_PIECES_SETS; i++) {
 		struct gw_pieces_set *set = &table->sets[i];
 
 		for (uint32_t place = 0; set->used && place < GW_PIECES_WAYS; place++) {
-			if (!set->tags[place] || !is_late(&set->packets[place], now))
+			if (!set->tags[place] || !is(&set->packets[place], value))
 				continue;
 			gw_pieces_drop_parts(lcore, set, &set->packets[place], GW_DROP_PIECES_LATE);
 			gw_pieces_release(lcore, set, &set->packets[place]);
 		}
 	}
+}
+
+void
+gw_reassembly_expire(struct gw_lcore *lcore)
+{
+	drop_all(lcore, is_late, rte_rdtsc());
+}
+
+void
+gw_reassembly_forget(struct gw_lcore *lcore, uint16_t port)
+{
+	drop_all(lcore, is_by, port);
 }
 
 // Of those that hold at least so many mbufs; GW_PIECES_WAYS: there is none.

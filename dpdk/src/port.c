@@ -221,6 +221,8 @@ gw_port_remove(struct gw_worker *worker __rte_unused, struct gw_worker_port *por
 		off_lcore(port, GW_PORT_STARTING);
 	// Frames of it may still be on their way through a graph, to be punted.
 	gw_grace_period();
+	// Or wait for others: who has this id next would count them, and punt them by its TAP.
+	gw_lcore_forget_port(port->lcore, port->id);
 	gw_exception_detach(port);
 	gw_device_stop(port);
 	close_tap(port);

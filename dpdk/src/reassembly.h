@@ -70,4 +70,7 @@ enum gw_pieces_verdict gw_reassembly_add(struct gw_lcore *lcore, const struct gw
 /* Drops what has waited for too long; by the lcore, about once a second. */
 void gw_reassembly_expire(struct gw_lcore *lcore);
 
+/* Drops packets of which a piece came in by that port; by the lcore. */
+void gw_reassembly_forget(struct gw_lcore *lcore, uint16_t port);
+
 #endif

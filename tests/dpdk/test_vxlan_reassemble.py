@@ -428,3 +428,20 @@ def test_padding_of_short_pieces(site: Site) -> None:
     parts = [bytes(part) + b"secret" for part in pieces(whole, (8, 16), 82)]
     received = site.bench.burst(parts, via=site.core.far, at=site.access.far, count=1)
     assert bytes(received[0]) == bytes(frame)
+
+
+def test_a_port_that_goes(site: Site) -> None:
+    """What waited for the rest goes with it: the next port of that number has nothing of it."""
+    first, second = pieces(site.segment.arriving(inner(5001)), (800,), 83)
+    site.send([first])
+    counting = site.bench.counting()
+    site.tick()
+    counting.expect(DROP_NOT_FOR_US=1)
+    site.bench.client.remove_port(site.core.name)
+    add(site.bench, site.core)
+    site.bench.settle()
+
+    counting = site.bench.counting()
+    site.send([second])
+    site.expect(pieces(site.segment.arriving(inner()), (800,), 84), [inner()])
+    counting.expect(VXLAN_DECAP=1, VXLAN_PIECE=1)
