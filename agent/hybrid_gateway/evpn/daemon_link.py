@@ -54,7 +54,9 @@ class DaemonLink:
         self._wake = wake
         self._work = threading.Event()
         self._stopping = False
-        self._silence = False
+        self._silence_until = 0.0
+        """The daemon may be told to end its sessions as long as that: later there may be another
+        speaker, whose sessions they are."""
         self._thread = threading.Thread(target=self._run, name="evpn-bgp", daemon=True)
         self._client: GobgpClient | None = None
         self._section: Evpn | None = None
@@ -82,10 +84,10 @@ class DaemonLink:
 
     def stop(self, seconds: float, *, silence: bool) -> None:
         """Ends the thread within that time; `silence`: the daemon ends its sessions as well."""
-        self._silence = silence
+        self._silence_until = time.monotonic() + seconds if silence else 0.0
         self._stopping = True
         self._work.set()
-        if not silence and (client := self._client):
+        if client := self._client:
             client.close()
         self._thread.join(seconds)
 
@@ -105,15 +107,14 @@ class DaemonLink:
 
     def _run(self) -> None:
         self._serve()
-        if self._silence:
-            # By a client of its own, whatever became of the last one.
-            client = GobgpClient(self._target)
-            try:
-                client.stop()
-            except EvpnError as error:
-                log.warning("sessions are left as they are: %s", error)
-            finally:
-                client.close()
+        left = self._silence_until - time.monotonic()
+        if left > 0:
+            # The client that there was is closed, lest a call of it take longer.
+            with closing(GobgpClient(self._target)) as client:
+                try:
+                    client.stop(left)
+                except EvpnError as error:
+                    log.warning("sessions are left as they are: %s", error)
 
     def _serve(self) -> None:
         delay = BACKOFF_SECONDS

@@ -117,10 +117,10 @@ class GobgpClient:
         states = [session.peer_state(peer, now) for peer in self._listed(advertised=advertised)]
         return sorted(states, key=lambda state: (state.address.version, int(state.address)))
 
-    def stop(self) -> None:
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Ends all sessions, and the daemon forgets everything; one that has none is as good."""
         try:
-            self._channel.call("StopBgp", api.StopBgpRequest(), STOP_SECONDS)
+            self._channel.call("StopBgp", api.StopBgpRequest(), min(seconds, STOP_SECONDS))
         except EvpnAbsentError:
             raise
         except EvpnError as error:
