@@ -100,6 +100,17 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Site
         yield east, west
 
 
+def test_what_is_sent_is_counted(sites: tuple[Site, Site]) -> None:
+    """As gobgpd counts it, which walks its table for that."""
+    east, west = sites
+    east.speak()
+    eventually(lambda: bool(west.vteps(east.mac)), "it is known")
+
+    (counted,) = east.bgp.client.peers(advertised=True)
+    assert counted.advertised >= 2
+    eventually(lambda: east.view().peers[0].advertised == counted.advertised, "it is told")
+
+
 def test_all_stations_of_a_port_go_with_it(sites: tuple[Site, Site]) -> None:
     """More than are withdrawn one by one, and no station stays; the site does."""
     east, west = sites

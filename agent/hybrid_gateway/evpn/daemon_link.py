@@ -259,7 +259,9 @@ class DaemonLink:
         self._work.set()
 
     def _look(self, session: DaemonSession, section: Evpn | None) -> None:
-        self._note(session.look(section))
+        with self._lock:
+            announced = self._mind.announced
+        self._note(session.look(section, announced))
         now = time.monotonic()
         with self._lock:
             settled = self._mind.settle(self.peers, now)

@@ -38,8 +38,9 @@ class DaemonSession:
         self._links.close()
         self._listener.join()
 
-    def look(self, section: Evpn | None) -> tuple[PeerState, ...]:
-        """The neighbours; to be called at least once in a third of the hold time."""
+    def look(self, section: Evpn | None, announced: int) -> tuple[PeerState, ...]:
+        """The neighbours; to be called at least once in a third of the hold time. `announced`:
+        routes, which gobgpd would have to walk its table to count."""
         peers, severed = self._listener.look(), self._listener.severed
         far = {one.address for one in section.neighbors if one.multihop} if section else set()
         self._links.follow(
@@ -48,7 +49,11 @@ class DaemonSession:
             if peer.state is SessionState.ESTABLISHED and peer.address not in far
         )
         return tuple(
-            replace(peer, reason=peer.reason or LINK_DOWN) if peer.address in severed else peer
+            replace(
+                peer,
+                reason=peer.reason or (LINK_DOWN if peer.address in severed else ""),
+                advertised=announced if peer.state is SessionState.ESTABLISHED else 0,
+            )
             for peer in peers
         )
 

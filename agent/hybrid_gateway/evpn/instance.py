@@ -138,6 +138,11 @@ class EvpnInstance(Members):
         return self._settling is not None and self._settling.told
 
     @property
+    def announced(self) -> int:
+        """How many routes the daemon has of ours, which it sends to every neighbour."""
+        return self.routes.done - len(self._unsaid)
+
+    @property
     def settled(self) -> bool:
         """Nothing is kept any more that was known from before and was not said again."""
         return self._swept

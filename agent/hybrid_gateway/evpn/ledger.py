@@ -23,6 +23,11 @@ class Ledger(Generic[V]):
         return len(self._wanted)
 
     @property
+    def done(self) -> int:
+        """How many the other side has."""
+        return len(self._done)
+
+    @property
     def pending(self) -> int:
         """At most so many has `drain`."""
         return len(self._dirty)
