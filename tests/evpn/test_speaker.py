@@ -192,7 +192,9 @@ def test_no_prefix_takes_the_way_to_a_neighbor(sites: Sites) -> None:
     east.speaker.follow(replace(east.wanted, tables=tables))
     eventually(lambda: west.routes() == {"10.3.0.0/16"}, "the other one is there")
 
+    eventually(lambda: bool(west.view().refused), "and this one is refused")
     assert [(one.reason, one.count) for one in west.view().refused] == [(CUTS_OFF, 1)]
+    assert west.routes() == {"10.3.0.0/16"}
     assert "0% packet loss" in east.ping(west)
     east.speaker.follow(east.wanted)
     eventually(lambda: not west.routes(), "and gone")
