@@ -65,7 +65,8 @@ class Instance:
 
     @property
     def evpn_file(self) -> Path:
-        """Which members of the kernel's flood lists are ours; gone at a reboot, as they are."""
+        """What of EVPN's is in the kernel, as far as that does not tell; gone at a reboot, as all
+        of that is."""
         return self.run_dir / "evpn.json"
 
     @property

@@ -81,7 +81,7 @@ class Engine(Reconciler):
             self.worker.forgive()
             self._restore.accept(self.worker.accepted_by(prepared.config))
         self._seen(prepared.observed)
-        self.evpn.follow(prepared.evpn)
+        self.evpn.follow(prepared.evpn, shared=prepared.config.evpn is not None)
         self.notes = tuple(self._executor.notes)
         self.look_for_bypass()
         self._follow()

@@ -67,10 +67,10 @@ class EvpnControl:
             text = f"speak BGP as AS {wanted.section.asn} with {neighbors}, for {vnis}"
         return (Step(StepKind.EVPN, "EVPN", text),)
 
-    def follow(self, wanted: EvpnWanted | None) -> None:
-        """None: EVPN is not configured, or somebody else's."""
+    def follow(self, wanted: EvpnWanted | None, *, shared: bool = False) -> None:
+        """None: EVPN is not configured, or (`shared`) somebody else's."""
         if wanted is None:
-            self.stop(remove=True)
+            self.stop(remove=True, shared=shared)
             return
         if self._speaker is None and not self._begin():
             return
@@ -91,12 +91,17 @@ class EvpnControl:
         self._speaker = speaker
         return True
 
-    def stop(self, *, remove: bool = False) -> None:
-        """Without `remove` the next agent goes on with what is there, and forwarding meanwhile."""
+    def stop(self, *, remove: bool = False, shared: bool = False) -> None:
+        """Without `remove` the next agent goes on with what is there, and forwarding meanwhile;
+        with it, nothing stays that was written, also by an agent before this one."""
         speaker, self._speaker, self._wanted = self._speaker, None, None
         self._listing, self._missing = (0.0, ()), ""
         if speaker:
             speaker.stop(remove=remove)
+        elif remove and self._instance.evpn_file.exists():
+            from ..evpn.leftovers import sweep_all
+
+            sweep_all(self._instance.evpn_file, shared=shared)
 
     # ---- telling ----------------------------------------------------------------------
 

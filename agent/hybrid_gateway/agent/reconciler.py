@@ -134,7 +134,8 @@ class Reconciler(Condition):
         if parts & (Part.TABLE | Part.TC):
             self.look_for_bypass()
         self.error = None
-        self.evpn.follow(evpn_of(config, wanted.segments, observed))
+        asked = evpn_of(config, wanted.segments, observed)
+        self.evpn.follow(asked, shared=config.evpn is not None)
         for one in failed:
             log.error("%s %s: %s", one.step.kind.value, one.step.subject, one.error)
             self.worker.failed(one.step, one.error.message)

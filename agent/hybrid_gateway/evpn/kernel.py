@@ -30,10 +30,11 @@ from .entries import (
 from .kernel_batch import Batch
 from .kernel_local import LocalFacts
 from .kernel_places import Places
-from .kernel_record import FloodRecord
+from .kernel_record import FloodRecord, ours
 from .kernel_routes import our_routes
 from .kernel_socket import Fact, FactFlag, FactKind, KernelSocket, SocketStatus
 from .kernel_ways import Ways
+from .leftovers import sweep
 
 log = logging.getLogger(__name__)
 
@@ -84,14 +85,19 @@ class EvpnKernel:
 
     def follow(self, segments: Iterable[Segment]) -> None:
         """These from now on. What is wanted for a VNI that is elsewhere goes there, for one that
-        is not among them any more it is taken out; the next `read` tells what changed."""
+        is not among them any more it is taken out, also what an agent before this one wrote; the
+        next `read` tells what changed."""
         before, places = self._places, Places(segments)
+        if self.status is None:
+            sweep(self._record, places.segments.values())
         left, moved = set(places.moved(before)), set(before.moved(places))
         there = [entry for entry in self._wanted.values() if entry.vni in left]
         batch = self._batch(before)
         for entry in there:
             batch.delete(entry)
         batch.commit()
+        self._record.follow(places.segments.values())
+        self._record.save()
         self._places = places
         self._failed |= {entry.key: errno.ENODEV for entry in there}
         if left or moved:
@@ -156,7 +162,9 @@ class EvpnKernel:
         found: set[KernelEntry] = set()
         for fact in self._socket.known():
             # Of a bridge with several VNIs, a neighbour is each one's: it is deleted once.
-            entries = [one for vni in self._places.vnis(fact) if (one := self._ours(fact, vni))]
+            entries = [
+                one for vni in self._places.vnis(fact) if (one := ours(fact, vni, self._record))
+            ]
             if entries and not any(map(self._is_needed, entries)):
                 found.add(entries[0])
         found |= {e for e in our_routes(self._rtnl, self._places) if e.key not in self._wanted}
@@ -221,18 +229,6 @@ class EvpnKernel:
         return [(k, e) for k, e in self._wanted.items() if isinstance(e, PrefixEntry)]
 
     # ---- what is ours -----------------------------------------------------------------
-
-    def _ours(self, fact: Fact, vni: int) -> KernelEntry | None:
-        if fact.address is None:
-            return None
-        if fact.kind == FactKind.FLOOD:
-            entry = FloodEntry(vni, fact.address)
-            return entry if entry in self._record else None
-        if fact.kind == FactKind.ENTRY and fact.flags & FactFlag.EXTERN:
-            return RemoteMac(vni, fact.mac, fact.address)
-        if fact.kind == FactKind.NEIGHBOUR and fact.flags & FactFlag.OURS:
-            return Binding(vni, fact.address, fact.mac, bool(fact.flags & FactFlag.ROUTER))
-        return None
 
     def _is_needed(self, entry: KernelEntry) -> bool:
         if isinstance(entry, RemoteMac) and self._ways.has_mac(entry.vni, entry.mac):

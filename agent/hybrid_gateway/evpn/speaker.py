@@ -268,3 +268,4 @@ class EvpnSpeaker:
             _, remove = self._mind.entries.drain()
         kernel.delete(remove)
         kernel.delete(kernel.found())
+        kernel.follow(())
