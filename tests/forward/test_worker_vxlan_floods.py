@@ -5,169 +5,37 @@ and once for each gateway, whatever becomes of the agent and of the worker.
 The first two sites are the worker's, the third is plain Linux. Each bridge has an address.
 """
 
-import json
 import os
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from itertools import permutations
-from typing import Any
 
 import pytest
-from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import ARP, Ether
-from scapy.packet import Raw
+from scapy.layers.l2 import Ether
 
-from hybrid_gateway.errors import WorkerAbsentError
 from hybrid_gateway.lab import segment, sites
-from hybrid_gateway.lab.namespaces import entered, ip_batch
-from hybrid_gateway.lab.sites import BRIDGE, VXLAN, Family, Kind, Site
-from hybrid_gateway.lab.sniff import PacketSocket
+from hybrid_gateway.lab.sites import BRIDGE, VXLAN
 from hybrid_gateway.model import heard_name
-from hybrid_gateway.worker_client import WorkerClient
-from hybrid_gateway.worker_values import SegmentStatus
-from tests.interop.three import Three, standing
-from tests.lib.gateway import Counting, eventually
+from tests.forward.floods import (
+    BACK_SECONDS,
+    COUNT,
+    EVERYBODY,
+    EVERYWHERE,
+    GROUPS,
+    NOBODY,
+    PORT,
+    WORKERS,
+    Floods,
+    answers,
+    bridge_address,
+    bridge_address6,
+    everything_once,
+    standing_floods,
+)
+from tests.lib.gateway import eventually
 from tests.lib.programs import pinged
-
-KINDS = (Kind.WORKER, Kind.WORKER, Kind.KERNEL)
-WORKERS = (1, 2)
-PORT = 6767
-COUNT = 20
-EVERYWHERE = "00:00:00:00:00:00"
-EVERYBODY = "ff:ff:ff:ff:ff:ff"
-NOBODY = "02:00:c6:12:32:63"
-GROUPS = {"01:00:5e:00:00:fb": "224.0.0.251", "01:00:5e:12:34:56": "239.18.52.86"}
-BACK_SECONDS = 20.0
-"""A worker that starts takes its time on a busy machine."""
-
-
-def bridge_address(number: int) -> str:
-    return f"198.18.50.{number}"
-
-
-def bridge_address6(number: int) -> str:
-    return f"2001:db8:50::{number}"
-
-
-@dataclass(frozen=True, slots=True)
-class Floods:
-    """The sites, and who listens at them."""
-
-    three: Three
-    hosts: dict[int, PacketSocket]
-    servers: dict[int, socket.socket]
-    """UDP, at the gateways."""
-    counter: Iterator[int] = field(default_factory=lambda: iter(range(1, 1 << 16)))
-
-    # ---- what is there ----------------------------------------------------------------
-
-    def links(self, number: int) -> dict[str, dict[str, Any]]:
-        """At the gateway, by name."""
-        listed = self.three.lab.run(self.three.site(number).gateway, ["ip", "-j", "link"])
-        return {str(link["ifname"]): link for link in json.loads(listed)}
-
-    def taps(self, number: int) -> dict[str, int]:
-        """Those by which bridges hear, with their ifindex."""
-        links = self.links(number).items()
-        return {name: link["ifindex"] for name, link in links if name.startswith("gwh")}
-
-    def hears(self, number: int) -> bool:
-        links = self.links(number)
-        taps = [name for name in links if name.startswith("gwh")]
-        return taps == [heard_name(links[BRIDGE]["ifindex"])]
-
-    def segments(self, number: int) -> tuple[SegmentStatus, ...]:
-        """As the worker has them, if there is one, and it has been told."""
-        with WorkerClient(self.three.gateways[number].instance.worker_socket) as client:
-            try:
-                started = client.status().started
-                if started:
-                    client.wait_for_mirror()
-                return client.status().segments if started else ()
-            except WorkerAbsentError:
-                return ()
-
-    def floods(self, number: int) -> bool:
-        """Whether the worker floods all that is for everybody at that site."""
-        found = self.segments(number)
-        return bool(found) and all(one.floods_here for one in found)
-
-    def run(self, number: int, line: str) -> None:
-        """`ip` at the gateway."""
-        self.three.lab.run(self.three.site(number).gateway, ["ip", *line.split()])
-
-    def bridge(self, site: Site, line: str) -> None:
-        argv = ["bridge", "fdb", *line.split(), "self", "permanent"]
-        self.three.lab.run(site.gateway, argv)
-
-    # ---- what is sent -----------------------------------------------------------------
-
-    def frames(self, number: int, mac: str, address: str) -> list[bytes]:
-        """Of the station there, each another one; so are those of all tests."""
-        host = self.three.site(number).host
-        return [
-            bytes(
-                Ether(src=host.mac, dst=mac)
-                / IP(src=host.ip, dst=address, id=0x1234)
-                / UDP(sport=68, dport=PORT)
-                / Raw(f"for all {number} {next(self.counter)}".encode())
-            )
-            for _ in range(COUNT)
-        ]
-
-    def send(self, number: int, frames: list[bytes]) -> None:
-        for frame in frames:
-            self.hosts[number].send(frame)
-
-    def forget(self) -> None:
-        for opened in self.hosts.values():
-            opened.discard()
-        for number in self.servers:
-            self.said(number)
-
-    def said(self, number: int) -> list[bytes]:
-        """What the server of that gateway has got."""
-        found = []
-        try:
-            while True:
-                found.append(self.servers[number].recv(2048))
-        except BlockingIOError:
-            return found
-
-    def all_is_said(self) -> None:
-        """Whatever was sent before has come to where it was going, and what the kernels made of it.
-
-        Each host has asked each bridge for its MAC address, by broadcast and behind all that, and
-        got an answer of the kernel there, which hears things in their order, too.
-        """
-        for site in self.three.sites:
-            for number in (1, 2, 3):
-                self.three.lab.run(
-                    site.host.host, ["ip", "neigh", "flush", "to", bridge_address(number)]
-                )
-                asked = pinged(self.three.lab, site.host.host, bridge_address(number), 1)
-                assert asked == 1, f"{site.host.host} does not reach the gateway of site {number}"
-
-    def arrive_once(self, number: int, frames: list[bytes], *, at_servers: bool = True) -> None:
-        """Those of that site's station, at all others, and at all gateways or at none; nothing
-        comes back."""
-        self.forget()
-        self.send(number, frames)
-        self.all_is_said()
-        texts = [frame[42:] for frame in frames]
-        for other, opened in self.hosts.items():
-            seen = [one.data for one in opened.frames() if one.data[42:] in texts]
-            assert seen == ([] if other == number else frames), f"at the host of site {other}"
-        for other in self.servers:
-            said = self.said(other)
-            assert said == (texts if at_servers else []), f"at the gateway of site {other}"
-
-    def counting(self, number: int) -> Counting:
-        return self.three.counting(number)
 
 
 @pytest.fixture(autouse=True)
@@ -177,39 +45,8 @@ def watched() -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floods]:
-    directory = tmp_path_factory.mktemp("floods")
-    with ExitStack() as stack:
-        three = stack.enter_context(
-            standing(f"f{os.getpid()}", directory, KINDS, Family.IPV6, learning=True)
-        )
-        floods = Floods(three, {}, {})
-        for site in three.sites:
-            peers = [peer.vtep(three.family) for peer in sites.peers_of(site, three.sites)]
-            sites.flood_to(three.lab, site, *peers)
-            namespace = three.lab.namespace(site.gateway)
-            ip_batch(
-                namespace,
-                [
-                    f"addr add {bridge_address(site.number)}/24 dev {BRIDGE}",
-                    f"addr add {bridge_address6(site.number)}/64 dev {BRIDGE} nodad",
-                ],
-            )
-            host = PacketSocket(three.lab.namespace(site.host.host), site.host.device)
-            stack.callback(host.close)
-            floods.hosts[site.number] = host
-            floods.servers[site.number] = stack.enter_context(server(namespace))
-        three.meet()
-        yield floods
-
-
-def server(namespace: str) -> socket.socket:
-    with entered(namespace):
-        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, BRIDGE.encode())
-    opened.bind(("", PORT))
-    opened.setblocking(False)
-    return opened
+    with standing_floods(f"f{os.getpid()}", tmp_path_factory.mktemp("floods")) as made:
+        yield made
 
 
 @pytest.fixture
@@ -278,19 +115,17 @@ def test_in_a_bridge_that_looks_who_listens(floods: Floods, number: int) -> None
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_one_gateway_answers_and_once(floods: Floods, number: int) -> None:
     """ARP, for the address of each bridge, from the host of each site."""
-    host = floods.three.site(number).host
     for asked in (1, 2, 3):
         floods.forget()
-        question = ARP(op=1, hwsrc=host.mac, psrc=host.ip, pdst=bridge_address(asked))
-        floods.hosts[number].send(bytes(Ether(src=host.mac, dst=EVERYBODY) / question))
+        floods.hosts[number].send(floods.question(number, asked))
         floods.all_is_said()
-        mac = floods.links(asked)[BRIDGE]["address"]
-        frames = [Ether(one.data) for one in floods.hosts[number].frames()]
-        answers = [f[ARP] for f in frames if ARP in f and f[ARP].op == 2]
-        # Those to the questions with which the test ends have come as well.
-        said = Counter((one.hwsrc, one.psrc) for one in answers)
-        assert said[mac, bridge_address(asked)] == 2
-        assert sum(said.values()) == 4
+        told = answers(frame.data for frame in floods.hosts[number].frames())
+        said = Counter((one.hwsrc, one.psrc) for one in told)
+        # Those to the questions with which it ends have come as well.
+        macs = {other: floods.links(other)[BRIDGE]["address"] for other in floods.servers}
+        assert said == {
+            (macs[other], bridge_address(other)): 2 if other == asked else 1 for other in macs
+        }
 
 
 @pytest.mark.parametrize("asked", [1, 2, 3])
@@ -320,6 +155,30 @@ def test_what_the_gateway_itself_says_reaches_all(floods: Floods, number: int) -
     for other in floods.servers:
         # Linux lets itself hear its own.
         assert floods.said(other) == texts, f"at the gateway of site {other}"
+
+
+def test_who_floods_is_shown(floods: Floods) -> None:
+    """A port that is not the worker's keeps all of it with the kernel, and is named."""
+    gateway = floods.three.gateways[1]
+
+    def shown() -> tuple[str, str | None]:
+        (one,) = gateway.ctl_json("show", "vxlan", VXLAN)["segments"]
+        assert one["forwards"] == "worker"
+        return one["flooded_by"], one["flooded_reason"]
+
+    assert shown() == ("worker", None)
+    floods.run(1, "link add lan9 type veth peer name far9")
+    floods.run(1, f"link set lan9 addrgenmode none master {BRIDGE} up")
+    try:
+        eventually(lambda: shown()[0] == "kernel", "the kernel floods")
+        assert "lan9" in str(shown()[1])
+        assert f"{VXLAN}: the kernel floods: {shown()[1]}" in gateway.ctl("show", "vxlan").stdout
+        counts = floods.counting(1)
+        everything_once(floods)
+        assert not {"VXLAN_HEARD", "VXLAN_FLOOD"} & counts.now().keys()
+    finally:
+        floods.run(1, "link del lan9")
+    eventually(lambda: shown() == ("worker", None), "the worker floods")
 
 
 # ---- what comes and goes ----------------------------------------------------------------
@@ -399,13 +258,6 @@ def test_with_the_worker_the_tap_goes(floods: Floods) -> None:
     gateway.ctl("apply", "--force", "--config", str(gateway.config))
     eventually(lambda: floods.floods(1), "the worker floods", BACK_SECONDS)
     everything_once(floods)
-
-
-def everything_once(floods: Floods) -> None:
-    """From the station beside the first gateway, and to it."""
-    floods.three.meet()
-    for number in (1, 3):
-        floods.arrive_once(number, floods.frames(number, EVERYBODY, "255.255.255.255"))
 
 
 # ---- two segments of one bridge ---------------------------------------------------------
