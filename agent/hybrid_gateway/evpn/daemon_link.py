@@ -267,7 +267,10 @@ class DaemonLink:
             settled = self._mind.settle(self.peers, now)
             over = self._mind.remote.over_limit()
             limits = self._mind.remote.limits
-        self._restraint.look(session.client, self.peers, limits, over, now)
+        shut = self._restraint.look(session.client, self.peers, limits, over, now)
+        with self._lock:
+            for peer, reason in shut.items():
+                self._mind.refusals.add(peer, reason)
         self._become(SpeakerState.SYNCHRONIZED if settled else SpeakerState.LEARNING)
         self._wake()
 

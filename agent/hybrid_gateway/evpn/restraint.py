@@ -9,10 +9,12 @@ from math import inf
 from ..model import IPAddress, PeerState
 from .gobgp import GobgpClient
 from .pace import Pace
+from .remote import LIMIT
 from .session import SHUT
 
 log = logging.getLogger(__name__)
 
+TOO_FAST = "more messages than can be heard"
 SHUT_SECONDS = 300.0
 """That a neighbour which sent more routes than it may is left alone."""
 
@@ -40,15 +42,20 @@ class Restraint:
         limits: Mapping[IPAddress, int],
         over: frozenset[IPAddress],
         now: float,
-    ) -> None:
+    ) -> dict[IPAddress, str]:
         """`over`: those that are known to have gone over their limit of routes. The daemon's own
-        count goes as well, for it keeps also what is refused here."""
+        count goes as well, for it keeps also what is refused here.
+
+        Returns whose sessions were ended, and why.
+        """
         known = {peer.address for peer in peers}
         over |= {peer.address for peer in peers if peer.received > limits.get(peer.address, inf)}
-        over |= self._pace.look(peers, limits, now)
-        for address in (over & known) - self._shut.keys():
-            log.warning("neighbour %s is shut down: it sends more than it may", address)
-            client.shut(address, "more routes than routes-max")
+        found = dict.fromkeys(self._pace.look(peers, limits, now), TOO_FAST)
+        found |= dict.fromkeys(over, LIMIT)
+        shut = {peer: found[peer] for peer in (found.keys() & known) - self._shut.keys()}
+        for address, reason in shut.items():
+            log.warning("neighbour %s is shut down: %s", address, reason)
+            client.shut(address, reason)
             self._shut[address] = now + SHUT_SECONDS
         # Also those that an agent before this one had shut down.
         for peer in peers:
@@ -58,3 +65,4 @@ class Restraint:
             del self._shut[address]
             if address in known:
                 client.revive(address)
+        return shut
