@@ -121,5 +121,7 @@ gw_packet_join(struct gw_packet *packet)
 			   part->length);
 	}
 	whole->data_len = whole->pkt_len = length;
+	// Whatever the device said of the first piece, it has not seen the packet.
+	whole->ol_flags &= ~RTE_MBUF_F_RX_L4_CKSUM_MASK;
 	return true;
 }

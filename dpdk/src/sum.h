@@ -4,6 +4,7 @@
 #define GW_SUM_H
 
 #include <rte_ip.h>
+#include <rte_mbuf.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -41,5 +42,9 @@ gw_sum(const void *data, uint32_t length)
 #endif
 	return rte_raw_cksum(data, length);
 }
+
+/* sum.c: of `length` bytes from `offset` on, wherever segments end. rte_raw_cksum_mbuf loses carries
+ * behind one with an odd number of bytes. */
+uint16_t gw_sum_segments(const struct rte_mbuf *mbuf, uint32_t offset, uint32_t length);
 
 #endif

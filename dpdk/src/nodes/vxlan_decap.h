@@ -96,15 +96,15 @@ gw_decap_checksum(const struct rte_mbuf *mbuf, const struct rte_udp_hdr *udp, ui
 {
 	const uint8_t *start = (const uint8_t *)udp - addresses;
 	const uint32_t length = rte_be_to_cpu_16(udp->dgram_len);
-	uint16_t sum = 0;
+	uint16_t sum;
 
 	if ((mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
 		return true;
 	if (likely(mbuf->nb_segs == 1))
 		sum = gw_sum(start, addresses + length);
-	else if (rte_raw_cksum_mbuf(mbuf, start - rte_pktmbuf_mtod(mbuf, const uint8_t *),
-				    addresses + length, &sum))
-		return false;
+	else
+		sum = gw_sum_segments(mbuf, start - rte_pktmbuf_mtod(mbuf, const uint8_t *),
+				      addresses + length);
 	return gw_fold((uint32_t)sum + udp->dgram_len + RTE_BE16(IPPROTO_UDP)) == 0xffff;
 }
 
@@ -158,9 +158,13 @@ gw_decap_strip(struct rte_mbuf *mbuf, const struct gw_arrival *arrival,
 	struct gw_mark *mark = gw_mark(mbuf);
 
 	// Longer than the headers, or it would have no room for VXLAN in its UDP.
-	if (unlikely(mbuf->data_len < family->size + RTE_ETHER_HDR_LEN))
+	if (unlikely(mbuf->pkt_len < family->size + RTE_ETHER_HDR_LEN))
 		return gw_decap_because(mbuf, GW_DROP_VXLAN, GW_DECAP_DROP);
+	if (unlikely(mbuf->data_len < family->size + RTE_ETHER_HDR_LEN))
+		return gw_decap_because(mbuf, GW_PUNT_VXLAN, GW_DECAP_PUNT);
 	rte_pktmbuf_adj(mbuf, family->size);
+	// That was said of the outer headers.
+	mbuf->ol_flags &= ~(RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK);
 	*gw_outer(mbuf) = family->size;
 	mark->interface = gw_segments[segment].interface;
 	mark->nexthop = (uint32_t)(arrival->tos & GW_ECN_MASK) << GW_ECN_SHIFT | tunnel;

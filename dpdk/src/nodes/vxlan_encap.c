@@ -65,12 +65,9 @@ identification(struct context *context)
 static inline uint16_t
 sum_of(const struct rte_mbuf *mbuf)
 {
-	uint16_t sum = 0;
-
 	if (likely(mbuf->nb_segs == 1))
 		return gw_sum(rte_pktmbuf_mtod(mbuf, const void *), mbuf->data_len);
-	rte_raw_cksum_mbuf(mbuf, 0, mbuf->pkt_len, &sum);
-	return sum;
+	return gw_sum_segments(mbuf, 0, mbuf->pkt_len);
 }
 
 static inline void
