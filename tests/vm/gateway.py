@@ -49,7 +49,7 @@ INSTALL = f"""
 set -e
 ln -sf /gw/build/bin/gw* /usr/bin/
 cp /gw/systemd/gw-*.service /etc/systemd/system/
-for unit in gw-agent gw-worker; do
+for unit in gw-agent gw-bgp gw-worker; do
     mkdir -p /etc/systemd/system/$unit.service.d
     echo "$SLOW" >/etc/systemd/system/$unit.service.d/slow.conf
 done

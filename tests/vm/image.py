@@ -35,11 +35,25 @@ GUEST_PACKAGES = (
     "iputils-ping",
     "netplan.io",
     "openssh-server",
+    # Who speaks BGP: ours, and somebody else's.
+    "gobgpd",
+    "frr",
 )
 # Of what the build takes, what compiles the extensions for the suite's own Python, libbpf and
 # DPDK; the compiler of BPF programs is many times as large, and its objects fit any kernel.
 # libdpdk-dev also brings every driver of DPDK, whatever their packages are called in the suite.
-BUILD_PACKAGES = re.compile(r"gcc|pkgconf|(lib|zlib).*-dev|python3-.*")
+BUILD_PACKAGES = re.compile(r"gcc|pkgconf|(lib|zlib).*-dev|protobuf-.*|python3-.*")
+# Of gobgpd's sources only the description of its interface is read, which needs nothing that
+# compiling them would: this one is unpacked without what it depends on.
+GOBGP_SOURCES = "golang-github-osrg-gobgp-dev"
+UNPACK_SOURCES = " && ".join(
+    (
+        'cd "$1/tmp"',
+        f'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get -qq download {GOBGP_SOURCES}',
+        f'dpkg-deb --extract {GOBGP_SOURCES}_*.deb "$1"',
+        f"rm {GOBGP_SOURCES}_*.deb",
+    )
+)
 
 # Drivers that find the root disk. The list keeps the initrd small: unpacking all of
 # Debian's would double the boot time on an emulated CPU.
@@ -151,6 +165,7 @@ def _mmdebstrap(suite: str) -> list[str]:
         f'--setup-hook=mkdir -p "$1"{initrd.parent} "$1"{modules.parent}',
         f'--setup-hook=echo MODULES=list >"$1"{initrd}',
         f'--setup-hook=printf "%s\\n" {" ".join(INITRD_MODULES)} >"$1"{modules}',
+        f"--customize-hook={UNPACK_SOURCES}",
         suite,
     ]
 
@@ -190,8 +205,9 @@ def _install(root: Path) -> None:
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
     (wants / unit.name).symlink_to("../gw-vm.service")
-    # Who needs it starts it.
-    (wants / "ssh.service").unlink()
+    # Who needs them starts them.
+    for service in ("ssh", "frr"):
+        (wants / f"{service}.service").unlink()
     (root / "etc/hostname").write_text("gateway\n")
     # Nobody logs in, and no address comes from outside: both would only cost boot time.
     (root / "etc/fstab").write_text("")

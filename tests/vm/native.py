@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The extension modules for the guest's Python and DPDK, where those are not the host's."""
+"""What is built for the guest's Python, DPDK and gobgpd, where those are not the host's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCES = ("agent/native/*", "bpf/include/*.h", "dpdk/*.py", "dpdk/include/*.h",
 BUILD = """
 set -eu
 mount --bind "$1" "$2/mnt"
-for script in agent/native/build_native.py dpdk/cffi_build.py; do
+for script in agent/native/build_native.py agent/native/build_bgp.py dpdk/cffi_build.py; do
     chroot "$2" /usr/bin/python3 "/mnt/$script" "/mnt/$3"
 done
 """
@@ -24,7 +24,7 @@ BUILT = ".built"
 
 
 def native_library(image: Image) -> Path:
-    """Folder with `_gw_native` and `_gw_worker` for the image, relative to the checkout.
+    """Folder with what build/lib has, for the image; relative to the checkout.
 
     Compiled in the image's root, so at the host's speed; kept until a source changes.
     """
