@@ -7,6 +7,7 @@ elsewhere stays where it was for the others, as that client cannot say a sequenc
 
     --vtep ADDRESS --vni NUMBER --device VXLAN --access PORT …    the segment
     --asn NUMBER --router-id ADDRESS --peer ADDRESS …             the sessions, iBGP
+    --hold-time SECONDS                                           of those, 3 unless it is given
     --directory PATH                                              of its socket and log
 
 Reports READY=1 once gobgpd answers and knows the site's own VTEP. SIGTERM ends it and gobgpd.
@@ -35,8 +36,8 @@ NEIGHBOR = """
     neighbor-address = "{peer}"
     peer-as = {asn}
   [neighbors.timers.config]
-    hold-time = 3
-    keepalive-interval = 1
+    hold-time = {hold}
+    keepalive-interval = {keepalive}
     connect-retry = 1
     idle-hold-time-after-reset = 1
   [[neighbors.afi-safis]]
@@ -171,7 +172,8 @@ class Plain:
     def _daemon(self) -> None:
         told = self._arguments
         text = f'[global.config]\n  as = {told.asn}\n  router-id = "{told.router_id}"\n'
-        text += "".join(NEIGHBOR.format(peer=peer, asn=told.asn) for peer in told.peer)
+        session = {"asn": told.asn, "hold": told.hold_time, "keepalive": told.hold_time // 3}
+        text += "".join(NEIGHBOR.format(peer=peer, **session) for peer in told.peer)
         file = Path(told.directory) / "gobgpd.toml"
         file.write_text(text)
         argv = ["gobgpd", "-f", str(file), "--api-hosts", self._target, "--pprof-disable"]
@@ -251,6 +253,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", required=True)
     for name in ("vni", "asn"):
         parser.add_argument(f"--{name}", required=True, type=int)
+    parser.add_argument("--hold-time", type=int, default=3)
     for name in ("access", "peer"):
         parser.add_argument(f"--{name}", action="append", default=[])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
