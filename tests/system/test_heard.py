@@ -13,7 +13,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from hybrid_gateway.devices import heard, tap
+from hybrid_gateway.devices import heard, networkd, tap
 from hybrid_gateway.errors import GwError
 from hybrid_gateway.lab import namespaces
 from hybrid_gateway.model import heard_name
@@ -61,13 +61,13 @@ def listening(device: str) -> Iterator[socket.socket]:
 
 
 def received(at: socket.socket) -> list[bytes]:
-    """What is there: whatever is written to a TAP has arrived, or will not, when the write ends,
-    but for what waits for its turn on this CPU."""
+    """Of the frames that are there those of the test: kernels speak by themselves. What was written
+    to a TAP has arrived by the time that a server has got what was written behind it."""
     found = []
     with contextlib.suppress(BlockingIOError):
         while True:
             found.append(at.recv(2048))
-    return found
+    return [one for one in found if TEXT in one]
 
 
 def frame(dst: str, address: str, length: int = len(TEXT)) -> bytes:
@@ -180,3 +180,24 @@ def test_what_is_not_ours_stays(bridge: int) -> None:
     assert heard_name(bridge + 1000) not in listed
     assert "gw-new" not in listed
     assert observed() == (frozenset(), frozenset())
+
+
+def test_networkd_is_told_once(
+    bridge: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file for all of them, which goes with the last one."""
+    monkeypatch.setattr(networkd, "is_here", lambda: True)
+    monkeypatch.setattr(networkd, "RUN", tmp_path)
+    told: list[str] = []
+    monkeypatch.setattr(networkd, "_reload", lambda: told.append("reload"))
+    files = tmp_path / "network"
+    for one in (bridge, bridge + 1000):
+        heard.make(one)
+    assert told == ["reload"]
+    assert "Name=gwh*\n\n[Link]\nUnmanaged=yes" in (files / "00-gw-heard.network").read_text()
+    assert "OriginalName=gw-new* gwh*\n" in (files / "00-gw-heard.link").read_text()
+    heard.remove(bridge)
+    assert len(list(files.iterdir())) == 2
+    heard.remove(bridge + 1000)
+    assert list(files.iterdir()) == []
+    assert told == ["reload", "reload"]

@@ -11,11 +11,14 @@ from collections.abc import Iterable, Iterator
 
 from .. import sysctl
 from ..errors import GwError, KernelError
-from ..model import Link, heard_bridge, heard_name
+from ..model import HEARD, Link, heard_bridge, heard_name
 from ..rtnl import RTM_NEWLINK, Rtnl
 from . import messages, networkd, tap
 from .capture import links
 from .restore_state import IFF_NOARP, IFF_UP
+
+KIND = "heard"
+"""As files for networkd and udev are called by, of all of them together."""
 
 
 def make(bridge: int) -> None:
@@ -27,7 +30,7 @@ def make(bridge: int) -> None:
     with _rtnl() as rtnl:
         try:
             tap.delete(rtnl, name)
-            networkd.announce(name, wire=name)
+            networkd.disown(KIND, f"{HEARD}*")
             ifindex = tap.create(rtnl, name, tap.made_up_mac(name))
             with contextlib.suppress(KernelError):  # a kernel without IPv6
                 sysctl.write(f"net/ipv6/conf/{name}/disable_ipv6", "1")
@@ -49,9 +52,8 @@ def remove(bridge: int) -> None:
 def sweep() -> None:
     """All of them: nobody is left who would write to one."""
     with _rtnl() as rtnl:
-        for found in links(rtnl).values():
-            if heard_bridge(found.name) is not None and tap.is_tap(found.kind):
-                _remove(rtnl, found.name)
+        for name in _taps(rtnl):
+            _remove(rtnl, name)
 
 
 def observe(every: Iterable[Link]) -> tuple[frozenset[int], frozenset[int]]:
@@ -64,9 +66,17 @@ def observe(every: Iterable[Link]) -> tuple[frozenset[int], frozenset[int]]:
     return frozenset(works), frozenset(there)
 
 
+def _taps(rtnl: Rtnl) -> list[str]:
+    every = links(rtnl).values()
+    return [
+        one.name for one in every if heard_bridge(one.name) is not None and tap.is_tap(one.kind)
+    ]
+
+
 def _remove(rtnl: Rtnl, name: str) -> None:
     tap.delete(rtnl, name)
-    networkd.forget(name)
+    if not _taps(rtnl):
+        networkd.forget(KIND)
 
 
 @contextlib.contextmanager

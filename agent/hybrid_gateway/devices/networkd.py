@@ -48,6 +48,8 @@ it asks for by the name in the event, and finds nothing when the TAP has another
 file would not match, and that for any device would, whose policy is a MAC address of udev's own.
 No other device appears by such a name, and the port's own comes back after the file has gone."""
 
+NOBODYS = "[Match]\nName={name}\n\n[Link]\nUnmanaged=yes\n"
+
 log = logging.getLogger(__name__)
 
 
@@ -162,9 +164,21 @@ def announce(name: str, *, wire: str = "", file: str = "", text: str = "") -> No
     folder = RUN / "network"
     _write(folder / f"00-gw-{name}.link", LINK.format(name=name))
     if wire:
-        _write(folder / f"00-gw-{name}.network", f"[Match]\nName={wire}\n\n[Link]\nUnmanaged=yes\n")
+        _write(folder / f"00-gw-{name}.network", NOBODYS.format(name=wire))
     if file and text:
         _write(folder / f"{file}.d" / f"gw-{name}.conf", text)
+    _reload()
+
+
+def disown(kind: str, pattern: str) -> None:
+    """Before a TAP appears that is nobody's to configure, by a name of that pattern: once for all
+    of its kind, until the kind is forgotten."""
+    folder = RUN / "network"
+    network = folder / f"00-gw-{kind}.network"
+    if not is_here() or network.exists():
+        return
+    _write(folder / f"00-gw-{kind}.link", LINK.format(name=pattern))
+    _write(network, NOBODYS.format(name=pattern))
     _reload()
 
 

@@ -100,6 +100,7 @@ from .wanted import (
     Vxlan,
 )
 from .worker import (
+    HEARD,
     ObservedWorker,
     PortSetup,
     RunningPort,
@@ -122,6 +123,7 @@ __all__ = [
     "END_OF_STATE",
     "EVPN_ROUTES_MAX",
     "FALLBACK_PORTS",
+    "HEARD",
     "IP_FORWARD",
     "LOCAL_PORTS",
     "LOCAL_PORTS_LEFT",

@@ -94,6 +94,7 @@ class RunningPort:
 
 
 HEARD = "gwh"
+"""Begins the names of TAPs by which bridges hear."""
 
 
 def heard_name(bridge: int) -> str:
