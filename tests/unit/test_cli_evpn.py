@@ -29,6 +29,7 @@ NEIGHBOR: dict[str, Any] = {
     "state": "established",
     "since": 3600.0,
     "received": 1042,
+    "routes_max": 60_000,
     "accepted": 1041,
     "advertised": 3,
     "flaps": 0,

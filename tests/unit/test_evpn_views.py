@@ -41,7 +41,14 @@ def engine(control: EvpnControl) -> Engine:
 
 
 def test_all_of_it(engine: Engine) -> None:
-    idle = {"received": 0, "accepted": 0, "advertised": 0, "flaps": 0, "reason": None}
+    idle = {
+        "received": 0,
+        "routes_max": 60_000,
+        "accepted": 0,
+        "advertised": 0,
+        "flaps": 0,
+        "reason": None,
+    }
 
     assert evpn_views.evpn(engine) == {
         "summary": {
@@ -65,6 +72,7 @@ def test_all_of_it(engine: Engine) -> None:
                 "state": "established",
                 "since": 9.9,
                 "received": 4,
+                "routes_max": 60_000,
                 "accepted": 3,
                 "advertised": 2,
                 "flaps": 1,

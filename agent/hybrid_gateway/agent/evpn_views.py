@@ -42,7 +42,8 @@ def evpn(engine: Engine) -> dict[str, Any]:
     for neighbor in section.neighbors if section else ():
         # Of which a daemon that does not answer tells nothing.
         state = PeerState(neighbor.address, neighbor.asn, SessionState.IDLE)
-        neighbors.setdefault(neighbor.address, _peer(state) | {"state": None})
+        one = neighbors.setdefault(neighbor.address, _peer(state) | {"state": None})
+        one["routes_max"] = neighbor.routes_max
     return {
         "summary": summary(engine),
         "asn": section.asn or None if section else None,
@@ -64,6 +65,7 @@ def _peer(peer: PeerState) -> dict[str, Any]:
         "state": peer.state.value,
         "since": round(peer.since, 1) if peer.state is SessionState.ESTABLISHED else None,
         "received": peer.received,
+        "routes_max": None,
         "accepted": peer.accepted,
         "advertised": peer.advertised,
         "flaps": peer.flaps,
