@@ -48,8 +48,8 @@ def test_a_mass_is_withdrawn_and_what_stays_is_said_again(pair: Pair, watch: Fol
     there.routes(everything, peer=left.address)
     here.routes(everything)
 
-    assert left.client.withdraw_all(Mass(RD, tuple(STATIONS), FLOOD, (FLOOD, stays))) == []
-    left.client.announce([MARKER])
+    assert left.client.withdraw_all(Mass(RD, tuple(STATIONS), FLOOD)) == []
+    left.client.announce([FLOOD, stays, MARKER])
 
     told = there.until(lambda events: RouteChange(MARKER, peer=left.address) in events)
     changes = [event for event in told if isinstance(event, RouteChange)]

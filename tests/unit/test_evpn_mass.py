@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which stations go as a mass."""
 
-from hybrid_gateway.evpn.mass import MASS_MIN, Mass, masses
+from hybrid_gateway.evpn.mass import MASS_MIN, Mass, again, masses
 from hybrid_gateway.model import EvpnRoute
 
 from .evpn_site import flood_route, mac_route, prefix_route
@@ -21,7 +21,8 @@ def test_many_stations_of_a_vni_go_as_one() -> None:
 
     found, rest = masses([*few, *MANY], wanted)
 
-    assert found == [Mass(RD, tuple(MANY), flood_route(1), (flood_route(1),))]
+    assert found == [Mass(RD, tuple(MANY), flood_route(1))]
+    assert again(found, wanted) == [flood_route(1)]
     assert sorted(map(repr, rest)) == sorted(map(repr, few))
 
 
@@ -29,22 +30,26 @@ def test_few_are_withdrawn_one_by_one() -> None:
     assert masses(MANY[1:], [flood_route(1)]) == ([], MANY[1:])
 
 
-def test_a_few_that_stay_are_said_again() -> None:
-    stay = [mac_route(1, MASS_MIN + number) for number in range(MASS_MIN // 10)]
+def test_what_stays_is_said_again() -> None:
+    stay = [mac_route(1, MASS_MIN + number) for number in range(MASS_MIN)]
+    wanted: list[EvpnRoute] = [flood_route(1, 551), *stay, flood_route(1)]
 
-    (mass,), rest = masses(MANY, [flood_route(1), *stay])
+    found, rest = masses(MANY, wanted)
 
-    assert (mass.again, rest) == ((flood_route(1), *stay), [])
+    assert (found, rest) == ([Mass(RD, tuple(MANY), flood_route(1))], [])
+    assert again(found, wanted) == [*stay, flood_route(1)]
+    assert again(found, [flood_route(1)]) == [flood_route(1)], "what has gone meanwhile is not"
 
 
 def test_more_that_stay_are_left_alone() -> None:
-    stay = [mac_route(1, MASS_MIN + number) for number in range(MASS_MIN // 10 + 1)]
+    stay = [mac_route(1, MASS_MIN + number) for number in range(MASS_MIN + 1)]
 
     assert masses(MANY, [flood_route(1), *stay]) == ([], MANY)
 
 
 def test_without_type_3_there_is_nobody_to_say_it() -> None:
     assert masses(MANY, []) == ([Mass(RD, tuple(MANY))], [])
+    assert again([Mass(RD, tuple(MANY))], [flood_route(1)]) == []
 
 
 def test_other_routes_by_the_same_distinguisher_stay() -> None:

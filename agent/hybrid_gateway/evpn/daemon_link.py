@@ -14,7 +14,7 @@ from ..model import Evpn, IPAddress, PeerState, RouteEvent, SessionState
 from .daemon_session import DaemonSession
 from .gobgp import GobgpClient
 from .instance import EvpnInstance
-from .mass import masses
+from .mass import again, masses
 from .restraint import Restraint
 from .view import SpeakerState
 
@@ -31,8 +31,8 @@ RETRY_SECONDS = 30.0
 PATIENCE_SECONDS = 30.0
 """For neighbours to come back, though none of them keeps our routes as long (restart-time: 0)."""
 BULK_MIN = 200
-GATHER_SECONDS = 0.05
-GATHER_SECONDS_MAX = 1.0
+GATHER_SECONDS = 0.1
+GATHER_SECONDS_MAX = 2.0
 """So many routes at once are waited with as long as more of them come, but no longer than that."""
 
 News = tuple[list[RouteEvent], frozenset[IPAddress]]
@@ -235,8 +235,12 @@ class DaemonLink:
             if not self._mind.told:
                 return
             add, remove = self._mind.routes.drain()
-            groups, remove = masses(remove, self._mind.routes)
+            groups, remove = masses(remove, tuple(self._mind.routes))
         refused = [one for group in groups for one in client.withdraw_all(group)]
+        if groups:
+            with self._lock:
+                # What has gone meanwhile need not come back.
+                add += again(groups, self._mind.routes)
         refused += client.withdraw(remove) if remove else []
         refused += client.announce(add) if add else []
         if refused:

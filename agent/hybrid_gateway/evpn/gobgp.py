@@ -162,17 +162,16 @@ class GobgpClient:
 
     def withdraw_all(self, mass: Mass) -> list[Refusal]:
         """Neighbours that are gateways like this one forget at once, by one word of our type-3
-        route; the others as the routes are withdrawn one by one. Then that word is taken back, and
-        stations that are left are said again: in this order every neighbour hears it."""
-        told = (replace(mass.flood, gone=(mass.rd,)),) if mass.flood else ()
-        refused = self.announce(told)
+        route; the others as the routes are withdrawn one by one. Then that route is to be announced
+        without the word, and so are stations that stay: every neighbour hears it in this order."""
+        refused = self.announce([replace(mass.flood, gone=(mass.rd,))] if mass.flood else [])
         try:
             self._empty(mass.rd)
         except EvpnAbsentError:
             raise
         except EvpnError:
             refused += self.withdraw(mass.routes)
-        return refused + self.announce(mass.again)
+        return refused
 
     def _empty(self, rd: str) -> None:
         """With a VRF goes whatever has its route distinguisher: gobgpd walks its table once for

@@ -9,15 +9,13 @@ the withdrawals, which follow.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ..model import EvpnRoute, FloodRoute, MacRoute
 
 MASS_MIN = 512
 """Fewer are withdrawn one by one, in one message to gobgpd."""
-LEFT_MAX = 10
-"""Percent, of those that go: more that stay are not worth being said again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,51 +23,52 @@ class Mass:
     """All that there is by one route distinguisher."""
 
     rd: str
-    routes: tuple[EvpnRoute, ...]
+    routes: tuple[MacRoute, ...]
     """That go."""
     flood: FloodRoute | None = None
     """Of the same VNI, to say it with."""
-    again: tuple[EvpnRoute, ...] = ()
-    """What is to be said after that."""
 
 
 def masses(
-    removed: Iterable[EvpnRoute], wanted: Iterable[EvpnRoute]
+    removed: Iterable[EvpnRoute], wanted: Collection[EvpnRoute]
 ) -> tuple[list[Mass], list[EvpnRoute]]:
-    """What of `removed` goes as a mass, and the rest of it; `wanted` is walked if need be."""
-    by_rd: defaultdict[str, list[EvpnRoute]] = defaultdict(list)
+    """What of `removed` goes as a mass, and the rest of it; `wanted` is walked if need be.
+
+    With a mass goes what stays by the same route distinguisher, and has to be said again. If that
+    is more than what goes, it is not worth it.
+    """
+    by_rd: defaultdict[str, list[MacRoute]] = defaultdict(list)
     rest: list[EvpnRoute] = []
     for route in removed:
-        (by_rd[route.rd] if isinstance(route, MacRoute) else rest).append(route)
-    few = [rd for rd, routes in by_rd.items() if len(routes) < MASS_MIN]
-    for rd in few:
-        rest += by_rd.pop(rd)
-    if not by_rd:
-        return [], rest
-    left: defaultdict[str, list[EvpnRoute]] = defaultdict(list)
-    floods: dict[int, FloodRoute] = {}
-    for route in wanted:
-        if isinstance(route, FloodRoute):
-            floods[route.vni] = route
-        if route.rd in by_rd:
-            left[route.rd].append(route)
-    found = []
+        if isinstance(route, MacRoute):
+            by_rd[route.rd].append(route)
+        else:
+            rest.append(route)
+    found: list[Mass] = []
     for rd, routes in by_rd.items():
-        mass = _mass(rd, routes, left[rd], floods)
-        if mass:
-            found.append(mass)
+        if len(routes) >= MASS_MIN and _is_worth_it(rd, len(routes), wanted):
+            found.append(Mass(rd, tuple(routes), _flood(routes[0].vni, wanted)))
         else:
             rest += routes
     return found, rest
 
 
-def _mass(
-    rd: str, routes: list[EvpnRoute], left: list[EvpnRoute], floods: dict[int, FloodRoute]
-) -> Mass | None:
-    if not all(isinstance(route, MacRoute) for route in left):
-        return None
-    if len(left) * 100 > len(routes) * LEFT_MAX:
-        return None
-    flood = floods.get(routes[0].vni)
-    again = (flood, *left) if flood else tuple(left)
-    return Mass(rd, tuple(routes), flood, again)
+def _is_worth_it(rd: str, count: int, wanted: Iterable[EvpnRoute]) -> bool:
+    stay = [route for route in wanted if route.rd == rd]
+    return len(stay) <= count and all(isinstance(route, MacRoute) for route in stay)
+
+
+def _flood(vni: int, wanted: Iterable[EvpnRoute]) -> FloodRoute | None:
+    floods = (route for route in wanted if isinstance(route, FloodRoute) and route.vni == vni)
+    return next(floods, None)
+
+
+def again(found: Collection[Mass], wanted: Iterable[EvpnRoute]) -> list[EvpnRoute]:
+    """What is to be announced after them: type 3 without the word, and what stays."""
+    rds = {mass.rd for mass in found}
+    vnis = {mass.flood.vni for mass in found if mass.flood}
+    return [
+        route
+        for route in wanted
+        if route.rd in rds or (isinstance(route, FloodRoute) and route.vni in vnis)
+    ]
