@@ -124,7 +124,7 @@ WORKER_GROUPS: dict[str, dict[str, str]] = {
         "DROP_SHORT": "shorter than its headers, or than they say",
         "DROP_NOT_FOR_US": "for another MAC address",
         "DROP_BLACKHOLE": "the route says blackhole",
-        "DROP_PORT_DOWN": "the port is down, coming in or going out",
+        "DROP_PORT_DOWN": "the port is down, coming in or going out, or a VTEP's way has just gone",
         "DROP_BRIDGE_STATE": "the bridge port does not forward (spanning tree)",
         "DROP_SAME_PORT": "bridged back to where it came from",
         "DROP_PUNT_FULL": "came faster than the kernel takes it",
