@@ -16,7 +16,9 @@ from tests.interop.three import Three, standing
 from tests.lib.gateway import eventually
 
 OURS, FRR, PLAIN, OTHER = 1, 2, 3, 4
-"""Numbers of the sites. Of ours one is XDP's, and the other one the worker's."""
+"""Numbers of the sites. Of ours one is XDP's, and the other one the worker's; that one tells
+the plain site nine bytes of PMSI tunnel attribute (`pmsi-compat`). FRR 10.7 would take them, and
+flood to the router id that is in there, although the next hop is of IPv6."""
 ALL = (OURS, FRR, PLAIN, OTHER)
 RELEASES: dict[Family, Release] = {Family.IPV4: BOOKWORM, Family.IPV6: FORKY}
 CONVERGE_SECONDS = 30.0
@@ -86,7 +88,11 @@ def joined(name: str, directory: Path, kind: Kind, family: Family) -> Iterator[P
     with ExitStack() as stack:
 
         def section(site: Site) -> str:
-            return evpn_section(site, [Site(n) for n in ALL if n != site.number], family)
+            text = evpn_section(site, [Site(n) for n in ALL if n != site.number], family)
+            plain = f'"{Site(PLAIN).vtep(family)}"'
+            return (
+                text.replace(plain, f"{plain}, pmsi-compat: true") if site.number == OTHER else text
+            )
 
         three = stack.enter_context(standing(name, directory, kinds, family, section=section))
         plain = plain_site(three, PLAIN, stack)

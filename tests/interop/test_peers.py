@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """EVPN with other people's daemons: FRR 8.4 and gobgpd over IPv4, FRR 10.7 and gobgpd over IPv6."""
 
+import json
+from ipaddress import ip_address
 from itertools import permutations
 from typing import Any
 
 import pytest
 
+from hybrid_gateway.lab.segment import SiteLab, plain_target
 from hybrid_gateway.lab.sites import ACCESS, VNI
 from tests.interop.peers import ALL, FRR, OTHER, OURS, PLAIN, Peers
 from tests.lib.gateway import eventually
@@ -25,6 +28,31 @@ def test_frr_has_our_stations(peers: Peers) -> None:
     told = peers.frr.stations(VNI)
     wanted = {peers.three.mac(number): peers.three.vtep(number) for number in others}
     assert wanted.items() <= told.items()
+
+
+def flood_route(peers: Peers, number: int) -> dict[str, Any]:
+    """Attributes of a site's type-3 route by their types, as gobgpd of the plain site has them."""
+    place = SiteLab(peers.three.lab, peers.three.site(PLAIN))
+    words = ["neighbor", peers.three.vtep(number), "adj-in", "-a", "evpn", "-j"]
+    argv = ["gobgp", "--target", plain_target(place), *words]
+    told = json.loads(peers.three.lab.run(peers.three.site(PLAIN).gateway, argv))
+    paths = [path for one in (told.values() if isinstance(told, dict) else told) for path in one]
+    (route,) = [path for path in paths if path["nlri"]["type"] == 3]
+    return {str(one["type"]): one for one in route["attrs"]}
+
+
+@pytest.mark.parametrize("number", [OURS, OTHER])
+def test_the_tunnel_attribute_of_a_flood_route(peers: Peers, number: int) -> None:
+    """RFC 7432 section 11.2: our address, of the underlay's family. With `pmsi-compat` it has nine
+    bytes, and so the router id; others than that neighbour are told as ever, and flood to us."""
+    three = peers.three
+    found = flood_route(peers, number)
+    tunnel = three.site(number).router_id if number == OTHER else three.vtep(number)
+    assert ip_address(found["22"]["tunnel-id"]) == ip_address(tunnel), found["22"]
+    hop = found["14"]["nexthop"] if "14" in found else found["3"]["nexthop"]
+    assert hop == three.vtep(number)
+    for other in (FRR, PLAIN):
+        assert three.vtep(number) in three.floods(other)
 
 
 @pytest.mark.parametrize("number", ALL)
