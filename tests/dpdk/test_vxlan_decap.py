@@ -5,6 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from scapy.layers.inet import IP, UDP, IPOption
+from scapy.layers.inet6 import (
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+)
+from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 from hybrid_gateway.lab import namespaces
@@ -15,6 +23,7 @@ from tests.dpdk.vxlan import (
     FAR,
     FARTHER,
     HERE,
+    LOCAL,
     OTHER,
     PEER,
     SIZES,
@@ -167,6 +176,35 @@ def test_strangers(sides: Stretched, family: int) -> None:
     # A VTEP because a station is behind it.
     inner = between(FARTHER, HERE)
     sides.taken(segment.arriving(inner, source=OTHER[family]), inner, family)
+
+
+@families
+def test_from_our_own_address(sides: Stretched, family: int) -> None:
+    """Nothing of ours comes by a wire. Of IPv4 the kernel says so, and has a switch for it."""
+    frame = sides.segments[family].arriving(between(FAR, HERE), source=LOCAL[family])
+    for any_source in (False, True):
+        sides.options(family, any_source=any_source)
+        if family == 4:
+            sides.punted(frame, PUNT_SOURCE=1)
+        elif not any_source:
+            sides.dropped(frame, DROP_VTEP=1)
+
+
+@families
+def test_headers_that_may_hide_something(sides: Stretched, family: int) -> None:
+    """Options and extension headers are the kernel's; UDP is not where it seems to be."""
+    right = sides.segments[family].arriving(between(FAR, HERE), checksum=0)
+    if family == 4:
+        right[IP].options = IPOption(bytes.fromhex("0101010100000000"))
+        right[IP].ihl = 7
+        sides.punted(right, PUNT_OPTIONS=1)
+        return
+    for header in (IPv6ExtHdrDestOpt(), IPv6ExtHdrRouting()):
+        head = Ether(src=right.src, dst=right.dst)
+        outer = IPv6(src=right[IPv6].src, dst=right[IPv6].dst)
+        sides.punted(head / outer / header / right[UDP], PUNT_LOCAL=1)
+    hops = Ether(src=right.src, dst=right.dst) / IPv6(src=PEER[6], dst=LOCAL[6])
+    sides.punted(hops / IPv6ExtHdrHopByHop() / right[UDP], PUNT_OPTIONS=1)
 
 
 @families

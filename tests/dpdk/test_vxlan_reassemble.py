@@ -413,6 +413,14 @@ def test_a_piece_that_is_all(site: Site) -> None:
     counting.expect(VXLAN_DECAP=2, VXLAN_PIECE=1)
 
 
+def test_a_vni_that_nobody_has(site: Site) -> None:
+    """Who may send is known when there is a VNI, which is in the first piece."""
+    whole = site.segment.arriving(inner(), vni=site.segment.vni ^ 1)
+    counting = site.bench.counting()
+    site.send(pieces(whole, (800,), 85)[::-1])
+    counting.expect(DROP_VNI=1, VXLAN_PIECE=1)
+
+
 def test_a_checksum_that_is_wrong(site: Site) -> None:
     """It is that of the whole packet."""
     whole = site.segment.arriving(inner(), checksum=0x1234)
