@@ -181,6 +181,30 @@ def test_a_vni_may_have_so_many_stations(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(gateway.kernel) == 10
 
 
+def test_what_was_left_out_is_taken_when_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever took all of it was shut down, say."""
+    monkeypatch.setattr("hybrid_gateway.evpn.stations.MACS_MAX", 10)
+    monkeypatch.setattr("hybrid_gateway.evpn.flooding.VTEPS_MAX", 3)
+    gateway = Gateway(1).start()
+    greedy = [mac_route(2, one) for one in range(1, 11)] + [flood_route(n) for n in (4, 5, 6)]
+    good = [mac_route(3, 20), mac_route(3, 21, address="10.0.0.9"), flood_route(3)]
+    gateway.hear_routes(*greedy, peer=2)
+    gateway.hear_routes(*good, peer=3)
+    gateway.now += 60.0
+    gateway.flush()
+    assert len(gateway.kernel) == 13, "there is none yet"
+    before = gateway.refused()
+
+    gateway.hear_routes(*greedy, peer=2, withdrawn=True)
+    gateway.now += 60.0
+    gateway.flush()
+
+    assert (gateway.where(20), gateway.where(21)) == (vtep(3), vtep(3))
+    assert gateway.bindings() == {ip_address("10.0.0.9"): mac(21)}
+    assert gateway.floods() == {vtep(3)}
+    assert gateway.refused() == before, "a look for room is no refusal"
+
+
 def test_a_neighbour_may_send_so_many_stations_of_one_address() -> None:
     """All of them are looked at with each change: of fifty thousand, for 0.35 s."""
     gateway = Gateway(1).start()
@@ -219,10 +243,10 @@ def test_so_many_stations_of_a_vni_are_announced(monkeypatch: pytest.MonkeyPatch
     assert gateway.refused() == {"more than 10 stations here of one VNI": 4}
     assert len(gateway.mind.alerts) == 1
 
-    for station in range(1, 11):
+    gateway.age(14)
+    for station in range(1, 9):
         gateway.age(station)
-    gateway.learn(20)
-    assert set(gateway.macs()) == {mac(20)}
+    assert set(gateway.macs()) == {mac(number) for number in (9, 10, 11, 12, 13)}, "who waited"
 
 
 def test_so_many_addresses_of_a_station_are_announced() -> None:

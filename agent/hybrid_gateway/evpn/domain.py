@@ -61,6 +61,7 @@ class Domain(Known):
     def flush(self, now: float, ready: bool) -> None:
         """`ready`: the other VTEPs' claims are known, so that ours can be numbered."""
         self._tick(now)
+        self._let_in()
         macs, self._dirty_macs = self._dirty_macs, set()
         for mac in macs:
             self._decide(mac, now, ready)

@@ -30,6 +30,9 @@ class FloodList:
     def vteps(self) -> set[IPAddress]:
         return set(self._counts)
 
+    def __contains__(self, key: ClaimKey) -> bool:
+        return key in self._learned
+
     def objection(self, route: FloodRoute) -> str:
         """Why it is not taken; empty: it is."""
         full = len(self._counts) >= VTEPS_MAX and route.next_hop not in self._counts

@@ -188,6 +188,7 @@ class EvpnInstance(Members):
         """
         if not self._synced:
             return
+        self._look_for_room(now)
         claiming = self.ready and not self._claiming
         self._claiming = self.ready
         for domain in self.domains.values():

@@ -12,6 +12,9 @@ from .remote import RemoteRoutes, Update
 from .underlay import Underlay
 from .wanted import EvpnSegment, EvpnTable, EvpnWanted
 
+ROOM_SECONDS = 10.0
+"""Between two looks for room, as all routes of a VNI are looked at."""
+
 
 class Members:
     """All VNIs of one gateway, and what is known of them."""
@@ -27,6 +30,7 @@ class Members:
         self.remote = RemoteRoutes(self.underlay)
         self.refusals = Refusals()
         self._own: frozenset[IPAddress] = frozenset()
+        self._room_due = 0.0
 
     def follow(self, wanted: EvpnWanted | None) -> None:
         """None: there is no section, and nothing is to be left of what there was."""
@@ -140,6 +144,22 @@ class Members:
         domain = self.domains.get(route.vni)
         if domain and domain.segment and not self._refused(key, domain.objection(key, route)):
             domain.add(key, route)
+
+    def _look_for_room(self, now: float) -> None:
+        """What was left out for a limit is taken when there is room: whoever took all of it may
+        have gone."""
+        if now < self._room_due:
+            return
+        self._room_due = now + ROOM_SECONDS
+        for vni, domain in self.domains.items():
+            if not domain.left_out:
+                continue
+            domain.left_out = False
+            for key, route in list(self.remote.of_vni(vni).items()):
+                if isinstance(route, PrefixRoute) or domain.has(key, route) or not domain.segment:
+                    continue
+                if not domain.objection(key, route):
+                    domain.add(key, route)
 
     def _refused(self, key: ClaimKey, reason: str) -> bool:
         if reason:

@@ -50,6 +50,10 @@ class Known:
         self._remote_addresses = defaultdict(dict)
         self._here: set[bytes] = set()
         """Stations on this side."""
+        self._waiting: dict[bytes, LocalStation] = {}
+        """More of them, for which there is no room."""
+        self.left_out = False
+        """Of other VTEPs' routes, some may find room one day."""
         self._crowds: set[tuple[IPAddress, bytes | IPAddress]] = set()
         """Neighbours that may not send more of that MAC or IP address, as far as it was asked."""
         self._dirty_macs: set[bytes] = set()
@@ -75,8 +79,10 @@ class Known:
     # ---- from the kernel ----------------------------------------------------------------
 
     def local_station(self, fact: LocalStation, gone: bool) -> None:
+        self._waiting.pop(fact.mac, None)
         if not gone and fact.mac not in self._here:
             if len(self._here) >= MACS_MAX:
+                self._waiting[fact.mac] = fact
                 self._refusals.add(None, f"more than {MACS_MAX} stations here of one VNI")
                 return
             self._here.add(fact.mac)
@@ -89,6 +95,11 @@ class Known:
                 station.sequence = None
             station.local = fact
         self._dirty_macs.add(fact.mac)
+
+    def _let_in(self) -> None:
+        """Those that wait for a place that others have left."""
+        while self._waiting and len(self._here) < MACS_MAX:
+            self.local_station(next(iter(self._waiting.values())), False)
 
     def local_binding(self, fact: LocalBinding, gone: bool) -> None:
         before = self.bindings.remove(fact.address) if gone else self.bindings.add(fact)
@@ -103,6 +114,7 @@ class Known:
     def forget_local(self) -> None:
         """The segment left: the kernel tells all of it again when it returns."""
         self._here.clear()
+        self._waiting.clear()
         for station in self.stations.values():
             station.local = station.sequence = None
         for fact in self.bindings:
@@ -112,17 +124,24 @@ class Known:
     # ---- from other VTEPs ---------------------------------------------------------------
 
     def objection(self, key: ClaimKey, route: MacRoute | FloodRoute) -> str:
-        """Why this segment does not take it; empty: it does."""
+        """Why this segment does not take it; empty: it does. For what is left out only because
+        there is no room, `left_out` is set."""
         if self.segment is None:
             return ""
         if route.next_hop.version != self.segment.segment.family:
             return "a VTEP of the other address family"
+        if isinstance(route, MacRoute):
+            if route.mac == self.segment.mac:
+                return "our bridge's MAC address"
+            if route.address in self.segment.addresses:
+                return "our bridge's address"
+        limit = self._limit(key, route)
+        self.left_out = self.left_out or bool(limit)
+        return limit
+
+    def _limit(self, key: ClaimKey, route: MacRoute | FloodRoute) -> str:
         if isinstance(route, FloodRoute):
             return self.floods.objection(route)
-        if route.mac == self.segment.mac:
-            return "our bridge's MAC address"
-        if route.address in self.segment.addresses:
-            return "our bridge's address"
         station = self.stations.get(route.mac)
         there = station.routes if station else {}
         if self.remote_macs >= MACS_MAX and not there:
@@ -146,6 +165,12 @@ class Known:
         if found:
             self._crowds.add((peer, what))
         return found
+
+    def has(self, key: ClaimKey, route: MacRoute | FloodRoute) -> bool:
+        if isinstance(route, FloodRoute):
+            return key in self.floods
+        station = self.stations.get(route.mac)
+        return bool(station and key in station.routes)
 
     def add(self, key: ClaimKey, route: MacRoute | FloodRoute) -> None:
         """One that nothing speaks against; in place of what had the same key."""
