@@ -32,7 +32,7 @@ PATIENCE_SECONDS = 30.0
 """For neighbours to come back, though none of them keeps our routes as long (restart-time: 0)."""
 BULK_MIN = 200
 GATHER_SECONDS = 0.1
-GATHER_SECONDS_MAX = 2.0
+GATHER_SECONDS_MAX = 3.0
 """So many routes at once are waited with as long as more of them come, but no longer than that."""
 
 News = tuple[list[RouteEvent], frozenset[IPAddress]]
@@ -65,6 +65,8 @@ class DaemonLink:
         self._broken: EvpnError | None = None
         self._restraint = Restraint()
         self._inbox: deque[tuple[int, News]] = deque()
+        self.thinking = False
+        """`mind` is being told things: there may be more to say in a moment."""
         self.state = SpeakerState.CONNECTING
         self.since = time.monotonic()
         self.error = ""
@@ -224,8 +226,10 @@ class DaemonLink:
     def _gather(self) -> None:
         """Waits for the rest of what comes in masses: for each MAC route gobgpd 3.10 walks what it
         has, but for those of the same message."""
-        before, end = BULK_MIN - 1, time.monotonic() + GATHER_SECONDS_MAX
-        while (pending := self._mind.routes.pending) > before and time.monotonic() < end:
+        before, end = 0, time.monotonic() + GATHER_SECONDS_MAX
+        while (pending := self._mind.routes.pending) >= BULK_MIN and time.monotonic() < end:
+            if pending == before and not self.thinking:
+                break
             before = pending
             time.sleep(GATHER_SECONDS)
 

@@ -173,7 +173,9 @@ class EvpnSpeaker:
                 poll.register(self._wake, select.EPOLLIN)
                 while not self._stopping:
                     ready = {fd for fd, _ in poll.poll(TICK_SECONDS)}
+                    self._link.thinking = bool(ready)
                     self._step(kernel, readable=kernel.fileno() in ready)
+                    self._link.thinking = False
             if self._removing:
                 self._remove(kernel)
         finally:
