@@ -48,6 +48,7 @@ SCENES: tuple[Scene, ...] = (
     worker.graph,
     evpn.reached,
     evpn.full_frames,
+    evpn.full_everywhere,
     evpn.bound,
     evpn.moved_station,
     evpn.nonsense,
