@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The flood list of one VNI: type-3 routes in and out (RFC 7432 section 11). Pure."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from ..model import EvpnRoute, FloodRoute, IPAddress, RouteTarget
 from .entries import FloodEntry, KernelEntry
@@ -10,6 +10,8 @@ from .ledger import Ledger
 
 VTEPS_MAX = 512
 """In one flood list: each gets a copy of every frame that is for all."""
+VTEPS_OF_ONE = 448
+"""That one neighbour may send: it leaves room for what the next one has."""
 
 
 class FloodList:
@@ -22,6 +24,8 @@ class FloodList:
         self._learned: dict[ClaimKey, FloodRoute] = {}
         self._counts: Counter[IPAddress] = Counter()
         """Routes of each VTEP: a neighbour may send as many as it may send routes."""
+        self._theirs: defaultdict[IPAddress, Counter[IPAddress]] = defaultdict(Counter)
+        """And by neighbour."""
         self._flooded: set[IPAddress] = set()
         self._said: FloodRoute | None = None
         self.dirty = False
@@ -33,24 +37,30 @@ class FloodList:
     def __contains__(self, key: ClaimKey) -> bool:
         return key in self._learned
 
-    def objection(self, route: FloodRoute) -> str:
+    def objection(self, key: ClaimKey, route: FloodRoute) -> str:
         """Why it is not taken; empty: it is."""
-        full = len(self._counts) >= VTEPS_MAX and route.next_hop not in self._counts
-        return "more VTEPs than a VNI may have" if full else ""
+        if len(self._counts) >= VTEPS_MAX and route.next_hop not in self._counts:
+            return "more VTEPs than a VNI may have"
+        theirs = self._theirs[key[0]]
+        if len(theirs) >= VTEPS_OF_ONE and route.next_hop not in theirs:
+            return "more VTEPs of a VNI than it may send"
+        return ""
 
     def add(self, key: ClaimKey, route: FloodRoute) -> None:
         self.remove(key)
         self._learned[key] = route
         self._counts[route.next_hop] += 1
+        self._theirs[key[0]][route.next_hop] += 1
 
     def remove(self, key: ClaimKey) -> None:
         self.dirty = True
         before = self._learned.pop(key, None)
         if before is None:
             return
-        self._counts[before.next_hop] -= 1
-        if not self._counts[before.next_hop]:
-            del self._counts[before.next_hop]
+        for counts in (self._counts, self._theirs[key[0]]):
+            counts[before.next_hop] -= 1
+            if not counts[before.next_hop]:
+                del counts[before.next_hop]
 
     def flush(
         self, here: bool, vtep: IPAddress | None, rd: str, targets: tuple[RouteTarget, ...]

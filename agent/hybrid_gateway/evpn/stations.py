@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the kernel and other VTEPs say of one VNI: its stations and their addresses. Pure."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection
 
 from ..model import EvpnRoute, FloodRoute, IPAddress, MacRoute, RouteTarget
@@ -16,11 +16,18 @@ from .wanted import EvpnSegment
 
 MACS_MAX = 60_000
 """Stations of one VNI, of this side and of the others each."""
+MACS_OF_ONE = 52_500
+"""Of the others', that one neighbour may send: it leaves room for what the next one has."""
 
 SAME_ROUTES_MAX = 1024
 """Routes of one MAC or IP address that a neighbour may send: a reflector has one for each address
 of a station, and one of each VTEP for an address that all of them have. With each change all of
 them are looked at."""
+
+
+def _of(peer: IPAddress, routes: Collection[ClaimKey]) -> int:
+    """How many of them a neighbour sent."""
+    return sum(one[0] is peer or one[0] == peer for one in routes)
 
 
 class Known:
@@ -42,6 +49,8 @@ class Known:
         self.alerts: list[str] = []
         self.remote_macs = 0
         """Stations that have a route of another VTEP."""
+        self._macs_of: Counter[IPAddress] = Counter()
+        """And of each neighbour."""
         self._routes = routes
         self._entries = entries
         self._refusals = refusals
@@ -141,11 +150,13 @@ class Known:
 
     def _limit(self, key: ClaimKey, route: MacRoute | FloodRoute) -> str:
         if isinstance(route, FloodRoute):
-            return self.floods.objection(route)
+            return self.floods.objection(key, route)
         station = self.stations.get(route.mac)
         there = station.routes if station else {}
         if self.remote_macs >= MACS_MAX and not there:
             return "more MAC addresses than a VNI may have"
+        if self._macs_of[key[0]] >= MACS_OF_ONE and not _of(key[0], there):
+            return "more MAC addresses of a VNI than it may send"
         if self._crowded(key[0], route.mac, there):
             return "more routes of one MAC address than it may send"
         address = route.address
@@ -159,9 +170,7 @@ class Known:
         """A limit of each neighbour's, lest one of them keep the others' out."""
         if len(routes) < SAME_ROUTES_MAX:
             return False
-        found = (peer, what) in self._crowds or (
-            sum(one[0] is peer or one[0] == peer for one in routes) >= SAME_ROUTES_MAX
-        )
+        found = (peer, what) in self._crowds or (_of(peer, routes) >= SAME_ROUTES_MAX)
         if found:
             self._crowds.add((peer, what))
         return found
@@ -179,6 +188,7 @@ class Known:
             return
         station = self._station(route.mac)
         self.remote_macs += not station.routes
+        self._macs_of[key[0]] += not _of(key[0], station.routes)
         station.routes[key] = route
         if route.address is not None:
             self._remote_addresses[route.address][key] = route
@@ -193,6 +203,7 @@ class Known:
         if station is None or station.routes.pop(key, None) is None:
             return
         self.remote_macs -= not station.routes
+        self._macs_of[key[0]] -= not _of(key[0], station.routes)
         if self._crowds:
             self._crowds -= {(key[0], route.mac), (key[0], route.address)}
         if route.address is not None:
