@@ -72,7 +72,7 @@ def test_what_was_left_out_is_taken_when_there_is_room(monkeypatch: pytest.Monke
     gateway = Gateway(1).start()
     greedy: list[EvpnRoute] = [mac_route(2, one) for one in range(1, 11)]
     greedy += [flood_route(number) for number in (4, 5, 6)]
-    good = [mac_route(3, 20), mac_route(3, 21, address="10.0.0.9"), flood_route(3)]
+    good: list[EvpnRoute] = [mac_route(3, 20), mac_route(3, 21, address="10.0.0.9"), flood_route(3)]
     gateway.hear_routes(*greedy, peer=2)
     gateway.hear_routes(*good, peer=3)
     gateway.now += 60.0
