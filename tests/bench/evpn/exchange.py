@@ -13,6 +13,7 @@ from tests.bench.report import Figure, progress
 SAMPLES, MANY = 50, 10_000
 LEARN_MS, MANY_SECONDS = 200.0, 10.0
 DIES_SECONDS, LINK_SECONDS = HOLD_SECONDS + 1.0, 1.0
+"""Of a port with stations, and of the way between the sites."""
 PATIENCE_SECONDS = 60.0
 
 
@@ -24,6 +25,7 @@ def measure(note: Note) -> list[Figure]:
         figures = [
             Figure("evpn.learn", median(learned), "ms", LIMIT, LEARN_MS),
             Figure("evpn.10k", _many(sites), "s", LIMIT, MANY_SECONDS),
+            Figure("evpn.uplink-down", _uplink_down(sites), "s", LIMIT, LINK_SECONDS),
             Figure("evpn.link-down", _link_down(sites), "s", LIMIT, LINK_SECONDS),
         ]
         sites.here.ip(f"link set {ACCESS} up")
@@ -69,6 +71,25 @@ def _link_down(sites: TwoSites) -> float:
     return await_until(
         lambda: sites.there.remote() == 0, PATIENCE_SECONDS, "evpn.link-down: they stay"
     )
+
+
+def _uplink_down(sites: TwoSites) -> float:
+    """The link between the sites goes down: both forget each other; s. Then all is as before."""
+    progress("evpn.uplink-down")
+    known = sites.there.remote()
+    sites.here.uplink(False)
+    seconds = await_until(
+        lambda: not sites.there.floods() and not sites.here.floods() and not sites.there.remote(),
+        PATIENCE_SECONDS,
+        "evpn.uplink-down: stations stay",
+    )
+    sites.here.uplink(True)
+    await_until(
+        lambda: sites.here.floods() and sites.there.remote() >= known,
+        PATIENCE_SECONDS,
+        "evpn.uplink-down: not all of the stations come back",
+    )
+    return seconds
 
 
 def _dies(sites: TwoSites) -> float:
