@@ -158,10 +158,9 @@ gw_decap_strip(struct rte_mbuf *mbuf, const struct gw_arrival *arrival,
 	struct gw_mark *mark = gw_mark(mbuf);
 
 	// Longer than the headers, or it would have no room for VXLAN in its UDP.
-	if (unlikely(mbuf->pkt_len < family->size + RTE_ETHER_HDR_LEN))
-		return gw_decap_because(mbuf, GW_DROP_VXLAN, GW_DECAP_DROP);
 	if (unlikely(mbuf->data_len < family->size + RTE_ETHER_HDR_LEN))
-		return gw_decap_because(mbuf, GW_PUNT_VXLAN, GW_DECAP_PUNT);
+		return mbuf->nb_segs == 1 ? gw_decap_because(mbuf, GW_DROP_VXLAN, GW_DECAP_DROP) :
+					    gw_decap_because(mbuf, GW_PUNT_VXLAN, GW_DECAP_PUNT);
 	rte_pktmbuf_adj(mbuf, family->size);
 	// That was said of the outer headers.
 	mbuf->ol_flags &= ~(RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK);
