@@ -37,7 +37,7 @@ def test_to_all_others(site: Site) -> None:
 def test_a_burst(site: Site) -> None:
     counting = site.bench.counting("p0")
     frames = [bytes(unknown(100 + number)) for number in range(60)]
-    seen = site.bench.burst(frames, via=site.access.far, at=site.core.far, count=120)
+    seen = site.to_core(frames, 120)
     counting.expect(VXLAN_FLOOD=60, VXLAN_COPY=120)
     for vtep in site.vteps:
         inner = [bytes(packet[UDP].payload)[8:] for packet in seen if target(packet) == vtep]
@@ -48,7 +48,7 @@ def test_a_port_that_spanning_tree_blocks(site: Site) -> None:
     command = "bridge link set dev p1 state"
     with changed(site, *command.split(), "0", back=f"{command} 3"):
         counting = site.bench.counting("p0")
-        seen = site.bench.burst([unknown()], via=site.access.far, at=site.core.far, count=2)
+        seen = site.to_core([unknown()], 2)
         counting.expect(VXLAN_FLOOD=1, VXLAN_COPY=1)
         assert {target(packet) for packet in seen} == set(site.vteps)
 
@@ -162,7 +162,7 @@ def test_what_the_underlay_does_not_take(site: Site) -> None:
     with cutting(site):
         counting = site.bench.counting("p0")
         frame = unknown(1500)
-        seen = site.bench.burst([frame], via=site.access.far, at=site.core.far, count=4)
+        seen = site.to_core([frame], 4)
         counting.expect(VXLAN_FLOOD=1, VXLAN_COPY=2, VXLAN_CUT=2)
         for first, second in (seen[:2], seen[2:]):
             start = 34 if site.segment.family == 4 else 62
@@ -186,7 +186,7 @@ def test_more_vteps_than_copies(site: Site) -> None:
     site.segment.flood(*more[:180])
     site.bench.settle()
     counting = site.bench.counting("p0")
-    seen = site.bench.burst([unknown()], via=site.access.far, at=site.core.far, count=182)
+    seen = site.to_core([unknown()], 182)
     counting.expect(VXLAN_FLOOD=1, VXLAN_COPY=182)
     assert {target(packet) for packet in seen} == {*site.vteps, *more[:180]}
     assert all(packet[IP].src == site.segment.wanted.local for packet in seen)

@@ -102,7 +102,7 @@ def is_heard(site: Site, frame: Packet, *vteps: str) -> None:
     (seen,) = site.heard.expect(1)
     assert bytes(seen) == bytes(frame)
     counting.expect(VXLAN_FLOOD=1, VXLAN_COPY=len(vteps), VXLAN_HEARD=1)
-    assert not any(end.arrived() for end in site.ends)
+    assert site.is_silent()
 
 
 def is_punted(frame: Packet) -> str:
@@ -142,7 +142,7 @@ def test_a_burst(site: Site) -> None:
     counting = site.bench.counting("p0", noise=SENT)
     site.heard.forget()
     frames = [bytes(broadcast(100 + number)) for number in range(BURST)]
-    seen = site.bench.burst(frames, via=site.access.far, at=site.core.far, count=2 * BURST)
+    seen = site.to_core(frames, 2 * BURST)
     assert [bytes(one) for one in site.heard.expect(BURST)] == frames
     counting.expect(VXLAN_FLOOD=BURST, VXLAN_COPY=2 * BURST, VXLAN_HEARD=BURST)
     for vtep in site.vteps:
@@ -158,7 +158,7 @@ def test_a_long_one(site: Site) -> None:
         counting = site.bench.counting("p0", noise=SENT)
         for end in (site.heard, site.other.far):
             end.forget()
-        seen = site.bench.burst([frame], via=site.access.far, at=site.core.far, count=4)
+        seen = site.to_core([frame], 4)
         for end in (site.heard, site.other.far):
             assert [bytes(one) for one in end.expect(1)] == [bytes(frame)]
         counting.expect(VXLAN_FLOOD=1, VXLAN_COPY=2, VXLAN_CUT=2, VXLAN_HEARD=1)
