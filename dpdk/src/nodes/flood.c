@@ -14,7 +14,10 @@
 
 enum edge { EDGE_TX, EDGE_ENCAP, EDGE_PUNT, EDGES };
 
-enum { COPIES = 2 * GW_RX_BURST /* of a burst together; what needs more is the kernel's */ };
+enum {
+	COPIES = 2 * GW_RX_BURST, /* of a burst together; what needs more is the kernel's */
+	WAITING = GW_PUNT_RING / 2, /* frames, until the host hears no more of what comes */
+};
 
 /* Who hears what comes in by one interface, be it a port or a VXLAN device. */
 struct audience {
@@ -148,20 +151,32 @@ send_one(struct rte_graph *graph, struct rte_node *node, struct rte_mbuf *mbuf,
 	rte_node_enqueue_x1(graph, node, EDGE_ENCAP, mbuf);
 }
 
+// The other half of the ring is for what only the kernel can do: BGP, and whom it has to look for.
+static bool
+has_room(struct rte_mbuf *mbuf)
+{
+	const struct rte_ring *ring = gw_ports[gw_mark(mbuf)->from].to_kernel;
+
+	return ring && rte_ring_count(ring) < WAITING;
+}
+
 // Copies to all but the last, which gets the frame itself. False: there are too few buffers.
 static bool
 send_all(struct rte_graph *graph, struct rte_node *node, struct rte_mbuf *mbuf,
 	 const struct audience *audience, bool host)
 {
 	const uint32_t last = audience->count - 1;
+	const bool hears = host && has_room(mbuf);
 	struct rte_mbuf *copies[COPIES];
 
-	if (unlikely(!make_copies(mbuf, copies, last + host)))
+	if (unlikely(!make_copies(mbuf, copies, last + hears)))
 		return false;
-	if (host) {
+	if (hears) {
 		gw_because(copies[last], GW_VXLAN_HEARD);
 		gw_mark(copies[last])->nexthop = audience->heard;
 		rte_node_enqueue_x1(graph, node, EDGE_PUNT, copies[last]);
+	} else if (host) {
+		gw_count(gw_node_lcore(node), gw_mark(mbuf)->from, GW_DROP_PUNT_FULL, 1);
 	}
 	for (uint32_t number = 0; number < last; number++)
 		send_one(graph, node, copies[number], audience, number, GW_VXLAN_COPY);
