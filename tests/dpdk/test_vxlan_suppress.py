@@ -52,8 +52,9 @@ class Site:
         self.bench.ip(f"neigh replace {address} lladdr {mac} dev {bridge} nud noarp {how}")
 
     def answer(self, question: Packet | bytes, counter: str) -> Packet:
-        """What comes back by the same port, and nothing else happens."""
-        counting = self.bench.counting("p0", noise=frozenset())
+        """What comes back by the same port. The kernel gets nothing that it could answer as well,
+        whatever it says by itself."""
+        counting = self.bench.counting("p0", noise=frozenset({"FROM_KERNEL"}))
         received = self.bench.send_and_expect(question, via=self.access.far, at=self.access.far)
         counting.expect(**{counter: 1})
         return received
