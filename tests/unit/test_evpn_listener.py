@@ -11,7 +11,7 @@ import pytest
 from hybrid_gateway.errors import EvpnAbsentError, EvpnError
 from hybrid_gateway.evpn.gobgp import GobgpClient
 from hybrid_gateway.evpn.listener import Listener
-from hybrid_gateway.model import MacRoute, PeerState, RouteChange, RouteEvent
+from hybrid_gateway.model import IPAddress, MacRoute, PeerState, RouteChange, RouteEvent
 
 SECONDS = 5.0
 ADDRESS = ip_address("192.0.2.2")
@@ -50,4 +50,19 @@ def test_the_end_is_told(watch: Exception, peers: Exception | None, message: str
     listener.start()
 
     assert ended.get(timeout=SECONDS).message == message
+    listener.join()
+
+
+def test_nobody_is_asked_about_a_neighbour_whose_link_went_down() -> None:
+    """Asking would fail here."""
+    told: queue.SimpleQueue[tuple[list[RouteEvent], frozenset[IPAddress]]] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[EvpnError] = queue.SimpleQueue()
+    client = cast(GobgpClient, Client(EvpnAbsentError("it went"), KeyError("x")))
+    listener = Listener(client, lambda *news: told.put(news), ended.put)
+    listener.cut(frozenset({ADDRESS}))
+
+    listener.start()
+
+    assert told.get(timeout=SECONDS) == ([GONE], frozenset())
+    assert ended.get(timeout=SECONDS).message == "it went"
     listener.join()

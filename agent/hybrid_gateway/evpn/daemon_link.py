@@ -31,7 +31,7 @@ RETRY_SECONDS = 30.0
 PATIENCE_SECONDS = 30.0
 """For neighbours to come back, though none of them keeps our routes as long (restart-time: 0)."""
 BULK_MIN = 200
-GATHER_SECONDS = 0.1
+GATHER_SECONDS = 0.05
 GATHER_SECONDS_MAX = 3.0
 """So many routes at once are waited with as long as more of them come, but no longer than that."""
 

@@ -96,7 +96,7 @@ class Listener:
             while True:
                 events = self._next()
                 absent: frozenset[IPAddress] = frozenset()
-                if any(isinstance(event, RouteChange) and event.withdrawn for event in events):
+                if self._is_doubtful(events):
                     # The daemon ends the session first, and withdraws then.
                     absent = self._absent(tuple(self._client.peers()))
                 self._deliver(events, absent)
@@ -105,6 +105,15 @@ class Listener:
         except Exception as error:
             log.error("unexpected", exc_info=error)
             self._ended(_unexpected(error))
+
+    def _is_doubtful(self, events: list[RouteEvent]) -> bool:
+        """Whether something is withdrawn, and it is not known why. Of a link that went down it is,
+        and the daemon has no time for questions while it forgets the neighbour's routes."""
+        with self._lock:
+            return any(
+                isinstance(event, RouteChange) and event.withdrawn and event.peer not in self._cut
+                for event in events
+            )
 
     def _next(self) -> list[RouteEvent]:
         """What was told meanwhile, as one; raises what the daemon ended with."""
