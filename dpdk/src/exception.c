@@ -12,6 +12,7 @@
 #include "heard.h"
 #include "lcore.h"
 #include "mark.h"
+#include "port_rings.h"
 #include "thread.h"
 #include "worker.h"
 
@@ -272,42 +273,14 @@ gw_exception_stop(void)
 	gw_tap_empty(&self.stash);
 }
 
-static struct rte_ring *
-make_ring(const char *way, uint16_t port, uint32_t size, unsigned int flags)
-{
-	char name[RTE_RING_NAMESIZE];
-
-	snprintf(name, sizeof(name), "gw-%s-%u", way, port);
-	return rte_ring_create(name, size, SOCKET_ID_ANY, flags);
-}
-
-static void
-free_ring(struct rte_ring **ring)
-{
-	struct rte_ring *gone = *ring;
-	void *mbuf;
-
-	*ring = NULL;
-	while (gone && rte_ring_sc_dequeue(gone, &mbuf) == 0)
-		rte_pktmbuf_free(mbuf);
-	rte_ring_free(gone);
-}
-
 int
 gw_exception_attach(struct gw_worker_port *port)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = port};
-	int failed = 0;
+	int failed = gw_port_rings_create(port);
 
-	// Any lcore may punt; this thread alone takes, and it alone injects, for one lcore.
-	port->to_kernel = make_ring("punt", port->id, GW_PUNT_RING, RING_F_SC_DEQ);
-	port->from_kernel =
-		make_ring("inject", port->id, GW_INJECT_RING, RING_F_SP_ENQ | RING_F_SC_DEQ);
-	if (!port->to_kernel || !port->from_kernel) {
-		failed = rte_errno;
-		gw_exception_detach(port);
-		return gw_fail(failed, "rings to the kernel: %s", rte_strerror(failed));
-	}
+	if (failed)
+		return failed;
 	gw_exception_enter();
 	self.ports[self.count++] = port;
 	if (epoll_ctl(self.epoll, EPOLL_CTL_ADD, port->tap_fd, &event) < 0)
@@ -332,7 +305,6 @@ gw_exception_detach(struct gw_worker_port *port)
 		self.ports[i] = self.ports[--self.count];
 		break;
 	}
-	free_ring(&port->to_kernel);
-	free_ring(&port->from_kernel);
+	gw_port_rings_free(port);
 	gw_exception_leave();
 }
