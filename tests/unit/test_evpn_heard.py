@@ -3,6 +3,7 @@
 
 from dataclasses import replace
 from ipaddress import ip_address
+from time import process_time
 
 from hypothesis import given
 from hypothesis import strategies as some
@@ -79,6 +80,26 @@ def test_nobody_says_that_the_stations_of_others_are_gone() -> None:
     assert heard.emptied(SECOND, "192.0.2.9:550", VTEP) == []
     assert heard.emptied(FIRST, "192.0.2.9:551", VTEP) == []
     assert heard.lost(FIRST) == [said(FIRST, withdrawn=True)]
+
+
+def test_a_word_of_no_stations_takes_no_time() -> None:
+    """With each of them all that stood behind the first was looked at: that took a minute."""
+    heard = Heard()
+    for number in range(20_000):
+        heard.take(RouteChange(_of(number, SECOND), peer=FIRST))
+    began = process_time()
+
+    for number in range(20_000):
+        heard.take(RouteChange(_of(number, VTEP), peer=FIRST))
+        assert len(heard.emptied(FIRST, "192.0.2.9:550", VTEP)) == 1
+        heard.take(RouteChange(_of(number, SECOND), peer=FIRST))
+
+    assert len(heard.lost(FIRST)) == 20_000
+    assert process_time() - began < 5.0
+
+
+def _of(number: int, vtep: IPAddress) -> MacRoute:
+    return replace(route(), mac=b"\2\0" + number.to_bytes(4), next_hop=vtep)
 
 
 def test_our_own_routes_pass() -> None:

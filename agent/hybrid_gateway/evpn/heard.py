@@ -7,7 +7,9 @@ times that. So its import policy keeps what neighbours send out of the table (se
 and what is to choose is chosen where it is known what is worth anything (remote.py, mobility.py).
 """
 
-from ..model import IPAddress, MacRoute, RouteChange
+from itertools import takewhile
+
+from ..model import EvpnRoute, IPAddress, MacRoute, RouteChange
 from .keys import RouteKey, route_key
 
 _Said = dict[RouteKey, RouteChange]
@@ -46,16 +48,15 @@ class Heard:
     def emptied(self, peer: IPAddress, rd: str, vtep: IPAddress) -> list[RouteChange]:
         """What is withdrawn when this VTEP has no stations any more by that route distinguisher.
 
-        Somebody else's are not touched: if the first of them is not this VTEP's, none is looked at,
-        so that saying this takes no more time than saying the routes did.
+        Somebody else's are not touched: with the first that is not this VTEP's, looking ends, so
+        that saying this takes no more time than saying the routes did. What comes after that one,
+        as in the middle of a change of address, goes as it is withdrawn.
         """
-        gone: list[RouteChange] = []
         said = self._said.get(peer, {}).get(rd, {})
-        for key, change in list(said.items()) if _is_station(said, vtep) else ():
-            if isinstance(change.route, MacRoute) and change.route.next_hop == vtep:
-                self._forget(peer, rd, key)
-                gone.append(RouteChange(change.route, withdrawn=True, peer=peer))
-        return gone
+        found = list(takewhile(lambda one: _is_station(one.route, vtep), said.values()))
+        for change in found:
+            self._forget(peer, rd, route_key(change.route))
+        return [RouteChange(change.route, withdrawn=True, peer=peer) for change in found]
 
     def lost(self, peer: IPAddress) -> list[RouteChange]:
         """What is withdrawn with the end of a neighbour's session."""
@@ -66,6 +67,5 @@ class Heard:
         ]
 
 
-def _is_station(said: _Said, vtep: IPAddress) -> bool:
-    route = next(iter(said.values())).route if said else None
+def _is_station(route: EvpnRoute, vtep: IPAddress) -> bool:
     return isinstance(route, MacRoute) and route.next_hop == vtep
