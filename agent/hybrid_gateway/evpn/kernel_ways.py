@@ -2,6 +2,7 @@
 """Ways to routers behind VTEPs, which routes of type 5 share: a neighbour on the bridge of the L3
 VNI, and an entry for its MAC address."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from ..model import IPAddress
@@ -36,12 +37,20 @@ class Ways:
 
     def __init__(self) -> None:
         self._ways: dict[tuple[int, IPAddress], _Way] = {}
+        self._macs: Counter[tuple[int, object]] = Counter()
+        """How many ways lead to the router of that VNI and MAC address."""
 
     def take(self, entry: PrefixEntry) -> WayChange:
         """One way that the route is about to need; the last that says another MAC is believed."""
         place = place_of(entry)
-        way = self._ways.setdefault(place, _Way(entry.vtep, entry.router_mac))
+        way = self._ways.get(place)
+        if way is None:
+            way = self._ways[place] = _Way(entry.vtep, entry.router_mac)
+            self._macs[entry.vni, way.mac] += 1
         before, way.mac = way.mac, entry.router_mac
+        if before != way.mac:
+            self._macs[entry.vni, way.mac] += 1
+            self._forget(entry.vni, before)
         way.vtep = entry.vtep
         way.users.add(entry.key)
         put = (
@@ -62,13 +71,20 @@ class Ways:
         if way.users:
             return WayChange()
         del self._ways[place]
+        self._forget(entry.vni, way.mac)
         binding = Binding(entry.vni, place[1], way.mac)
         if self.has_mac(entry.vni, way.mac):
             return WayChange(delete=(binding,))
         return WayChange(delete=(binding, RemoteMac(entry.vni, way.mac, way.vtep)))
 
+    def _forget(self, vni: int, mac: bytes) -> None:
+        """One way that does not lead there any more."""
+        self._macs[vni, mac] -= 1
+        if not self._macs[vni, mac]:
+            del self._macs[vni, mac]
+
     def has_mac(self, vni: int, mac: object) -> bool:
-        return any(place[0] == vni and way.mac == mac for place, way in self._ways.items())
+        return (vni, mac) in self._macs
 
     def has_address(self, vni: int, address: object) -> bool:
         return (vni, address) in self._ways
