@@ -3,6 +3,10 @@
 
 from dataclasses import replace
 
+from gw_gobgp import gobgp_pb2 as api
+
+from hybrid_gateway.evpn.gobgp import vrf_of
+from hybrid_gateway.evpn.gobgp_channel import Channel
 from hybrid_gateway.evpn.keys import stations_of
 from hybrid_gateway.evpn.mass import MASS_MIN, Mass
 from hybrid_gateway.model import EvpnRoute, FloodRoute, MacRoute, RouteChange
@@ -71,3 +75,20 @@ def test_what_was_withdrawn_can_be_withdrawn_again(pair: Pair, watch: Following)
         there.routes(STATIONS, peer=left.address)
         assert left.client.withdraw_all(Mass(RD, tuple(STATIONS))) == []
         there.gone(STATIONS, peer=left.address)
+
+
+def test_one_that_was_begun_before_is_ended(pair: Pair, watch: Following) -> None:
+    """An agent may end between the two calls that it takes, or give up waiting for the second."""
+    left, right = pair
+    there = watch(right)
+    left.client.announce(STATIONS)
+    there.routes(STATIONS, peer=left.address)
+    channel = Channel(f"unix://{left.socket}")
+    channel.call("AddVrf", api.AddVrfRequest(vrf=vrf_of(RD)))
+
+    # None of them is withdrawn by itself.
+    assert left.client.withdraw_all(Mass(RD, ())) == []
+
+    there.gone(STATIONS, peer=left.address)
+    assert not list(channel.listed("ListVrf", api.ListVrfRequest()))
+    channel.close()

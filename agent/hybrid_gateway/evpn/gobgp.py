@@ -45,6 +45,17 @@ Refusal = tuple[EvpnRoute, str]
 """A route that cannot be announced, and why."""
 
 
+def vrf_of(rd: str) -> api.Vrf:
+    """By which all of ours with that route distinguisher is withdrawn."""
+    admin, _, number = rd.rpartition(":")
+    named = Any()
+    named.Pack(
+        wire.RouteDistinguisherIPAddress(admin=admin, assigned=int(number)),
+        "type.googleapis.com/",
+    )
+    return api.Vrf(name=f"gw {rd}", rd=named, id=1)
+
+
 class GobgpClient:
     """One daemon of ours: nobody else configures it or announces by it.
 
@@ -176,14 +187,13 @@ class GobgpClient:
     def _empty(self, rd: str) -> None:
         """With a VRF goes whatever has its route distinguisher: gobgpd walks its table once for
         that, and once for each route that is withdrawn by itself (BATCH_WORK)."""
-        admin, _, number = rd.rpartition(":")
-        named = Any()
-        named.Pack(
-            wire.RouteDistinguisherIPAddress(admin=admin, assigned=int(number)),
-            "type.googleapis.com/",
-        )
-        vrf = api.Vrf(name=f"gw {rd}", rd=named, id=1)
-        self._channel.call("AddVrf", api.AddVrfRequest(vrf=vrf))
+        vrf = vrf_of(rd)
+        try:
+            self._channel.call("AddVrf", api.AddVrfRequest(vrf=vrf))
+        except EvpnAbsentError:
+            raise
+        except EvpnError:
+            pass  # An agent ended before the next call; else that fails as well.
         self._channel.call("DeleteVrf", api.DeleteVrfRequest(name=vrf.name))
 
     def _say(self, routes: Iterable[EvpnRoute], *, withdrawn: bool) -> list[Refusal]:
