@@ -87,6 +87,11 @@ def pmsi(kind: int) -> bytes:
     return attributes.attribute(0xC0, 22, value)
 
 
+def crowded(count: int) -> bytes:
+    found = (RouteTarget(ASN, number) for number in range(550, 550 + count - 1))
+    return attributes.extended(replace(STATION, targets=tuple(found)))
+
+
 def encapsulation(kind: int) -> bytes:
     targets = attributes.target(TARGETS[0])
     return attributes.attribute(0xC0, 16, targets + struct.pack("!BB4xH", 3, 12, kind))
@@ -106,6 +111,8 @@ REFUSED = [
     ((reach(MAC_NLRI, "fe80::1"), EXTENDED), "its next hop is no unicast address"),
     ((reach(MAC_NLRI, "224.0.0.5"), EXTENDED), "its next hop is no unicast address"),
     ((reach(MAC_NLRI), encapsulation(10)), "its encapsulation is not VXLAN"),
+    ((reach(MAC_NLRI), crowded(65)), "more extended communities than it may have"),
+    ((reach(MAC_NLRI), crowded(400)), "more extended communities than it may have"),
     ((reach(FLOOD_NLRI), EXTENDED), "without a PMSI tunnel"),
     ((reach(FLOOD_NLRI), EXTENDED, pmsi(3)), "its PMSI tunnel is not for ingress replication"),
     ((reach(DISCOVERY_NLRI), EXTENDED), "of a route type that is not used"),
@@ -158,6 +165,17 @@ def test_a_bad_route_takes_the_place_of_a_good_one(site: Site, watch: Following)
     assert (gone.withdrawn, route_key(gone.route)) == (True, route_key(STATION))
     assert refused == RouteRefused("its encapsulation is not VXLAN", site.address)
     site.bad.update(reach(MAC_NLRI), EXTENDED)
+    withdraw(site, told)
+
+
+def test_a_route_may_have_many_communities(site: Site, watch: Following) -> None:
+    told = watch(site.gateway)
+
+    site.bad.update(reach(MAC_NLRI), crowded(64))
+
+    (event,) = told.until(bool)
+    assert isinstance(event, RouteChange)
+    assert len(event.route.targets) == 63
     withdraw(site, told)
 
 

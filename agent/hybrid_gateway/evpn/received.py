@@ -32,6 +32,10 @@ _NOWHERE = IPv4Address(0)
 _ROUTE_TARGET = 2
 """Subtype (RFC 4360 section 4)."""
 
+COMMUNITIES_MAX = 64
+"""Extended ones of a route. A message has room for some 500 of them, which take 60 kB here, of each
+route; nobody needs a tenth of that."""
+
 
 class _Refused(Exception):
     """With the reason."""
@@ -231,7 +235,10 @@ def _communities(value: bytes) -> _Communities:
     targets: list[RouteTarget] = []
     gone: list[str] = []
     more: dict[str, Any] = {}
-    for one in wire.ExtendedCommunitiesAttribute.FromString(value).communities:
+    communities = wire.ExtendedCommunitiesAttribute.FromString(value).communities
+    if len(communities) > COMMUNITIES_MAX:
+        raise _Refused("more extended communities than it may have")
+    for one in communities:
         kind = _kind(one)
         if kind in ("TwoOctetAsSpecificExtended", "FourOctetAsSpecificExtended"):
             as_specific = getattr(wire, kind).FromString(one.value)
