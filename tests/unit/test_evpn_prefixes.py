@@ -147,3 +147,18 @@ def test_routers_of_a_prefix_have_a_limit() -> None:
 
     assert [way for way, _ in ways(gateway)] == [vtep(number) for number in range(11, 27)]
     assert ROUTERS_MAX == WAYS_MAX
+
+
+def test_a_neighbour_may_send_so_many_routes_of_one_prefix() -> None:
+    """All of them are looked at with each change: of sixty thousand, for 0.05 s."""
+    gateway = routing()
+    sent = [replace(prefix_route(9, OTHER), rd=f"192.0.2.9:{n}") for n in range(2_000)]
+    gateway.hear_routes(*sent, peer=9)
+    gateway.hear_routes(prefix_route(3, OTHER), peer=3)
+
+    assert [way for way, _ in ways(gateway)] == [vtep(3), vtep(9)], "others are heard"
+    assert gateway.refused() == {"more routes of one prefix than it may send": 2000 - 1024}
+
+    gateway.hear_routes(sent[0], withdrawn=True)
+    gateway.hear_routes(replace(prefix_route(2, OTHER), rd="192.0.2.9:2001"))
+    assert ways(gateway)[0][0] == vtep(2), "there is room again"

@@ -138,7 +138,7 @@ class Members:
         """Where it belongs, if that is here; a VNI that comes later gets its routes then."""
         if isinstance(route, PrefixRoute):
             table = self.tables.get(route.vni)
-            if table and not self._refused(key, table.objection(route)):
+            if table and not self._refused(key, table.objection(key, route)):
                 table.add(key, route)
             return
         domain = self.domains.get(route.vni)

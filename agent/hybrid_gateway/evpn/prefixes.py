@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 
 from ..model import EvpnRoute, IPAddress, IPNetwork, PrefixRoute, RouteTarget
+from .crowds import Crowds
 from .entries import KernelEntry, PrefixEntry, Router
 from .keys import ClaimKey, RouteKey, route_key
 from .ledger import Ledger
@@ -45,6 +46,7 @@ class RoutingTable:
         self._entries = entries
         self._underlay = underlay
         self._refusals = refusals
+        self._crowds = Crowds()
         self._barred: set[IPNetwork] = set()
         """Prefixes that would cut this site off."""
         self._table: EvpnTable | None = None
@@ -67,8 +69,10 @@ class RoutingTable:
         self._dirty |= self.learned.keys()
         self._dirty_own = True
 
-    def objection(self, route: PrefixRoute) -> str:
+    def objection(self, key: ClaimKey, route: PrefixRoute) -> str:
         """Why this table does not take it; empty: it does."""
+        if self._crowds.full(key[0], route.prefix, self.learned.get(route.prefix, {})):
+            return "more routes of one prefix than it may send"
         if self.segment is None:
             return ""
         if route.next_hop.version != self.segment.segment.family:
@@ -86,7 +90,8 @@ class RoutingTable:
 
     def remove(self, key: ClaimKey, route: PrefixRoute) -> None:
         routes = self.learned[route.prefix]
-        routes.pop(key, None)
+        if routes.pop(key, None) is not None:
+            self._crowds.left(key[0], route.prefix)
         if not routes:
             del self.learned[route.prefix]
             self._barred.discard(route.prefix)

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection
 
 from ..model import EvpnRoute, FloodRoute, IPAddress, MacRoute, RouteTarget
+from .crowds import Crowds
 from .entries import KernelEntry, LocalBinding, LocalStation
 from .flooding import FloodList
 from .keys import ClaimKey, mac_key, stations_of
@@ -18,11 +19,6 @@ MACS_MAX = 60_000
 """Stations of one VNI, of this side and of the others each."""
 MACS_OF_ONE = 52_500
 """Of the others', that one neighbour may send: it leaves room for what the next one has."""
-
-SAME_ROUTES_MAX = 1024
-"""Routes of one MAC or IP address that a neighbour may send: a reflector has one for each address
-of a station, and one of each VTEP for an address that all of them have. With each change all of
-them are looked at."""
 
 
 def _of(peer: IPAddress, routes: Collection[ClaimKey]) -> int:
@@ -63,8 +59,7 @@ class Known:
         """More of them, for which there is no room."""
         self.left_out = False
         """Of other VTEPs' routes, some may find room one day."""
-        self._crowds: set[tuple[IPAddress, bytes | IPAddress]] = set()
-        """Neighbours that may not send more of that MAC or IP address, as far as it was asked."""
+        self._crowds = Crowds()
         self._dirty_macs: set[bytes] = set()
         self._dirty_addresses: set[IPAddress] = set()
         self._timers: dict[bytes, float] = {}
@@ -157,23 +152,13 @@ class Known:
             return "more MAC addresses than a VNI may have"
         if self._macs_of[key[0]] >= MACS_OF_ONE and not _of(key[0], there):
             return "more MAC addresses of a VNI than it may send"
-        if self._crowded(key[0], route.mac, there):
+        if self._crowds.full(key[0], route.mac, there):
             return "more routes of one MAC address than it may send"
         address = route.address
-        if address and self._crowded(key[0], address, self._remote_addresses.get(address, {})):
+        known = self._remote_addresses.get(address, {}) if address else {}
+        if address and self._crowds.full(key[0], address, known):
             return "more routes of one IP address than it may send"
         return ""
-
-    def _crowded(
-        self, peer: IPAddress, what: bytes | IPAddress, routes: Collection[ClaimKey]
-    ) -> bool:
-        """A limit of each neighbour's, lest one of them keep the others' out."""
-        if len(routes) < SAME_ROUTES_MAX:
-            return False
-        found = (peer, what) in self._crowds or (_of(peer, routes) >= SAME_ROUTES_MAX)
-        if found:
-            self._crowds.add((peer, what))
-        return found
 
     def has(self, key: ClaimKey, route: MacRoute | FloodRoute) -> bool:
         if isinstance(route, FloodRoute):
@@ -204,8 +189,7 @@ class Known:
             return
         self.remote_macs -= not station.routes
         self._macs_of[key[0]] -= not _of(key[0], station.routes)
-        if self._crowds:
-            self._crowds -= {(key[0], route.mac), (key[0], route.address)}
+        self._crowds.left(key[0], route.mac, route.address)
         if route.address is not None:
             self._remote_addresses[route.address].pop(key, None)
             if not self._remote_addresses[route.address]:
