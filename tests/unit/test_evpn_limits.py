@@ -170,3 +170,18 @@ def test_many_routes_of_one_vtep_take_no_time() -> None:
 
     assert gateway.floods() == set()
     assert process_time() - began < 20.0
+
+
+def test_a_station_that_moved_away_while_it_had_no_room_stays_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hybrid_gateway.evpn.stations.MACS_MAX", 1)
+    gateway = Gateway(1).start()
+    gateway.learn(1)
+    gateway.learn(2)
+    gateway.hear_routes(mac_route(3, 2), peer=3)
+
+    gateway.age(1)
+
+    assert gateway.where(2) == vtep(3)
+    assert not gateway.macs()

@@ -90,6 +90,9 @@ class Domain(Known):
                 # What the kernel learned here took the place of what it had been given.
                 self._entries.again(("mac", self.vni, mac))
                 self._here.discard(mac)
+        if station.owner is Owner.AWAY:
+            # What the kernel has of it now is ours; it is told of again if it is heard here.
+            self._waiting.pop(mac, None)
         self._entries.want(("mac", self.vni, mac), self._remote_mac(mac, station))
         self._announce(mac, station)
         self._dirty_addresses.update(self.bindings.of(mac))
