@@ -2,9 +2,9 @@
 """Which stations go as a mass."""
 
 from hybrid_gateway.evpn.mass import MASS_MIN, Mass, again, masses
-from hybrid_gateway.model import EvpnRoute
+from hybrid_gateway.model import EvpnRoute, RouteChange
 
-from .evpn_site import flood_route, mac_route, prefix_route
+from .evpn_site import Gateway, flood_route, mac_route, prefix_route
 
 MANY = [mac_route(1, number) for number in range(MASS_MIN)]
 RD = MANY[0].rd
@@ -59,3 +59,21 @@ def test_other_routes_by_the_same_distinguisher_stay() -> None:
     assert prefix.rd == many[0].rd
 
     assert masses(many, [prefix]) == ([], many)
+
+
+def test_what_an_agent_before_announced_goes_with_a_mass() -> None:
+    """By the same route distinguisher; if it is wanted yet, it has to be said again."""
+    gateway, before, elsewhere = Gateway(1), mac_route(1, 9000), mac_route(1, 9000, vni=551)
+    mind = gateway.mind
+    mind.synced()
+    mind.begin(gateway.now, 120.0)
+    for route in (before, elsewhere):
+        mind.heard(RouteChange(route), gateway.now)
+    mind.end_of_state(gateway.now)
+    gateway.flush()
+
+    assert mind.emptied([Mass(RD, tuple(MANY), flood_route(1))]) == [flood_route(1)]
+
+    gateway.learn(9000)
+    assert gateway.macs() == {before.mac: before}
+    assert mind.routes.done == 3, "and what is by another one is there still"

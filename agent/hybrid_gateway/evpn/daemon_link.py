@@ -14,7 +14,7 @@ from ..model import Evpn, IPAddress, PeerState, RouteEvent, SessionState
 from .daemon_session import DaemonSession
 from .gobgp import GobgpClient
 from .instance import EvpnInstance
-from .mass import again, masses
+from .mass import masses
 from .restraint import Restraint
 from .view import SpeakerState
 
@@ -244,7 +244,7 @@ class DaemonLink:
         if groups:
             with self._lock:
                 # What has gone meanwhile need not come back.
-                add += again(groups, self._mind.routes)
+                add += self._mind.emptied(groups)
         refused += client.withdraw(remove) if remove else []
         refused += client.announce(add) if add else []
         if refused:

@@ -6,7 +6,7 @@ comes to the same: each decision goes by what is known at the moment, and what w
 compared with what should be.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ..model import (
     EvpnRoute,
@@ -18,6 +18,7 @@ from ..model import (
 )
 from .entries import LocalChange, LocalStation
 from .keys import route_key
+from .mass import Mass, again
 from .members import Members
 from .settle import Settling
 
@@ -131,6 +132,13 @@ class EvpnInstance(Members):
         for route in self._unsaid:
             self.routes.failed(route)
         self._unsaid.clear()
+
+    def emptied(self, found: Collection[Mass]) -> list[EvpnRoute]:
+        """The daemon withdrew these, and all else by their route distinguishers: what is to be
+        announced after that."""
+        rds = {mass.rd for mass in found}
+        self.routes.vanished(lambda route: route.rd in rds)
+        return again(found, self.routes)
 
     @property
     def told(self) -> bool:

@@ -64,6 +64,12 @@ class Ledger(Generic[V]):
         self._stale.clear()
         self._dirty = set(self._wanted)
 
+    def vanished(self, gone: Callable[[V], bool]) -> None:
+        """The other side has not got these any more, of what was found and nobody wants yet."""
+        for key in [key for key in self._stale if gone(self._done[key])]:
+            self._stale.discard(key)
+            del self._done[key]
+
     def get(self, key: Hashable) -> V | None:
         """What is wanted."""
         return self._wanted.get(key)
