@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hybrid_gateway.lab import WAN, Interface, Lab
+from hybrid_gateway.lab import ROUTER, WAN, Interface, Lab
 from hybrid_gateway.lab import plain as plain_program
 from hybrid_gateway.lab.branch import VNI, VXLAN
 from hybrid_gateway.lab.daemon import Daemon
@@ -24,7 +24,7 @@ from tests.lib.gateway import eventually
 from tests.lib.packets import udp
 from tests.lib.vxlan import segment
 from tests.vm import vxlan
-from tests.vm.gateway import GuestGateway
+from tests.vm.gateway import WAN_NIC, GuestGateway
 from tests.vm.site import Site
 from tests.vm.vxlan import Branch, branch_of
 
@@ -127,6 +127,13 @@ def joined(site: Site, gateway: GuestGateway, directory: Path) -> Iterator[Joine
     """Devices at both ends, and the branch's daemon; the guest's are the test's to start."""
     with ExitStack() as stack:
         branch = stack.enter_context(branch_of(site, gateway))
+        # What is on the branch's own devices goes with them.
+        router = f"addr delete {vxlan.ROUTER6}/64 dev {ROUTER.device}"
+        stack.callback(branch.lab.run, "wan", ["ip", *router.split()], check=False)
+        near = f"addr delete {vxlan.WAN6}/64 dev {WAN_NIC}"
+        stack.callback(gateway.guest.run, "ip", *near.split())
+        route = f"-6 route delete {vxlan.BRANCH6}"
+        stack.callback(gateway.guest.run, "ip", *route.split())
         for host, line in vxlan.UNDERLAY6:
             branch.lab.run(host, ["ip", *line.split()])
         for line in device(vxlan.VTEP6):

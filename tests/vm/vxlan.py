@@ -19,7 +19,7 @@ from tests.vm.site import Site
 MEET_SECONDS = 120.0
 BRIDGE = GW_INSIDE.device
 WAN6, ROUTER6 = "2001:db8:1::1", "2001:db8:1::fe"
-BRANCH_ROUTER6, VTEP6 = "2001:db8:2::fe", "2001:db8:2::1"
+BRANCH_ROUTER6, VTEP6, BRANCH6 = "2001:db8:2::fe", "2001:db8:2::1", "2001:db8:2::/64"
 
 OUTSIDE = replace(
     BRANCH,
@@ -100,7 +100,7 @@ def section(device: str = VXLAN) -> str:
 NAT_CONFIGURATION = CONFIGURATION + section()
 OVER_IPV6 = (
     f"ip addr add {WAN6}/64 dev {WAN_NIC} nodad",
-    f"ip -6 route add 2001:db8:2::/64 via {ROUTER6}",
+    f"ip -6 route add {BRANCH6} via {ROUTER6}",
 )
 VLAN_CONFIGURATION = f"""\
 version: 1
