@@ -39,6 +39,8 @@ TICK_SECONDS = 1.0
 """Duplicates are released, and what the kernel did not answer is asked again, as often."""
 STOP_SECONDS = 4.0
 """That the threads have to end."""
+TOGETHER = 512
+"""News that are taken at once, if there are so many, and a message of them more."""
 ALERTS_MAX = 10
 """In the log at once: whoever wants to can make a duplicate of every station."""
 ORDER = {FloodEntry: 0, RemoteMac: 1, Binding: 2, PrefixEntry: 3}
@@ -236,17 +238,24 @@ class EvpnSpeaker:
         self._count(news.refused)
 
     def _listen(self) -> bool:
-        """Takes in some of what the daemon told; True: there may be more."""
-        news = self._link.fetch()
-        if news is None:
-            return False
+        """Takes in some of what the daemon told; True: there may be more.
+
+        Small news are taken together: what comes of them is recorded and written at once, and the
+        flood lists of many VNIs grow by small news.
+        """
         now = time.monotonic()
-        events, absent = news
-        for event in events:
-            if isinstance(event, EndOfState):
-                self._mind.end_of_state(now)
-            else:
-                self._mind.heard(event, now, absent)
+        taken = 0
+        while taken < TOGETHER:
+            news = self._link.fetch()
+            if news is None:
+                return False
+            events, absent = news
+            taken += len(events)
+            for event in events:
+                if isinstance(event, EndOfState):
+                    self._mind.end_of_state(now)
+                else:
+                    self._mind.heard(event, now, absent)
         return True
 
     def _write(self, kernel: EvpnKernel, add: list[KernelEntry], remove: list[KernelEntry]) -> None:
