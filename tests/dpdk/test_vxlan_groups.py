@@ -51,10 +51,10 @@ def ip4(address: str, **fields: object) -> Packet:
     return ether(mac) / IP(src=HERE.ip, dst=address, ttl=1, **fields)
 
 
-def ip6(address: str) -> Packet:
+def ip6(address: str, **fields: object) -> Packet:
     low = int.from_bytes(IPv6(dst=address).build()[36:40], "big").to_bytes(4, "big")
     mac = ":".join(f"{byte:02x}" for byte in b"\x33\x33" + low)
-    return ether(mac) / IPv6(src="fe80::1", dst=address, hlim=255)
+    return ether(mac) / IPv6(src="fe80::1", dst=address, hlim=255, **fields)
 
 
 def broadcast(length: int = 100) -> Packet:
@@ -85,9 +85,13 @@ GROUPS = {
     "PIM": ip4("224.0.0.13", proto=103) / Raw(bytes(26)),
     "with options": ip4("224.0.0.5", proto=89, options=b"\x94\x04\0\0") / Raw(bytes(26)),
     "longer than it is": ip4("224.0.0.5", proto=89, len=90) / Raw(bytes(26)),
+    "shorter than its header": ip4("224.0.0.5", proto=89, len=19) / Raw(bytes(26)),
     "group of IPv6": ip6("ff05::1:3") / UDP(sport=1, dport=2),
     "all nodes of a site": ip6("ff05::1") / UDP(sport=1, dport=2),
     "MLD": ip6("ff02::1") / ROUTER_ALERT / ICMPv6MLQuery(),
+    "IPv6, longer than it is": ip6("ff02::1", plen=90) / UDP(sport=1, dport=2),
+    "IPv6 around nothing": ip6("ff02::1", plen=0) / UDP(sport=1, dport=2),
+    "IPv6 of another version": ip6("ff02::1", version=4) / UDP(sport=1, dport=2),
     "neither": ether("03:00:00:00:00:05") / Raw(bytes(46)),
 }
 """For those who have asked for it, where the bridge knows them."""
