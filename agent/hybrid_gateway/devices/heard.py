@@ -30,7 +30,7 @@ def make(bridge: int) -> None:
     with _rtnl() as rtnl:
         try:
             tap.delete(rtnl, name)
-            networkd.disown(KIND, f"{HEARD}*")
+            networkd.disown(KIND, f"{HEARD}[0-9]*")
             ifindex = tap.create(rtnl, name, tap.made_up_mac(name))
             with contextlib.suppress(KernelError):  # a kernel without IPv6
                 sysctl.write(f"net/ipv6/conf/{name}/disable_ipv6", "1")
