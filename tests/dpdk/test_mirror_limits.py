@@ -33,6 +33,8 @@ def way(bench: Bench, address: str) -> Way:
     [
         ("from 192.0.2.0/24 lookup 100", 4),
         ("fwmark 7 lookup main", 4),
+        ("from 192.0.2.0/24 l3mdev pref 1000", 4),
+        ("not l3mdev pref 1000", 6),
         ("from all suppress_prefixlength 0 lookup main pref 100", 4),
         ("from 2001:db8:7::/48 lookup 100", 6),
         ("iif p0 unreachable", 6),
@@ -58,6 +60,19 @@ def test_policy_rules_hand_the_family_over(own_bench: Bench, rule: str, version:
     status = mirror(bench)
     assert (status.punting4, status.punting6, status.problem) == (False, False, "")
     assert (way(bench, four).mac, way(bench, six).mac) == (p0.far_mac, p0.far_mac)
+
+
+def test_the_rule_for_vrfs_is_the_kernels_own(own_bench: Bench) -> None:
+    bench = own_bench
+    p0 = bench.port("p0", "198.51.100.1/24", "2001:db8:a0::1/64")
+    bench.neighbour(p0, GATEWAY, GATEWAY6)
+    for version in (4, 6):
+        bench.run("ip", f"-{version}", "rule", "add", "l3mdev", "pref", "1000")
+    bench.ip(f"route add 10.0.0.0/8 via {GATEWAY}", f"route add 2001:db8:f::/48 via {GATEWAY6}")
+
+    assert (way(bench, "10.1.1.1").mac, way(bench, "2001:db8:f::1").mac) == (p0.far_mac, p0.far_mac)
+    status = mirror(bench)
+    assert (status.punting4, status.punting6, status.problem) == (False, False, "")
 
 
 @pytest.mark.parametrize("version", [4, 6])

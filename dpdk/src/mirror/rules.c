@@ -20,13 +20,16 @@ static struct seen {
 	int64_t priority[RANK_DEFAULT + 1];
 } seen[FAMILIES];
 
-// Attributes that say nothing beyond "look there, always".
+// It says nothing beyond "look there, always".
 static bool
-is_plain(const struct nlattr **attr, uint32_t count)
+is_plain(const struct fib_rule_hdr *rule, const struct nlattr **attr, uint32_t count)
 {
+	if (rule->action != FR_ACT_TO_TBL || rule->src_len || rule->dst_len || rule->tos ||
+	    rule->flags & ~FIB_RULE_PERMANENT)
+		return false;
 	for (uint32_t type = 0; type < count; type++) {
 		if (!attr[type] || type == FRA_TABLE || type == FRA_PRIORITY ||
-		    type == FRA_PROTOCOL || type == FRA_PAD)
+		    type == FRA_PROTOCOL || type == FRA_PAD || type == FRA_L3MDEV)
 			continue;
 		if (type != FRA_SUPPRESS_PREFIXLEN || attribute_u32(attr[type], 0) != UINT32_MAX)
 			return false;
@@ -61,6 +64,8 @@ rules_message(const struct nlmsghdr *message)
 	const struct nlattr *attr[FRA_MAX + 16];
 	const struct fib_rule_hdr *rule = mnl_nlmsg_get_payload(message);
 	enum family family;
+	uint32_t table;
+	bool plain;
 	int rank;
 
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*rule) ||
@@ -73,10 +78,14 @@ rules_message(const struct nlmsghdr *message)
 	}
 	attributes(rule + 1, mnl_nlmsg_get_payload_len(message) - sizeof(*rule), attr,
 		   RTE_DIM(attr));
-	rank = rank_of(attribute_u32(attr[FRA_TABLE], rule->table));
-	if (rule->action != FR_ACT_TO_TBL || rank < 0 || rule->src_len || rule->dst_len ||
-	    rule->tos || rule->flags & ~FIB_RULE_PERMANENT || !is_plain(attr, RTE_DIM(attr)) ||
-	    seen[family].tables >> rank & 1) {
+	table = attribute_u32(attr[FRA_TABLE], rule->table);
+	plain = is_plain(rule, attr, RTE_DIM(attr));
+	// The kernel makes one with the first VRF, and keeps it. It is about devices in a VRF, which
+	// are the kernel's anyway, see slots.c.
+	if (plain && attr[FRA_L3MDEV] && table == RT_TABLE_UNSPEC)
+		return;
+	rank = rank_of(table);
+	if (!plain || attr[FRA_L3MDEV] || rank < 0 || seen[family].tables >> rank & 1) {
 		seen[family].other = true;
 		return;
 	}
