@@ -227,3 +227,17 @@ def test_a_neighbour_that_left_in_good_order_or_never_came_is_not_expected() -> 
 
     pulse.look([seen(4, notifications=1)], 110.0)
     assert pulse.look([seen(4, SessionState.IDLE, 1)], 111.0), "of the session before"
+
+
+def test_a_notification_counts_before_the_session_has_ended() -> None:
+    pulse = Pulse()
+    pulse.look([replace(seen(1), since=60.0)], 100.0)
+    pulse.look([replace(seen(2, notifications=1), since=61.01)], 101.0)
+    assert not pulse.look([seen(2, SessionState.IDLE, 1)], 101.1)
+
+
+def test_a_session_between_two_looks_has_counts_of_its_own() -> None:
+    pulse = Pulse()
+    pulse.look([replace(seen(1), since=60.0)], 100.0)
+    pulse.look([replace(seen(9, notifications=1), since=0.3)], 102.0)
+    assert pulse.look([seen(9, SessionState.IDLE, 1)], 103.0) == {vtep(2)}

@@ -15,12 +15,17 @@ from ..model import IPAddress, PeerState, SessionState
 
 ALIVE = 2 / 3
 """Of the hold time: keepalives come three times as often."""
+JITTER_SECONDS = 0.5
+"""Between two clocks: gobgpd goes by another one, in whole seconds."""
 
 
 @dataclass(slots=True)
 class _Heard:
-    messages: int
+    began: float
+    """The session, as `now`."""
     notifications: int
+    """As they were at first in this session: the one that ends it counts before it has ended."""
+    messages: int
     when: float
     hold_time: float
     expected: bool | None = None
@@ -53,7 +58,10 @@ class Pulse:
 
     def _hear(self, peer: PeerState, now: float) -> None:
         heard = self._heard.get(peer.address)
-        if heard is None or heard.expected is not None or heard.messages != peer.messages:
+        began = now - peer.since
+        if heard is None or heard.expected is not None or began > heard.began + JITTER_SECONDS:
             self._heard[peer.address] = _Heard(
-                peer.messages, peer.notifications, now, peer.hold_time
+                began, peer.notifications, peer.messages, now, peer.hold_time
             )
+        elif heard.messages != peer.messages:
+            heard.messages, heard.when, heard.hold_time = peer.messages, now, peer.hold_time
