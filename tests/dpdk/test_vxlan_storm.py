@@ -2,6 +2,7 @@
 """More to flood than the host can hear, or than there are buffers for: nobody else is harmed."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,13 +46,13 @@ def frame(number: int, source: str) -> Packet:
 def blow(site: Site, cable: Cable, frames: list[bytes]) -> None:
     """All of them, each time so many as fit a port's ring."""
     counting = site.bench.counting(cable.name)
+
+    def are_flooded(count: int) -> bool:
+        return counting.now().get("VXLAN_FLOOD") == count
+
     for start in range(0, STORM, AT_ONCE):
         cable.far.send(frames[start : start + AT_ONCE])
-        wanted = start + AT_ONCE
-        eventually(
-            lambda w=wanted: counting.now().get("VXLAN_FLOOD") == w,  # type: ignore[misc]
-            "all have been flooded",
-        )
+        eventually(partial(are_flooded, start + AT_ONCE), "all have been flooded")
 
 
 @pytest.mark.parametrize("inwards", [False, True], ids=["from a port", "out of a tunnel"])

@@ -52,9 +52,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floods]:
 @pytest.fixture
 def floods(built: Floods) -> Iterator[Floods]:
     """Both workers flood, and know all stations."""
-    for number in WORKERS:
-        eventually(lambda n=number: built.hears(n), "the bridge has a TAP", BACK_SECONDS)  # type: ignore[misc]
-        eventually(lambda n=number: built.floods(n), "the worker floods", BACK_SECONDS)  # type: ignore[misc]
+    eventually(lambda: all(map(built.hears, WORKERS)), "the bridges have TAPs", BACK_SECONDS)
+    eventually(lambda: all(map(built.floods, WORKERS)), "the workers flood", BACK_SECONDS)
     built.three.meet()
     built.all_is_said()
     with built.three.watched():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Sites of ours, one with FRR, and a plain one with gobgpd, each the others' neighbour."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,17 @@ class Peers:
 
     def speak(self, number: int, mac: str) -> None:
         self.three.speak(number, mac)
+
+    def await_told(self, numbers: Iterable[int], mac: str, at: int) -> None:
+        """Until the kernels of these sites are told that the station is at that one."""
+        for number in numbers:
+            self._await_told(number, mac, at)
+
+    def _await_told(self, number: int, mac: str, at: int) -> None:
+        eventually(
+            lambda: self.told_by(number).get(mac) == self.three.vtep(at),
+            f"site {number} is told that {mac} is at site {at}",
+        )
 
     def forget(self, number: int, mac: str) -> None:
         """The bridge of a site does, of a station at its access port, if it knows any."""

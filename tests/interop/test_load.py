@@ -67,12 +67,12 @@ def _forget(peers: Peers, number: int) -> None:
 
 def _none_left(peers: Peers, stations: set[str], number: int) -> None:
     """Of those of a site, at the others."""
-    for other in set(ALL) - {number}:
-        eventually(
-            lambda other=other: not stations & peers.told_by(other).keys(),  # type: ignore[misc]
-            f"site {other} has forgotten all",
-            RESYNC_SECONDS,
-        )
+    others = set(ALL) - {number}
+    eventually(
+        lambda: not any(stations & peers.told_by(other).keys() for other in others),
+        "all others have forgotten them",
+        RESYNC_SECONDS,
+    )
 
 
 def test_many_stations_go_at_once(peers: Peers) -> None:

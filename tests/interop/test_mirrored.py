@@ -103,12 +103,7 @@ def test_what_is_shown(mirrored: Mirrored, number: int) -> None:
 
 @pytest.mark.parametrize(("here", "there"), WAYS)
 def test_we_forward(mirrored: Mirrored, here: int, there: int) -> None:
-    three = mirrored.three
-    three.met(here, there)
-    eventually(lambda: three.all_by_us(here, there), "nothing is left to the kernel")
-    counts = three.counting(here)
-    assert three.pinged(here, there, 10) == 10
-    counts.expect_some(VXLAN_ENCAP=10, VXLAN_DECAP=10)
+    mirrored.three.forwards(here, there)
 
 
 @pytest.mark.parametrize(("here", "there"), WAYS)

@@ -62,12 +62,7 @@ WAYS = [(here, there) for here in (OURS, OTHER) for there in (FRR, PLAIN)]
 
 @pytest.mark.parametrize(("here", "there"), WAYS)
 def test_what_was_heard_is_not_the_kernels_to_forward(peers: Peers, here: int, there: int) -> None:
-    three = peers.three
-    three.met(here, there)
-    eventually(lambda: three.all_by_us(here, there), "nothing is left to the kernel")
-    counts = three.counting(here)
-    assert three.pinged(here, there, 10) == 10
-    counts.expect_some(VXLAN_ENCAP=10, VXLAN_DECAP=10)
+    peers.three.forwards(here, there)
 
 
 @pytest.mark.parametrize(("here", "there"), WAYS)

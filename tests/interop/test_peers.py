@@ -60,17 +60,13 @@ def test_a_station_comes_and_goes(peers: Peers, number: int) -> None:
     """Its port learns it, and forgets it."""
     mac, three = NEWCOMER.format(0x20 + number), peers.three
     peers.speak(number, mac)
-    for other in set(ALL) - {number}:
-        eventually(
-            lambda other=other: peers.told_by(other).get(mac) == three.vtep(number),  # type: ignore[misc]
-            f"site {other} is told of it",
-        )
+    others = set(ALL) - {number}
+    peers.await_told(others, mac, number)
     peers.forget(number, mac)
-    for other in set(ALL) - {number}:
-        eventually(
-            lambda other=other: mac not in three.fdb(other, mac),  # type: ignore[misc]
-            f"site {other} is told that it is gone",
-        )
+    eventually(
+        lambda: not any(mac in three.fdb(other, mac) for other in others),
+        "all others are told that it is gone",
+    )
 
 
 def test_a_station_moves(peers: Peers) -> None:
@@ -97,11 +93,7 @@ def test_a_station_moves_between_us_and_frr(peers: Peers) -> None:
     mac, three = NEWCOMER.format(0x31), peers.three
     for sequence, (here, there) in enumerate(((OURS, FRR), (FRR, OURS), (OURS, FRR))):
         peers.speak(here, mac)
-        for other in (there, OTHER):
-            eventually(
-                lambda other=other, here=here: peers.told_by(other).get(mac) == three.vtep(here),  # type: ignore[misc]
-                f"site {other} is told that it is at site {here}",
-            )
+        peers.await_told((there, OTHER), mac, here)
         assert peers.station(OTHER, mac)["sequence"] == sequence
         heard = frrs(peers, mac)["localSequence" if here == FRR else "remoteSequence"]
         assert heard == sequence
@@ -121,11 +113,10 @@ def test_a_station_that_never_moves(peers: Peers, here: int, there: int) -> None
     entry = ["bridge", "fdb", "replace", mac, "dev", ACCESS, "master", *words]
     three.lab.run(three.site(here).gateway, entry)
     behind = f"dst {three.vtep(here)} "
-    for other in (there, OTHER):
-        eventually(
-            lambda other=other: behind in three.fdb(other, mac),  # type: ignore[misc]
-            f"site {other} is told of it",
-        )
+    eventually(
+        lambda: all(behind in three.fdb(other, mac) for other in (there, OTHER)),
+        "both others are told of it",
+    )
     assert peers.station(OTHER, mac)["sticky"]
     assert frrs(peers, mac)["stickyMac"]
     peers.speak(there, mac)

@@ -74,6 +74,14 @@ class Three:
         moved = counts.now()
         return bool(moved.get("VXLAN_ENCAP")) and not any("PUNT_" in name for name in moved)
 
+    def forwards(self, here: int, there: int) -> None:
+        """AssertionError unless our gateway at `here` serves these stations without its kernel."""
+        self.met(here, there)
+        eventually(lambda: self.all_by_us(here, there), "nothing is left to the kernel")
+        counts = self.counting(here)
+        assert self.pinged(here, there, 10) == 10
+        counts.expect_some(VXLAN_ENCAP=10, VXLAN_DECAP=10)
+
     def met(self, here: int, there: int) -> None:
         eventually(
             lambda: self.pinged(here, there, 1) == 1,

@@ -27,8 +27,9 @@ TEXT = b"heard once"
 
 
 @pytest.fixture
-def bridge(place: Path) -> int:  # noqa: ARG001 - the namespace
-    """Of which veth0 is a port."""
+def bridge(place: Path) -> int:
+    """Of which veth0 is a port; in the namespace of its own that the thread is in by `place`."""
+    del place
     for line in (
         "link add br50 type bridge mcast_snooping 0",
         "link set br50 addrgenmode none up",

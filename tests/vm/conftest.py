@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.vm.gateway import GuestGateway
 from tests.vm.image import KERNELS, Image, image
 from tests.vm.machine import Guest
 from tests.vm.native import native_library
@@ -53,3 +54,12 @@ def use_native_library(guest: Guest, built: Image) -> None:
     """Where the guest's Python is not the host's, its own extension stands in build/lib."""
     if built.suite != HOST_SUITE:
         guest.check("mount", "--bind", f"/gw/{native_library(built)}", "/gw/build/lib")
+
+
+@pytest.fixture(scope="module")
+def gateway(appliance: Appliance) -> Iterator[GuestGateway]:
+    """Installed and not running yet; detached in the end."""
+    built = GuestGateway(appliance.guest)
+    built.install()
+    yield built
+    built.guest.check("gwctl", "detach")

@@ -29,14 +29,6 @@ echo "Memory: $(cat /sys/fs/cgroup/system.slice/gw-bgp.service/memory.max)"
 
 
 @pytest.fixture(scope="module")
-def gateway(appliance: Appliance) -> Iterator[GuestGateway]:
-    built = GuestGateway(appliance.guest)
-    built.install()
-    yield built
-    built.guest.check("gwctl", "detach")
-
-
-@pytest.fixture(scope="module")
 def built(
     appliance: Appliance, gateway: GuestGateway, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Joined]:

@@ -31,14 +31,6 @@ SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
-def gateway(appliance: Appliance) -> Iterator[GuestGateway]:
-    built = GuestGateway(appliance.guest)
-    built.install()
-    yield built
-    built.guest.check("gwctl", "detach")
-
-
-@pytest.fixture(scope="module")
 def built(appliance: Appliance, gateway: GuestGateway) -> Iterator[Branch]:
     with branch_of(appliance.site, gateway) as branch:
         branch.commands(*vxlan.nat_bridge(VNI))
